@@ -1,0 +1,370 @@
+//! The validated configuration: what one TOML file means, with every default filled in.
+//!
+//! [`Config::load`] is the only way to get one. Past it there is no `Option` that means "default"
+//! and no string that means an address or a duration; names that refer to something are known to
+//! exist. Whether a named component exists and is of the right kind is not known here: that takes
+//! the plugin engine, and is judged when the snapshot is built.
+
+mod check;
+mod file;
+mod units;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use check::{Fault, Faults};
+
+/// A name given in the configuration: of a listener, cluster, plugin or store.
+pub type Name = Arc<str>;
+
+/// One whole configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `[log]`.
+    pub log: Log,
+    /// `[server]`.
+    pub server: Server,
+    /// `[listeners.*]`, at least one.
+    pub listeners: BTreeMap<Name, Listener>,
+    /// `[clusters.*]`.
+    pub clusters: BTreeMap<Name, Cluster>,
+    /// `[plugins.*]`, and one for each component that is named directly by a listener or cluster.
+    pub plugins: BTreeMap<Name, Plugin>,
+    /// `[stores.*]`.
+    pub stores: BTreeMap<Name, Store>,
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    ///
+    /// All faults of the file at once, or the one that kept it from being read.
+    pub fn load(path: &Path) -> Result<Self, Faults> {
+        check::load(path)
+    }
+
+    /// Checks a configuration given as text. `origin` stands for the file in messages; relative
+    /// paths are taken from its directory.
+    ///
+    /// # Errors
+    ///
+    /// All faults of the text at once.
+    pub fn parse(text: &str, origin: &Path) -> Result<Self, Faults> {
+        check::parse(text, origin)
+    }
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// The least severe level that is written. Default `info`.
+    pub level: LogLevel,
+    /// Default [`LogFormat::Auto`].
+    pub format: LogFormat,
+    /// Where diagnostics go. Default standard error.
+    pub file: LogTarget,
+    /// Where access lines go. Default standard error.
+    pub access: LogTarget,
+}
+
+/// How severe a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Each step.
+    Trace,
+    /// Details.
+    Debug,
+    /// What an operator likes to know.
+    Info,
+    /// Odd, but harmless.
+    Warn,
+    /// Something failed.
+    Error,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    Auto,
+    /// Text.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Where log lines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogTarget {
+    /// Nowhere.
+    Off,
+    /// Standard error.
+    Stderr,
+    /// Standard output.
+    Stdout,
+    /// Appended to a file.
+    File(PathBuf),
+}
+
+/// What concerns the whole process.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Worker threads, 1 to 256. Default: one per core.
+    pub workers: usize,
+    /// The directory of plugin components, made absolute. `None`: only built-in components.
+    pub plugin_dir: Option<PathBuf>,
+    /// How long open requests may take to finish after TERM. Default 10 s.
+    pub shutdown_grace: Duration,
+    /// Where compiled components are kept. Default: `linkspan` in the user's cache directory.
+    pub cache_dir: PathBuf,
+    /// The most bytes that compiled components may take there. Default 512 MiB.
+    pub cache_bytes: u64,
+    /// The longest a component may take to compile. Default 60 s.
+    pub compile_timeout: Duration,
+    /// The most memory that the compiler may take. Default 2 GiB.
+    pub compile_memory_bytes: u64,
+}
+
+/// What accepts downstream connections.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// NAME of `[listeners.NAME]`.
+    pub name: Name,
+    /// The address to listen on.
+    pub bind: SocketAddr,
+    /// The plugins that route, in the order in which they are asked.
+    pub routers: Vec<Name>,
+    /// The plugins that rewrite, in request order.
+    pub rewriters: Vec<Name>,
+    /// Where requests go that no router decides; without one they are answered with 404.
+    pub default_cluster: Option<Name>,
+    /// The longest that a request's head may take to arrive. Default 10 s.
+    pub head_timeout: Duration,
+    /// How long a connection may be open without a request. Default 60 s.
+    pub idle_timeout: Duration,
+    /// The longest silence within a request body, or within a response that the client does not
+    /// take. Default 60 s.
+    pub body_timeout: Duration,
+    /// The largest request head, 8 KiB to 1 MiB. Default 64 KiB.
+    pub max_head_bytes: usize,
+    /// The most fields of a request head, 1 to 1,000. Default 100.
+    pub max_headers: usize,
+    /// The largest request body. Default: no limit.
+    pub max_body_bytes: Option<u64>,
+    /// The most open connections. Default 10,000.
+    pub max_connections: usize,
+    /// The most open connections of one client address. Default: as many as `max_connections`.
+    pub max_connections_per_address: usize,
+}
+
+/// A named set of endpoints.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// NAME of `[clusters.NAME]`.
+    pub name: Name,
+    /// The endpoints as configured, repetitions included; can be empty.
+    pub endpoints: Vec<Endpoint>,
+    /// The balancers, each asked if the one before answered `next`; at least one.
+    pub balancers: Vec<Name>,
+    /// The most attempts at one request. Default: the number of distinct endpoints, at least 1.
+    pub max_attempts: Option<u32>,
+    /// Default 5 s.
+    pub connect_timeout: Duration,
+    /// From sending a request to the head of its response. Default 60 s.
+    pub response_timeout: Duration,
+    /// The longest silence within a response body. Default 60 s.
+    pub body_timeout: Duration,
+    /// How long an unused upstream connection is kept. Default 60 s.
+    pub idle_timeout: Duration,
+    /// The most unused connections kept per endpoint, over all workers. Default 64.
+    pub max_idle_per_endpoint: usize,
+    /// What the upstream gets as Host. Default [`HostHeader::Preserve`].
+    pub host_header: HostHeader,
+    /// Which forwarding headers the upstream gets. Default: all but `x_host`.
+    pub forwarded_headers: ForwardedHeaders,
+    /// The plugins that rewrite, in request order, after the listener's.
+    pub rewriters: Vec<Name>,
+    /// The most bytes of a request body that are kept for a repetition. Default 64 KiB.
+    pub replay_bytes: usize,
+    /// When an endpoint counts as offline.
+    pub health: Health,
+}
+
+/// A configured endpoint. A host name may stand for several addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Where it is.
+    pub address: Address,
+    /// In hundredths, 1 to 1,000,000. Default 100.
+    pub weight: u32,
+    /// What only balancers read: keys and values, in the order of their keys.
+    pub attributes: Vec<(String, String)>,
+}
+
+/// Where an endpoint is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Address {
+    /// An IP address and port.
+    Socket(SocketAddr),
+    /// A name to resolve, and a port.
+    Name(Arc<str>, u16),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+/// What the upstream gets as Host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostHeader {
+    /// What the client sent.
+    Preserve,
+    /// The endpoint's address.
+    Endpoint,
+}
+
+/// Which forwarding headers the upstream gets (`seeds`: lighttpd's and Apache's).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "a set of four independent headers")]
+pub struct ForwardedHeaders {
+    /// X-Forwarded-For: the client's address.
+    pub x_forwarded_for: bool,
+    /// X-Forwarded-Proto: `http` or `https`.
+    pub x_forwarded_proto: bool,
+    /// X-Forwarded-Host: the Host that the client sent.
+    pub x_forwarded_host: bool,
+    /// X-Host: the same under lighttpd's name.
+    pub x_host: bool,
+}
+
+/// When an endpoint counts as offline: Monkey's high-availability rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Health {
+    /// Consecutive connect failures before it does. Default 2.
+    pub attempts: u32,
+    /// How long it is then left alone; zero turns the rule off. Default 60 s.
+    pub offline: Duration,
+}
+
+/// A configured use of a component.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plugin {
+    /// NAME of `[plugins.NAME]`, or of the component where a listener or cluster names that.
+    pub name: Name,
+    /// NAME.wasm in the plugin directory, else the built-in component of that name.
+    pub component: String,
+    /// What `configure` gets: a JSON object.
+    pub config: String,
+    /// Default [`Instances::PerWorker`].
+    pub instances: Instances,
+    /// What a request gets on which the plugin fails. `None`: what is usual for its kind.
+    pub on_failure: Option<OnFailure>,
+    /// What an instance may use.
+    pub limits: Limits,
+    /// What it may reach.
+    pub grants: Grants,
+}
+
+/// How many instances of a plugin there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Instances {
+    /// Each worker has its own.
+    PerWorker,
+    /// One for the process; calls are made one after another.
+    Shared,
+}
+
+/// What a request gets on which a plugin fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// An error: 503, of a rewriter 502. The default of routers and rewriters.
+    Reject,
+    /// As if the router had answered `next`. Routers only.
+    Next,
+    /// The first usable endpoint. Balancers only, and their default.
+    Fallback,
+    /// As if the rewriter had answered no edits. Rewriters only.
+    Skip,
+}
+
+/// What an instance may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Linear memory, 64 KiB to 4 GiB. Default 64 MiB.
+    pub memory_bytes: usize,
+    /// Guest time of one call, 1 ms to 10 s. Default 10 ms.
+    pub deadline: Duration,
+    /// Entries of each table. Default 20,000.
+    pub table_elements: usize,
+    /// Handles held at a time. Default 1,024.
+    pub handles: usize,
+    /// Instances per worker of a plugin whose calls overlap, 1 to 4,096. Default 64.
+    pub instances: usize,
+    /// Bytes that one call may pass to the host. Default 2 MiB.
+    pub host_call_bytes: usize,
+    /// Log messages a second. Default 100.
+    pub log_rate: u32,
+}
+
+/// What a plugin may reach.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// The stores that it may open.
+    pub stores: Vec<Name>,
+    /// The addresses that a router may forward to.
+    pub addresses: Vec<AddressGrant>,
+}
+
+/// A set of addresses, as `NETWORK:PORT` or `HOST:PORT`, where PORT may be `*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddressGrant {
+    /// Which hosts.
+    pub host: HostGrant,
+    /// Which port; `None` for any.
+    pub port: Option<u16>,
+}
+
+/// The hosts of an [`AddressGrant`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostGrant {
+    /// The addresses of a network; a single address is one of full length.
+    Network(ipnet::IpNet),
+    /// A name, in lower case, to be asked for literally.
+    Name(String),
+}
+
+impl AddressGrant {
+    /// Whether it covers an address, after resolution.
+    #[must_use]
+    pub fn covers(&self, address: IpAddr, port: u16) -> bool {
+        let HostGrant::Network(network) = &self.host else { return false };
+        network.contains(&address) && self.port.is_none_or(|granted| granted == port)
+    }
+}
+
+/// A key-value service offered to plugins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    /// NAME of `[stores.NAME]`.
+    pub name: Name,
+    /// What serves it.
+    pub kind: StoreKind,
+    /// The longest an operation may take. Default 50 ms.
+    pub timeout: Duration,
+}
+
+/// What serves a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreKind {
+    /// This process's memory.
+    Memory {
+        /// What it holds at first, without expiry.
+        entries: BTreeMap<String, String>,
+        /// The most bytes of keys and values. Default 64 MiB.
+        max_bytes: usize,
+        /// Added to each operation, to see how a slow store behaves. Default none.
+        latency: Duration,
+    },
+}
