@@ -1,1 +1,3 @@
+//! Linkspan: a reverse proxy whose decisions are WebAssembly components.
 
+pub mod config;
