@@ -13,6 +13,7 @@
 pub mod endpoint;
 pub mod health;
 pub mod peer;
+pub mod registry;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
