@@ -3,4 +3,5 @@
 pub mod cluster;
 pub mod config;
 pub mod drain;
+pub mod log;
 pub mod relay;
