@@ -4,4 +4,5 @@ pub mod cluster;
 pub mod config;
 pub mod drain;
 pub mod log;
+pub mod metrics;
 pub mod relay;
