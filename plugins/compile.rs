@@ -1,9 +1,11 @@
-//! Compiles guest packages to components; included by the build scripts of the crates that carry components.
+//! Compiles guest packages to components; included by the build scripts of the crates that carry
+//! components.
 //!
-//! A folder `FOLDER/NAME` that holds a manifest is the package `PREFIX-NAME`, and becomes the component NAME. The inner
-//! cargo runs with the profile `plugin`, the workspace's lock file, an environment cleaned of what the outer one set
-//! (else `cargo clippy` would check the guests instead of compiling them, and coverage flags would reach wasm-ld), and a
-//! target directory of its own, because the outer one is locked while we run.
+//! A folder `FOLDER/NAME` that holds a manifest is the package `PREFIX-NAME`, and becomes the
+//! component NAME. The inner cargo runs with the profile `plugin`, the workspace's lock file, an
+//! environment cleaned of what the outer one set (else `cargo clippy` would check the guests
+//! instead of compiling them, and coverage flags would reach wasm-ld), and a target directory of
+//! its own, because the outer one is locked while we run.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -29,8 +31,8 @@ pub(crate) struct Guests<'a> {
 }
 
 impl Guests<'_> {
-    /// Compiles all guests, and writes `components.rs` for the crate to include: a slice of names and bytes, sorted by
-    /// name. What is wrong is said in one sentence, and fails the build.
+    /// Compiles all guests, and writes `components.rs` for the crate to include: a slice of names
+    /// and bytes, sorted by name. What is wrong is said in one sentence, and fails the build.
     pub(crate) fn compile(&self) {
         if let Err(error) = self.try_compile() {
             tell_cargo(&format!("error={error}"));
@@ -58,7 +60,8 @@ impl Guests<'_> {
                 .join(TARGET)
                 .join(PROFILE)
                 .join(format!("{}.wasm", package.replace('-', "_")));
-            // Copied, so that another build that shares the target directory cannot change what this one includes.
+            // Copied, so that another build that shares the target directory cannot change what
+            // this one includes.
             fs::copy(&built, out.join(format!("{name}.wasm")))
                 .map_err(|error| format!("cannot copy {}: {error}", built.display()))?;
             let _ = writeln!(
@@ -103,8 +106,8 @@ impl Guests<'_> {
     }
 }
 
-/// Guests share a target directory whatever the outer profile is: what they are compiled to does not depend on it. It
-/// lies in the outer target directory, where `cargo clean` finds it.
+/// Guests share a target directory whatever the outer profile is: what they are compiled to does
+/// not depend on it. It lies in the outer target directory, where `cargo clean` finds it.
 fn target_dir(out: &Path) -> PathBuf {
     let outer = out.ancestors().find(|ancestor| ancestor.join("CACHEDIR.TAG").is_file());
     outer.unwrap_or(out).join("guests")
@@ -121,7 +124,8 @@ fn check_target() -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "plugins are compiled for {TARGET}, and this Rust has no standard library for it: `rustup target add {TARGET}` adds it"
+        "plugins are compiled for {TARGET}, which this Rust has no standard library for: \
+         `rustup target add {TARGET}` adds it"
     ))
 }
 
@@ -135,6 +139,7 @@ fn build<'a>(
     cargo
         .args([
             "build",
+            "--quiet",
             "--locked",
             "--lib",
             "--profile",
@@ -162,8 +167,9 @@ fn build<'a>(
     Err(format!("the plugins do not compile for {TARGET}"))
 }
 
-/// Whether a variable describes the outer build, and so must not reach the inner one. What says where cargo keeps and
-/// gets its packages stays, and so does the jobserver: the inner build counts against the outer one's `-j`.
+/// Whether a variable describes the outer build, and so must not reach the inner one. What says
+/// where cargo keeps and gets its packages stays, and so does the jobserver: the inner build counts
+/// against the outer one's `-j`.
 fn is_of_the_outer_build(name: &str) -> bool {
     const KEPT: [&str; 6] = [
         "CARGO_HOME",

@@ -1,7 +1,8 @@
 //! The standard plugins, compiled to components when this crate was built.
 //!
-//! Every folder below `plugins/balancers`, `plugins/rewriters` and `plugins/routers` is a plugin of that name. This crate
-//! knows nothing of what they do; it exists so that the proxy is one file that needs no plugin directory.
+//! Every folder below `plugins/balancers`, `plugins/rewriters` and `plugins/routers` is a plugin of
+//! that name. This crate knows nothing of what they do; it exists so that the proxy is one file
+//! that needs no plugin directory.
 
 /// The name and the bytes of each component, sorted by name.
 pub static COMPONENTS: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/components.rs"));

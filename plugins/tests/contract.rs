@@ -1,4 +1,5 @@
-//! What every shipped component promises: it asks for nothing but the contract, and exports a decision of it.
+//! What every shipped component promises: it asks for nothing but the contract, and exports a
+//! decision of it.
 #![expect(clippy::expect_used, reason = "a test may panic, and its helpers too")]
 
 use linkspan_plugins::{COMPONENTS, component};
@@ -53,7 +54,8 @@ fn components_import_nothing_but_the_contract() {
             face.exports
         );
         for import in &face.imports {
-            // A panic that cannot be ruled out makes std import WASI; the host answers that with denials.
+            // A panic that cannot be ruled out makes std import WASI; the host answers that with
+            // denials.
             assert!(
                 import.starts_with(CONTRACT) && import.ends_with(VERSION)
                     || import.starts_with("wasi:"),

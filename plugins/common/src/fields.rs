@@ -9,7 +9,8 @@ pub fn is_name(name: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
-/// Whether that can be the value of a field: no control characters but tabs, and no blanks around it.
+/// Whether that can be the value of a field: no control characters but tabs, and no blanks around
+/// it.
 #[must_use]
 pub fn is_value(value: &str) -> bool {
     let is_blank = |character: char| matches!(character, ' ' | '\t');

@@ -1,4 +1,5 @@
-//! The members of a cluster in the order of its list, and the way along that list from one attempt to the next.
+//! The members of a cluster in the order of its list, and the way along that list from one attempt
+//! to the next.
 
 use std::mem;
 
@@ -7,7 +8,8 @@ use std::mem;
 pub struct Member {
     /// Its number, the same at each place where the list names it.
     pub id: u32,
-    /// Whether requests that belong to nobody in particular may be sent there: usable and not draining.
+    /// Whether requests that belong to nobody in particular may be sent there: usable and not
+    /// draining.
     pub open: bool,
     /// Its weight in hundredths.
     pub weight: u32,
@@ -20,8 +22,9 @@ pub struct Choice {
     pub id: u32,
     /// Its place on the list.
     pub place: usize,
-    /// What finds the next one if this attempt fails: the place where the request began, and this one. All that is known
-    /// of a request travels with it, so requests do not disturb each other's order.
+    /// What finds the next one if this attempt fails: the place where the request began, and this
+    /// one. All that is known of a request travels with it, so requests do not disturb each other's
+    /// order.
     pub token: u64,
 }
 
@@ -77,7 +80,8 @@ impl Members {
         self.choice(place, place)
     }
 
-    /// The next open member that the request has not tried, after the attempt at `id` with that token has failed.
+    /// The next open member that the request has not tried, after the attempt at `id` with that
+    /// token has failed.
     #[must_use]
     pub fn next(&self, id: u32, token: u64) -> Option<Choice> {
         let (first, here) = match self.places(token) {

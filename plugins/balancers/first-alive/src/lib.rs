@@ -1,6 +1,8 @@
-//! Balancer: the first endpoint of the list that can be used; the others are there for when it cannot.
+//! Balancer: the first endpoint of the list that can be used; the others are there for when it
+//! cannot.
 //!
-//! After a failed attempt the next one of the list is tried, each once. An endpoint that is being drained is passed over.
+//! After a failed attempt the next one of the list is tried, each once. An endpoint that is being
+//! drained is passed over.
 
 use crate::bindings::exports::linkspan::plugin::balancer;
 use crate::bindings::exports::linkspan::plugin::lifecycle;

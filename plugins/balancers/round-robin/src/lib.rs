@@ -1,10 +1,11 @@
 //! Balancer: every endpoint in turn.
 //!
-//! In the order of the list, where an endpoint that is listed twice gets two turns; the turn after an attempt is that of
-//! the place after it, so an endpoint that cannot be reached is skipped and the order follows the one that answered. As
-//! soon as a weight differs from that of an endpoint without one, requests are spread in the smooth weighted order of
-//! Apache's `byrequests` instead. After a failed attempt the next one of the list is tried, each once. An endpoint that
-//! is being drained gets no turn.
+//! In the order of the list, where an endpoint that is listed twice gets two turns; the turn after
+//! an attempt is that of the place after it, so an endpoint that cannot be reached is skipped and
+//! the order follows the one that answered. As soon as a weight differs from that of an endpoint
+//! without one, requests are spread in the smooth weighted order of Apache's `byrequests` instead.
+//! After a failed attempt the next one of the list is tried, each once. An endpoint that is being
+//! drained gets no turn.
 
 use crate::bindings::exports::linkspan::plugin::balancer;
 use crate::bindings::exports::linkspan::plugin::lifecycle;
@@ -35,8 +36,8 @@ struct RoundRobin {
     members: Members,
     /// The place whose turn is next.
     next: usize,
-    /// What each place is owed, in hundredths of a request: the sum of its weights minus what it was given. Empty while
-    /// all weights are the usual one.
+    /// What each place is owed, in hundredths of a request: the sum of its weights minus what it
+    /// was given. Empty while all weights are the usual one.
     owed: Vec<i64>,
 }
 
@@ -80,7 +81,8 @@ impl RoundRobin {
         Some(choice)
     }
 
-    /// Everyone open is owed its weight more; who is owed most, the earliest of equals, gives all of that back.
+    /// Everyone open is owed its weight more; who is owed most, the earliest of equals, gives all
+    /// of that back.
     fn elect(&mut self) -> Option<usize> {
         let mut best: Option<(usize, i64)> = None;
         let mut sum = 0;

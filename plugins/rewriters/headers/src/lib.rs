@@ -1,7 +1,7 @@
 //! Rewriter: removes, sets and appends header fields of requests and responses, in that order.
 //!
-//! The edits are those of the configuration, ready before the first call; a phase without any is not asked about. In
-//! `request`, setting `host` sets the authority that the upstream sees.
+//! The edits are those of the configuration, ready before the first call; a phase without any is
+//! not asked about. In `request`, setting `host` sets the authority that the upstream sees.
 
 use crate::bindings::exports::linkspan::plugin::{lifecycle, request_rewriter, response_rewriter};
 use crate::bindings::linkspan::plugin::edits::Edit;
@@ -193,11 +193,11 @@ mod tests {
     #[test]
     fn removes_sets_and_appends() {
         let config = r#"{
-            "request": {"append": {"x-a": "1"}, "set": {"Host": "a.example", "X-B": ""}, "remove": ["X-A"]},
+            "request": {"append": {"x-a": "1"}, "set": {"Host": "a.test", "X-B": ""}, "remove": ["X-A"]},
             "response": {"set": {"x-c": ["1", "2"]}, "append": {"set-cookie": ["a=1", "b=2"]}}
         }"#;
         let edits = compile(config).unwrap();
-        assert_eq!(short(&edits.request), ["-X-A", "@a.example", "x-b=", "+x-a=1"]);
+        assert_eq!(short(&edits.request), ["-X-A", "@a.test", "x-b=", "+x-a=1"]);
         assert_eq!(
             short(&edits.response),
             ["x-c=1", "+x-c=2", "+set-cookie=a=1", "+set-cookie=b=2"]

@@ -9,8 +9,8 @@ pub(crate) struct Config {
     pub(crate) rules: Vec<Rule>,
 }
 
-/// All conditions that are there must hold, each of them through any one of its patterns. One of the last three says
-/// what happens then.
+/// All conditions that are there must hold, each of them through any one of its patterns. One of
+/// the last three says what happens then.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rule {

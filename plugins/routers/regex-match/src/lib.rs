@@ -1,8 +1,9 @@
 //! Router: rules of regular expressions, the first that holds decides.
 //!
-//! A rule's `match` patterns are searched for in the percent-decoded path without the query: ignoring case, anywhere,
-//! byte by byte. `host`, `method` and `header` narrow it down. It names a `cluster`, perhaps with a new `path`, or a
-//! `redirect`, or what to `respond`; `$0` to `$9` in a path or location stand for what the first of its patterns matched.
+//! A rule's `match` patterns are searched for in the percent-decoded path without the query:
+//! ignoring case, anywhere, byte by byte. `host`, `method` and `header` narrow it down. It names a
+//! `cluster`, perhaps with a new `path`, or a `redirect`, or what to `respond`; `$0` to `$9` in a
+//! path or location stand for what the first of its patterns matched.
 
 use crate::bindings::exports::linkspan::plugin::{lifecycle, router};
 use crate::bindings::linkspan::plugin::request;

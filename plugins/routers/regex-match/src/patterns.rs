@@ -3,16 +3,18 @@
 //! A path can hold a line break, and must not get past a rule that way.
 
 use regex_automata::meta::{BuildError, Builder, Config, Regex};
-use regex_automata::nfa::thompson::WhichCaptures;
+use regex_automata::nfa::thompson::pikevm::PikeVM;
+use regex_automata::nfa::thompson::{self, WhichCaptures};
 use regex_automata::util::syntax;
 use regex_automata::{Input, MatchKind, PatternSet};
 
-/// How many patterns are searched for together. A search takes one pass over the path for each chunk, but what an
-/// automaton needs grows faster than its patterns: all of 10,000 in one do not fit its cache, and take a hundred times
-/// as long.
+/// How many patterns are searched for together. A search takes one pass over the path for each
+/// chunk, but what an automaton needs grows faster than its patterns: all of 10,000 in one do not
+/// fit its cache, and take a hundred times as long.
 const CHUNK: usize = 256;
 
-/// What the caches of all chunks should take together, and how much each is given at least and at most.
+/// What the caches of all chunks should take together, and how much each is given at least and at
+/// most.
 const CACHE_BYTES: usize = 16 << 20;
 const LEAST_CACHE_BYTES: usize = 512 << 10;
 const MOST_CACHE_BYTES: usize = 2 << 20;
@@ -61,9 +63,13 @@ impl Patterns {
 
 impl Chunk {
     fn compile(patterns: &[(usize, usize, String)], cache_bytes: usize) -> Result<Self, String> {
+        // Prefilters and one-pass automata do nothing for overlapping matches but take time to
+        // build.
         let config = Config::new()
             .match_kind(MatchKind::All)
             .which_captures(WhichCaptures::None)
+            .auto_prefilter(false)
+            .onepass(false)
             .hybrid_cache_capacity(cache_bytes);
         let texts: Vec<&str> = patterns.iter().map(|(.., text)| text.as_str()).collect();
         let regex = builder().configure(config).build_many(&texts).map_err(|error| {
@@ -82,25 +88,39 @@ impl Chunk {
     }
 }
 
+/// Compiles one pattern whose groups are asked for, once it is known to match. There is one for
+/// each rule that needs it, so it is the engine that takes least memory.
+pub(crate) fn groups_of(pattern: &str) -> Option<PikeVM> {
+    PikeVM::builder()
+        .syntax(flags())
+        .thompson(thompson::Config::new().utf8(false))
+        .build(pattern)
+        .ok()
+}
+
 /// Compiles one pattern.
 pub(crate) fn one(pattern: &str) -> Result<Regex, String> {
     builder().build(pattern).map_err(|error| explain(&error, &[pattern]).1)
 }
 
-/// Compiles patterns that are asked only whether any of them matches. An error comes with the place of the pattern.
+/// Compiles patterns that are asked only whether any of them matches. An error comes with the place
+/// of the pattern.
 pub(crate) fn any_of(patterns: &[String]) -> Result<Regex, (usize, String)> {
     builder().build_many(patterns).map_err(|error| explain(&error, patterns))
 }
 
 fn builder() -> Builder {
-    let syntax = syntax::Config::new()
+    let mut builder = Regex::builder();
+    builder.syntax(flags()).configure(Config::new().utf8_empty(false));
+    builder
+}
+
+fn flags() -> syntax::Config {
+    syntax::Config::new()
         .unicode(false)
         .utf8(false)
         .case_insensitive(true)
-        .dot_matches_new_line(true);
-    let mut builder = Regex::builder();
-    builder.syntax(syntax).configure(Config::new().utf8_empty(false));
-    builder
+        .dot_matches_new_line(true)
 }
 
 /// Which pattern is wrong, and what is wrong with it, in one line.

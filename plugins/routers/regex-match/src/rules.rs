@@ -6,7 +6,9 @@ use crate::config::{Config, Redirect, Respond, Rule as Written};
 use crate::patterns::{self, Patterns};
 use crate::template::Template;
 use linkspan_plugin_common::fields;
+use regex_automata::PatternID;
 use regex_automata::meta::Regex;
+use regex_automata::nfa::thompson::pikevm::PikeVM;
 use std::cell::OnceCell;
 
 /// What a rule may ask of a request beyond its path.
@@ -31,10 +33,11 @@ struct Rule {
     text: Option<Text>,
 }
 
-/// A path or location that may have groups in it, and the patterns that the groups are of: none if it has none.
+/// A path or location that may have groups in it, and the patterns that the groups are of: none if
+/// it has none.
 struct Text {
     template: Template,
-    patterns: Vec<Regex>,
+    patterns: Vec<PikeVM>,
 }
 
 /// A request, asked each thing once.
@@ -160,14 +163,15 @@ impl Text {
         if let Some(greatest) = template.greatest_group() {
             for (place, path) in paths.iter().enumerate() {
                 // A fault of the pattern is reported where the pattern stands.
-                let Ok(regex) = patterns::one(path) else { continue };
-                let groups = regex.captures_len() - 1;
+                let Some(pattern) = patterns::groups_of(path) else { continue };
+                let groups =
+                    pattern.get_nfa().group_info().group_len(PatternID::ZERO).saturating_sub(1);
                 if greatest > groups {
                     return Err(format!(
                         "there is no ${greatest}: match[{place}] has {groups} groups"
                     ));
                 }
-                patterns.push(regex);
+                patterns.push(pattern);
             }
         }
         Ok(Self { template, patterns })
@@ -181,7 +185,8 @@ impl Text {
         text
     }
 
-    /// A match that begins with a slash must not turn `/$1` into `//host`, which names another server.
+    /// A match that begins with a slash must not turn `/$1` into `//host`, which names another
+    /// server.
     fn location(&self, path: &[u8]) -> String {
         let mut text = self.fill(path);
         if text.starts_with("//") && !self.template.begins_with("//") {
@@ -194,7 +199,7 @@ impl Text {
     fn fill(&self, path: &[u8]) -> String {
         for pattern in &self.patterns {
             let mut captures = pattern.create_captures();
-            pattern.captures(path, &mut captures);
+            pattern.captures(&mut pattern.create_cache(), path, &mut captures);
             if captures.is_match() {
                 return self.template.fill(|group| {
                     captures.get_group(group).and_then(|span| path.get(span.range()))

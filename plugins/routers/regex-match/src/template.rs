@@ -68,7 +68,8 @@ impl Template {
     }
 }
 
-/// RFC 3986: what is neither a `pchar` nor a slash is encoded; so no line break, no `?` and no `#` gets out of a path.
+/// RFC 3986: what is neither a `pchar` nor a slash is encoded; so no line break, no `?` and no `#`
+/// gets out of a path.
 fn push_encoded(text: &mut String, byte: u8) {
     if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&byte) {
         text.push(char::from(byte));
