@@ -63,13 +63,11 @@ impl Patterns {
 
 impl Chunk {
     fn compile(patterns: &[(usize, usize, String)], cache_bytes: usize) -> Result<Self, String> {
-        // Prefilters and one-pass automata do nothing for overlapping matches but take time to
-        // build.
+        // A prefilter does nothing for a search of all matches, and takes time to build.
         let config = Config::new()
             .match_kind(MatchKind::All)
             .which_captures(WhichCaptures::None)
             .auto_prefilter(false)
-            .onepass(false)
             .hybrid_cache_capacity(cache_bytes);
         let texts: Vec<&str> = patterns.iter().map(|(.., text)| text.as_str()).collect();
         let regex = builder().configure(config).build_many(&texts).map_err(|error| {
