@@ -2,8 +2,9 @@
 //!
 //! A rule's `match` patterns are searched for in the percent-decoded path without the query:
 //! ignoring case, anywhere, byte by byte. `host`, `method` and `header` narrow it down. It names a
-//! `cluster`, perhaps with a new `path`, or a `redirect`, or what to `respond`; `$0` to `$9` in a
-//! path or location stand for what the first of its patterns matched.
+//! `cluster`, perhaps with a new `path`, or a `redirect`, or what to `respond`. In a path or
+//! location `$0` to `$9` stand for what the first of its patterns matched, percent-encoded again,
+//! and `$$` for a dollar sign. A new path keeps the request's query, a location does not.
 
 use crate::bindings::exports::linkspan::plugin::{lifecycle, router};
 use crate::bindings::linkspan::plugin::request;

@@ -78,8 +78,9 @@ impl Rules {
 
 impl Rule {
     fn compile(written: Written, paths: &[String]) -> Result<Self, String> {
-        if paths.is_empty() || written.host.as_ref().is_some_and(Vec::is_empty) {
-            return Err(": an empty list of patterns never matches".to_owned());
+        let is_empty = |list: &Option<Vec<_>>| list.as_ref().is_some_and(Vec::is_empty);
+        if paths.is_empty() || is_empty(&written.host) || is_empty(&written.method) {
+            return Err(": an empty list never matches".to_owned());
         }
         let one_of = "expected one of `cluster`, `redirect` and `respond`";
         let (decision, text) = match (written.cluster, written.redirect, written.respond) {

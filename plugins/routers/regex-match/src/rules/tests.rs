@@ -168,7 +168,7 @@ fn every_faulty_rule_is_named() {
         "rules[2]: expected one of `cluster`, `redirect` and `respond`, found several",
         "rules[3].path: there is no $2: match[0] has 1 groups",
         "rules[4].redirect.status: expected 301, 302, 303, 307 or 308, found 200",
-        "rules[5]: an empty list of patterns never matches",
+        "rules[5]: an empty list never matches",
         "rules[6].host[1]: `[b`: unclosed character class",
         "rules[7].header.x: `*`: repetition operator missing expression",
         "rules[8].header: \"x y\" is no name of a header field",
