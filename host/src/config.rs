@@ -5,8 +5,12 @@
 //! exist. Whether a named component exists and is of the right kind is not known here: that takes
 //! the plugin engine, and is judged when the snapshot is built.
 
+mod address;
 mod check;
+mod expand;
+mod fault;
 mod file;
+mod names;
 mod units;
 
 use std::collections::BTreeMap;
@@ -15,7 +19,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use check::{Fault, Faults};
+pub use address::NotOneListener;
+pub use fault::{Fault, Faults, Place};
+pub use names::{BALANCERS, canonical_balancer, closest};
 
 /// A name given in the configuration: of a listener, cluster, plugin or store.
 pub type Name = Arc<str>;
@@ -168,7 +174,8 @@ pub struct Cluster {
     pub name: Name,
     /// The endpoints as configured, repetitions included; can be empty.
     pub endpoints: Vec<Endpoint>,
-    /// The balancers, each asked if the one before answered `next`; at least one.
+    /// The balancers, each asked if the one before answered `next`; at least one. Default
+    /// `round-robin`.
     pub balancers: Vec<Name>,
     /// The most attempts at one request. Default: the number of distinct endpoints, at least 1.
     pub max_attempts: Option<u32>,

@@ -1,0 +1,342 @@
+//! Addresses: to listen on, of endpoints, and to grant.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use thiserror::Error;
+
+use crate::config::{Address, AddressGrant, Config, HostGrant};
+
+/// The longest path of a Unix socket: what `sockaddr_un` holds, less the closing zero.
+const UNIX_PATH_BYTES: usize = 107;
+
+/// Why a text is no address.
+#[derive(Debug, PartialEq, Eq, Error)]
+pub(super) enum AddressError {
+    #[error("it is empty")]
+    Empty,
+    #[error("it has no port")]
+    NoPort,
+    #[error("`{0}` is not a port")]
+    BadPort(String),
+    #[error("`{0}` is not the name of a host")]
+    BadName(String),
+    #[error("an IPv6 address with a port is written in brackets, as in `[::1]:80`")]
+    Unbracketed,
+    #[error("`{0}` is not an IPv6 address")]
+    BadIpv6(String),
+    #[error("only IP addresses and `localhost` can be listened on")]
+    NotLocal,
+    #[error("an endpoint is a host and a port; a path has no place in it")]
+    HasPath,
+    #[error("`{0}` is not a scheme of endpoints")]
+    BadScheme(String),
+    #[error("`{0}` endpoints are not available in this version")]
+    Later(String),
+    #[error("listening on a Unix socket is not available in this version")]
+    UnixListener,
+    #[error("the path of a Unix socket is absolute")]
+    RelativePath,
+    #[error("the path of a Unix socket has {UNIX_PATH_BYTES} bytes at most")]
+    LongPath,
+    #[error("`{0}` is not a network")]
+    BadNetwork(String),
+    #[error("the network has bits behind its prefix; it would be `{0}`")]
+    HostBits(IpNet),
+}
+
+/// There is not exactly one listener whose address could be changed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("host and port can be given for a configuration of one listener only; this one has {0}")]
+pub struct NotOneListener(usize);
+
+impl Config {
+    /// Changes where the only listener listens.
+    ///
+    /// # Errors
+    ///
+    /// [`NotOneListener`] if there are several, because one address cannot serve them all.
+    pub fn override_bind(
+        &mut self,
+        host: Option<IpAddr>,
+        port: Option<u16>,
+    ) -> Result<(), NotOneListener> {
+        let count = self.listeners.len();
+        let Some(listener) = self.listeners.values_mut().next().filter(|_| count == 1) else {
+            return Err(NotOneListener(count));
+        };
+        if let Some(host) = host {
+            listener.bind.set_ip(host);
+        }
+        if let Some(port) = port {
+            listener.bind.set_port(port);
+        }
+        Ok(())
+    }
+}
+
+/// Reads `10.0.0.1:80`, `[::1]:80`, `localhost:80` or `:80`; the last is every IPv4 address.
+pub(super) fn bind(text: &str) -> Result<SocketAddr, AddressError> {
+    if text.starts_with("unix:") || text.starts_with('/') {
+        return Err(AddressError::UnixListener);
+    }
+    let (host, port) = match split(text)? {
+        (host, Some(port)) => (host, number(port, 0)?),
+        (_, None) => return Err(AddressError::NoPort),
+    };
+    let address = match host {
+        Host::Ip(address) => address,
+        Host::Name("") => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        Host::Name(name) if name.eq_ignore_ascii_case("localhost") => {
+            IpAddr::V4(Ipv4Addr::LOCALHOST)
+        }
+        Host::Name(_) => return Err(AddressError::NotLocal),
+    };
+    Ok(SocketAddr::new(address, port))
+}
+
+/// Reads `10.0.0.1:80`, `[::1]:80`, `files.internal`, `http://files.internal:80` or `unix:/path`.
+/// Without a port it is 80.
+pub(super) fn endpoint(text: &str) -> Result<Address, AddressError> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return unix(path);
+    }
+    let authority = match text.split_once("://") {
+        None => text,
+        Some((scheme, rest)) => match scheme.to_ascii_lowercase().as_str() {
+            "http" => rest.strip_suffix('/').unwrap_or(rest),
+            "https" | "h2c" | "fcgi" | "srv+http" | "srv+https" => {
+                return Err(AddressError::Later(scheme.to_owned()));
+            }
+            _ => return Err(AddressError::BadScheme(scheme.to_owned())),
+        },
+    };
+    if authority.contains('/') {
+        return Err(AddressError::HasPath);
+    }
+    let (host, port) = split(authority)?;
+    let port = port.map_or(Ok(80), |port| number(port, 1))?;
+    match host {
+        Host::Ip(address) => Ok(Address::Socket(SocketAddr::new(address, port))),
+        Host::Name(host) => Ok(Address::Name(Arc::from(name(host)?), port)),
+    }
+}
+
+/// Reads `10.0.0.0/8:*`, `[fd00::/8]:443`, `[::1]:80`, `127.0.0.1:8080` or `backend.internal:*`.
+pub(super) fn grant(text: &str) -> Result<AddressGrant, AddressError> {
+    let (host, port) = text.rsplit_once(':').ok_or(AddressError::NoPort)?;
+    let port = if port == "*" { None } else { Some(number(port, 1)?) };
+    let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    if inner.is_none() && host.contains(':') && !host.contains('/') {
+        return Err(AddressError::Unbracketed);
+    }
+    let plain = inner.unwrap_or(host);
+    let host = if plain.contains('/') {
+        let parsed: Option<IpNet> = plain.parse().ok();
+        let network = parsed.ok_or_else(|| AddressError::BadNetwork(plain.to_owned()))?;
+        if network != network.trunc() {
+            return Err(AddressError::HostBits(network.trunc()));
+        }
+        HostGrant::Network(network)
+    } else if let Some(address) = inner {
+        HostGrant::Network(IpNet::from(IpAddr::V6(ipv6(address)?)))
+    } else if let Ok(address) = plain.parse::<IpAddr>() {
+        HostGrant::Network(IpNet::from(address))
+    } else {
+        HostGrant::Name(name(plain)?)
+    };
+    Ok(AddressGrant { host, port })
+}
+
+enum Host<'t> {
+    Ip(IpAddr),
+    Name(&'t str),
+}
+
+/// A host, and the port if there is one.
+fn split(text: &str) -> Result<(Host<'_>, Option<&str>), AddressError> {
+    if text.is_empty() {
+        return Err(AddressError::Empty);
+    }
+    if let Some(rest) = text.strip_prefix('[') {
+        let bad = || AddressError::BadIpv6(text.to_owned());
+        let (inner, after) = rest.split_once(']').ok_or_else(bad)?;
+        let host = Host::Ip(IpAddr::V6(ipv6(inner)?));
+        return match after.strip_prefix(':') {
+            Some(port) => Ok((host, Some(port))),
+            None if after.is_empty() => Ok((host, None)),
+            None => Err(bad()),
+        };
+    }
+    let (host, port) = match text.split_once(':') {
+        Some((_, port)) if port.contains(':') => return Err(AddressError::Unbracketed),
+        Some((host, port)) => (host, Some(port)),
+        None => (text, None),
+    };
+    Ok((host.parse().map_or(Host::Name(host), |address| Host::Ip(IpAddr::V4(address))), port))
+}
+
+fn ipv6(text: &str) -> Result<Ipv6Addr, AddressError> {
+    text.parse().ok().ok_or_else(|| AddressError::BadIpv6(text.to_owned()))
+}
+
+fn number(port: &str, least: u16) -> Result<u16, AddressError> {
+    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+    let number = port.parse().ok().filter(|number| digits && *number >= least);
+    number.ok_or_else(|| AddressError::BadPort(port.to_owned()))
+}
+
+/// A host name in lower case. One that ends in a number would be an IPv4 address to some.
+fn name(text: &str) -> Result<String, AddressError> {
+    let labels = text.strip_suffix('.').unwrap_or(text);
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    let last = labels.rsplit('.').next().unwrap_or_default();
+    let numeric = last.bytes().all(|byte| byte.is_ascii_digit());
+    if labels.len() > 253 || numeric || !labels.split('.').all(is_label) {
+        return Err(AddressError::BadName(text.to_owned()));
+    }
+    Ok(text.to_ascii_lowercase())
+}
+
+fn unix(path: &str) -> Result<Address, AddressError> {
+    if !path.starts_with('/') {
+        return Err(AddressError::RelativePath);
+    }
+    if path.len() > UNIX_PATH_BYTES || path.contains('\0') {
+        return Err(AddressError::LongPath);
+    }
+    Ok(Address::Unix(PathBuf::from(path)))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_can_be_listened_on() {
+        let cases = [
+            ("0.0.0.0:8080", "0.0.0.0:8080"),
+            ("[::]:80", "[::]:80"),
+            (":8080", "0.0.0.0:8080"),
+            ("localhost:0", "127.0.0.1:0"),
+            ("127.0.0.1:65535", "127.0.0.1:65535"),
+        ];
+        for (text, address) in cases {
+            assert_eq!(bind(text).map(|bound| bound.to_string()).as_deref(), Ok(address), "{text}");
+        }
+        let refused = [
+            ("", AddressError::Empty),
+            ("8080", AddressError::NoPort),
+            ("0.0.0.0", AddressError::NoPort),
+            ("0.0.0.0:", AddressError::BadPort(String::new())),
+            ("0.0.0.0:65536", AddressError::BadPort("65536".to_owned())),
+            ("0.0.0.0:+80", AddressError::BadPort("+80".to_owned())),
+            ("::1:80", AddressError::Unbracketed),
+            ("[::1]", AddressError::NoPort),
+            ("[::g]:80", AddressError::BadIpv6("::g".to_owned())),
+            ("[::1]80", AddressError::BadIpv6("[::1]80".to_owned())),
+            ("example.org:80", AddressError::NotLocal),
+            ("unix:/run/x", AddressError::UnixListener),
+        ];
+        for (text, error) in refused {
+            assert_eq!(bind(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_can_be_an_endpoint() {
+        let socket = |text: &str| Address::Socket(text.parse().unwrap());
+        let named = |name: &str, port| Address::Name(Arc::from(name), port);
+        let cases = [
+            ("10.0.0.1:8080", socket("10.0.0.1:8080")),
+            ("10.0.0.1", socket("10.0.0.1:80")),
+            ("[::1]:81", socket("[::1]:81")),
+            ("[::1]", socket("[::1]:80")),
+            ("files.internal:80", named("files.internal", 80)),
+            ("Files.Internal", named("files.internal", 80)),
+            ("a_b.example.", named("a_b.example.", 80)),
+            ("http://files.internal:8080/", named("files.internal", 8080)),
+            ("HTTP://10.0.0.1", socket("10.0.0.1:80")),
+            ("unix:/run/app.sock", Address::Unix(PathBuf::from("/run/app.sock"))),
+        ];
+        for (text, address) in cases {
+            assert_eq!(endpoint(text), Ok(address), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot() {
+        let name = |text: &str| AddressError::BadName(text.to_owned());
+        let cases = [
+            ("", AddressError::Empty),
+            ("http://", AddressError::Empty),
+            ("https://a", AddressError::Later("https".to_owned())),
+            ("srv+http://_http._tcp.app", AddressError::Later("srv+http".to_owned())),
+            ("ftp://a", AddressError::BadScheme("ftp".to_owned())),
+            ("http://a/path", AddressError::HasPath),
+            ("a/path", AddressError::HasPath),
+            ("a:0", AddressError::BadPort("0".to_owned())),
+            ("a:http", AddressError::BadPort("http".to_owned())),
+            (":80", name("")),
+            ("a b", name("a b")),
+            ("user@a", name("user@a")),
+            ("a..b", name("a..b")),
+            ("1.2.3", name("1.2.3")),
+            ("256.1.1.1", name("256.1.1.1")),
+            ("::1", AddressError::Unbracketed),
+            ("unix:run", AddressError::RelativePath),
+            ("unix:/a\0b", AddressError::LongPath),
+        ];
+        for (text, error) in cases {
+            assert_eq!(endpoint(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_can_be_granted() {
+        let network = |text: &str| HostGrant::Network(text.parse().unwrap());
+        let named = |name: &str| HostGrant::Name(name.to_owned());
+        let cases = [
+            ("10.0.0.0/8:*", network("10.0.0.0/8"), None),
+            ("0.0.0.0/0:443", network("0.0.0.0/0"), Some(443)),
+            ("127.0.0.1:8080", network("127.0.0.1/32"), Some(8080)),
+            ("[::1]:80", network("::1/128"), Some(80)),
+            ("[fd00::/8]:*", network("fd00::/8"), None),
+            ("fd00::/8:*", network("fd00::/8"), None),
+            ("Backend.internal:*", named("backend.internal"), None),
+        ];
+        for (text, host, port) in cases {
+            assert_eq!(grant(text), Ok(AddressGrant { host, port }), "{text}");
+        }
+        let host_bits = AddressError::HostBits("10.0.0.0/8".parse().unwrap());
+        assert_eq!(grant("10.1.2.3/8:*"), Err(host_bits));
+        for text in ["", "10.0.0.0/8", "*:*", "10.0.0.0/33:*", "::1:80", "a:0", "[a]:80", ":80"] {
+            assert!(grant(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_judged(text in "\\PC*", near in "[a-f0-9:./\\[\\]*@ ]{0,24}") {
+            for text in [&text, &near] {
+                let _ = (bind(text), endpoint(text), grant(text));
+            }
+        }
+
+        #[test]
+        fn every_socket_address_reads_back(address: IpAddr, port in 1_u16..) {
+            let socket = SocketAddr::new(address, port);
+            prop_assert_eq!(bind(&socket.to_string()), Ok(socket));
+            prop_assert_eq!(endpoint(&socket.to_string()), Ok(Address::Socket(socket)));
+            let granted = grant(&socket.to_string()).unwrap();
+            prop_assert!(granted.covers(address, port));
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Where clients connect.
+
+pub mod accept;
+pub mod stream;

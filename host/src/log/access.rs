@@ -1,0 +1,293 @@
+//! The access log: one line per request.
+//!
+//! Each worker formats into a buffer of its own and hands it over when it is full or a moment old,
+//! so that a request pays for formatting only. A line cannot be forged: whatever a peer sent is
+//! escaped, in both forms.
+
+use std::time::{Duration, SystemTime};
+
+use http::Version;
+
+use super::id::RequestId;
+use super::line;
+use super::line::Timestamps;
+use super::sink::Sink;
+
+/// A worker's buffer is handed over when it holds this much.
+const BATCH_BYTES: usize = 16 << 10;
+
+/// What is written of a request target; the rest is left out.
+const MAX_TARGET_BYTES: usize = 4 << 10;
+
+/// What there is to say about one request.
+#[derive(Debug, Clone, Copy)]
+pub struct AccessRecord<'a> {
+    /// When its head had been read.
+    pub time: SystemTime,
+    /// Its id.
+    pub id: RequestId,
+    /// The client's address; text, as it is the same for all requests of a connection.
+    pub client: &'a str,
+    /// The listener.
+    pub listener: &'a str,
+    /// The method.
+    pub method: &'a str,
+    /// The request target as the client sent it.
+    pub target: &'a [u8],
+    /// The version that the client speaks.
+    pub protocol: Version,
+    /// The status that the client got; 0 if it got none.
+    pub status: u16,
+    /// Bytes of the request's body that were read.
+    pub bytes_up: u64,
+    /// Bytes of the response's body that were sent.
+    pub bytes_down: u64,
+    /// The router that decided.
+    pub route: Option<&'a str>,
+    /// The cluster.
+    pub cluster: Option<&'a str>,
+    /// The endpoint of the last attempt.
+    pub endpoint: Option<&'a str>,
+    /// Attempts at an endpoint.
+    pub attempts: u32,
+    /// How long it took.
+    pub times: Times,
+    /// Why it failed, in words.
+    pub error: Option<&'a str>,
+}
+
+/// How long the parts of a request took.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Times {
+    /// Waiting for an endpoint that was busy.
+    pub queue: Option<Duration>,
+    /// Connecting, or taking a connection from the pool, in the last attempt.
+    pub connect: Option<Duration>,
+    /// From the head of the request to that of the response.
+    pub first_byte: Option<Duration>,
+    /// From the head of the request to the end of the response.
+    pub total: Duration,
+}
+
+/// Where access lines go. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct AccessLog {
+    sink: Option<Sink>,
+    json: bool,
+}
+
+impl AccessLog {
+    /// One that goes to a sink, as JSON or as text.
+    #[must_use]
+    pub fn new(sink: Sink, json: bool) -> Self {
+        Self { sink: Some(sink), json }
+    }
+
+    /// One that goes nowhere.
+    #[must_use]
+    pub fn off() -> Self {
+        Self { sink: None, json: false }
+    }
+
+    /// A worker's end of it.
+    #[must_use]
+    pub fn writer(&self) -> AccessWriter {
+        AccessWriter {
+            log: self.clone(),
+            buffer: Vec::new(),
+            lines: 0,
+            timestamps: Timestamps::new(),
+        }
+    }
+
+    /// Lines that were lost because the target did not take them in time.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.sink.as_ref().map_or(0, Sink::dropped)
+    }
+}
+
+/// A worker's end of the access log. Lines appear after [`AccessWriter::flush`], which is to be
+/// called every 100 ms or so, or once enough have come together.
+#[derive(Debug)]
+pub struct AccessWriter {
+    log: AccessLog,
+    buffer: Vec<u8>,
+    lines: u64,
+    timestamps: Timestamps,
+}
+
+impl AccessWriter {
+    /// Whether records are written at all; making one can be saved otherwise.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.log.sink.is_some()
+    }
+
+    /// Writes the line of one request.
+    pub fn record(&mut self, record: &AccessRecord<'_>) {
+        if !self.is_on() {
+            return;
+        }
+        if self.log.json {
+            self.json(record);
+        } else {
+            self.text(record);
+        }
+        self.lines += 1;
+        if self.buffer.len() >= BATCH_BYTES {
+            self.flush();
+        }
+    }
+
+    /// Hands over what has come together. Nearly free if nothing has.
+    pub fn flush(&mut self) {
+        if let Some(sink) = &self.log.sink
+            && self.lines > 0
+        {
+            sink.push(&self.buffer, self.lines);
+            self.buffer.clear();
+            self.lines = 0;
+        }
+    }
+
+    fn json(&mut self, record: &AccessRecord<'_>) {
+        let out = &mut self.buffer;
+        out.extend_from_slice(b"{\"time\":\"");
+        self.timestamps.append(out, record.time);
+        out.extend_from_slice(b"\",\"id\":\"");
+        out.extend_from_slice(&record.id.digits());
+        out.push(b'"');
+        json_text(out, b"client", record.client.as_bytes());
+        json_text(out, b"listener", record.listener.as_bytes());
+        json_text(out, b"method", record.method.as_bytes());
+        json_text(out, b"target", shortened(record.target));
+        json_text(out, b"protocol", protocol(record.protocol));
+        json_number(out, b"status", u64::from(record.status));
+        json_number(out, b"bytes_up", record.bytes_up);
+        json_number(out, b"bytes_down", record.bytes_down);
+        for (key, value) in names(record) {
+            if let Some(value) = value {
+                json_text(out, key, value.as_bytes());
+            }
+        }
+        json_number(out, b"attempts", u64::from(record.attempts));
+        for (key, _, value) in durations(record) {
+            if let Some(value) = value {
+                json_key(out, key);
+                line::milliseconds(out, value);
+            }
+        }
+        if let Some(error) = record.error {
+            json_text(out, b"error", error.as_bytes());
+        }
+        out.extend_from_slice(b"}\n");
+    }
+
+    fn text(&mut self, record: &AccessRecord<'_>) {
+        let out = &mut self.buffer;
+        self.timestamps.append(out, record.time);
+        out.push(b' ');
+        out.extend_from_slice(&record.id.digits());
+        out.push(b' ');
+        line::text_value(out, record.client);
+        out.push(b' ');
+        line::text_value(out, record.listener);
+        out.extend_from_slice(b" \"");
+        line::text_inside(out, record.method.as_bytes());
+        out.push(b' ');
+        line::text_inside(out, shortened(record.target));
+        out.push(b' ');
+        out.extend_from_slice(protocol(record.protocol));
+        out.extend_from_slice(b"\" ");
+        line::decimal(out, u64::from(record.status));
+        out.extend_from_slice(b" up=");
+        line::decimal(out, record.bytes_up);
+        out.extend_from_slice(b" down=");
+        line::decimal(out, record.bytes_down);
+        for (key, value) in names(record) {
+            if let Some(value) = value {
+                text_key(out, key);
+                line::text_value(out, value);
+            }
+        }
+        out.extend_from_slice(b" attempts=");
+        line::decimal(out, u64::from(record.attempts));
+        for (_, key, value) in durations(record) {
+            if let Some(value) = value {
+                text_key(out, key);
+                line::milliseconds(out, value);
+                out.extend_from_slice(b"ms");
+            }
+        }
+        if let Some(error) = record.error {
+            text_key(out, b"error");
+            line::text_value(out, error);
+        }
+        out.push(b'\n');
+    }
+}
+
+impl Drop for AccessWriter {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+type Key = &'static [u8];
+
+fn names<'a>(record: &AccessRecord<'a>) -> [(Key, Option<&'a str>); 3] {
+    [(b"route", record.route), (b"cluster", record.cluster), (b"endpoint", record.endpoint)]
+}
+
+/// Each with its key in JSON and in text.
+fn durations(record: &AccessRecord<'_>) -> [(Key, Key, Option<Duration>); 4] {
+    let times = &record.times;
+    [
+        (b"queue_ms", b"queue", times.queue),
+        (b"connect_ms", b"connect", times.connect),
+        (b"first_byte_ms", b"first-byte", times.first_byte),
+        (b"total_ms", b"total", Some(times.total)),
+    ]
+}
+
+fn protocol(version: Version) -> &'static [u8] {
+    match version {
+        Version::HTTP_09 => b"HTTP/0.9",
+        Version::HTTP_10 => b"HTTP/1.0",
+        Version::HTTP_2 => b"HTTP/2",
+        Version::HTTP_3 => b"HTTP/3",
+        _ => b"HTTP/1.1",
+    }
+}
+
+fn shortened(target: &[u8]) -> &[u8] {
+    target.get(..MAX_TARGET_BYTES).unwrap_or(target)
+}
+
+fn json_key(out: &mut Vec<u8>, key: &[u8]) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(key);
+    out.extend_from_slice(b"\":");
+}
+
+fn json_text(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
+    json_key(out, key);
+    out.push(b'"');
+    line::json_inside(out, value);
+    out.push(b'"');
+}
+
+fn json_number(out: &mut Vec<u8>, key: &[u8], value: u64) {
+    json_key(out, key);
+    line::decimal(out, value);
+}
+
+fn text_key(out: &mut Vec<u8>, key: &[u8]) {
+    out.push(b' ');
+    out.extend_from_slice(key);
+    out.push(b'=');
+}
+
+#[cfg(test)]
+mod tests;

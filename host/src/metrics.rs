@@ -1,0 +1,279 @@
+//! What is counted, per worker and summed up by whoever reads.
+//!
+//! A request costs a handful of relaxed additions to cache lines that its worker alone writes. The
+//! handles ([`ListenerMetrics`], [`ClusterMetrics`], [`PluginMetrics`]) are made once per snapshot,
+//! so that no request looks anything up; they go on counting over reloads as long as the name stays.
+//! Figures of single endpoints are with the endpoints.
+//!
+//! A `worker` is the index of a worker. Any other number, as [`ELSEWHERE`], is right as well: it
+//! stands for a line that all other threads share.
+
+mod cells;
+mod text;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+pub use self::cells::Distribution;
+use self::cells::{Histogram, PerWorker};
+pub use self::text::{Family, Sample, Value};
+
+/// The `worker` of threads that are none.
+pub const ELSEWHERE: usize = usize::MAX;
+
+/// All metrics of a process.
+#[derive(Debug)]
+pub struct Metrics {
+    workers: usize,
+    words: Words,
+    listeners: Table<ListenerMetrics>,
+    clusters: Table<ClusterMetrics>,
+    plugins: Table<PluginMetrics>,
+    errors: PerWorker<Box<[AtomicU64]>>,
+    watched: Mutex<Vec<Watched>>,
+}
+
+/// The label values that other modules define. They count by index.
+#[derive(Debug, Clone, Copy)]
+pub struct Words {
+    /// Why a request failed.
+    pub errors: &'static [&'static str],
+    /// Why a call of a plugin failed.
+    pub plugin_failures: &'static [&'static str],
+}
+
+impl Metrics {
+    /// Nothing counted yet.
+    #[must_use]
+    pub fn new(workers: usize, words: Words) -> Self {
+        Self {
+            workers,
+            words,
+            listeners: Table::default(),
+            clusters: Table::default(),
+            plugins: Table::default(),
+            errors: PerWorker::new(workers, || counters(words.errors)),
+            watched: Mutex::default(),
+        }
+    }
+
+    /// The counters of a listener.
+    #[must_use]
+    pub fn listener(&self, name: &Arc<str>) -> Arc<ListenerMetrics> {
+        self.listeners.entry(name, || ListenerMetrics(self.per_worker(ListenerCells::default)))
+    }
+
+    /// The counters of a cluster.
+    #[must_use]
+    pub fn cluster(&self, name: &Arc<str>) -> Arc<ClusterMetrics> {
+        self.clusters.entry(name, || ClusterMetrics(self.per_worker(ClusterCells::default)))
+    }
+
+    /// The counters of a plugin.
+    #[must_use]
+    pub fn plugin(&self, name: &Arc<str>) -> Arc<PluginMetrics> {
+        let cells = || PluginCells {
+            guest_time: Histogram::default(),
+            busy: AtomicU64::new(0),
+            failures: counters(self.words.plugin_failures),
+        };
+        self.plugins.entry(name, || PluginMetrics {
+            cells: self.per_worker(cells),
+            parked: AtomicU64::new(0),
+        })
+    }
+
+    /// Counts a request that failed; `reason` is an index into [`Words::errors`].
+    pub fn error(&self, worker: usize, reason: usize) {
+        if let Some(counter) = self.errors.of(worker).get(reason) {
+            increment(counter);
+        }
+    }
+
+    /// Adds a counter that is kept elsewhere. `name` is without `_total`.
+    pub fn watch(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        read: impl Fn() -> u64 + Send + Sync + 'static,
+    ) {
+        let read = Box::new(read);
+        lock(&self.watched).push(Watched { name, help, read });
+    }
+
+    /// Removes what no snapshot holds any more, so that vanished names do not stay for ever.
+    pub fn forget_unused(&self) {
+        self.listeners.forget_unused();
+        self.clusters.forget_unused();
+        self.plugins.forget_unused();
+    }
+
+    fn per_worker<T>(&self, make: impl FnMut() -> T) -> PerWorker<T> {
+        PerWorker::new(self.workers, make)
+    }
+}
+
+/// The counters of one listener.
+#[derive(Debug)]
+pub struct ListenerMetrics(PerWorker<ListenerCells>);
+
+#[derive(Debug, Default)]
+struct ListenerCells {
+    /// By the first digit of the status; 0 where there was none.
+    requests: [AtomicU64; 6],
+    durations: Histogram,
+    opened: AtomicU64,
+    closed: AtomicU64,
+}
+
+impl ListenerMetrics {
+    /// Counts a request that has ended: the status that the client got, 0 if none, and the time
+    /// from its head to the end of the response.
+    pub fn request(&self, worker: usize, status: u16, duration: Duration) {
+        let cells = self.0.of(worker);
+        let class = if status < 600 { usize::from(status / 100) } else { 0 };
+        if let Some(counter) = cells.requests.get(class) {
+            increment(counter);
+        }
+        cells.durations.observe(&text::REQUEST_BOUNDS, duration);
+    }
+
+    /// Counts a connection, as open until the guard is dropped.
+    pub fn connection(self: &Arc<Self>, worker: usize) -> Connection {
+        increment(&self.0.of(worker).opened);
+        Connection { listener: Arc::clone(self), worker }
+    }
+}
+
+/// A connection that counts as open.
+#[derive(Debug)]
+#[must_use = "the connection counts as closed when this is dropped"]
+pub struct Connection {
+    listener: Arc<ListenerMetrics>,
+    worker: usize,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        increment(&self.listener.0.of(self.worker).closed);
+    }
+}
+
+/// The counters of one cluster.
+#[derive(Debug)]
+pub struct ClusterMetrics(PerWorker<ClusterCells>);
+
+#[derive(Debug, Default)]
+struct ClusterCells {
+    attempts: AtomicU64,
+    failures: AtomicU64,
+    retries: AtomicU64,
+}
+
+impl ClusterMetrics {
+    /// Counts an attempt at an endpoint.
+    pub fn attempt(&self, worker: usize) {
+        increment(&self.0.of(worker).attempts);
+    }
+
+    /// Counts an attempt that came to no response head.
+    pub fn failure(&self, worker: usize) {
+        increment(&self.0.of(worker).failures);
+    }
+
+    /// Counts an attempt that is not the first of its request.
+    pub fn retry(&self, worker: usize) {
+        increment(&self.0.of(worker).retries);
+    }
+}
+
+/// The counters of one plugin.
+#[derive(Debug)]
+pub struct PluginMetrics {
+    cells: PerWorker<PluginCells>,
+    /// 1 while it is parked.
+    parked: AtomicU64,
+}
+
+#[derive(Debug)]
+struct PluginCells {
+    guest_time: Histogram,
+    busy: AtomicU64,
+    failures: Box<[AtomicU64]>,
+}
+
+impl PluginMetrics {
+    /// Counts a call that was made, whatever came of it, and the time spent in the guest.
+    pub fn call(&self, worker: usize, guest_time: Duration) {
+        self.cells.of(worker).guest_time.observe(&text::GUEST_BOUNDS, guest_time);
+    }
+
+    /// Counts a failure; `cause` is an index into [`Words::plugin_failures`].
+    pub fn failure(&self, worker: usize, cause: usize) {
+        if let Some(counter) = self.cells.of(worker).failures.get(cause) {
+            increment(counter);
+        }
+    }
+
+    /// Counts a call that was not made because no instance was free.
+    pub fn busy(&self, worker: usize) {
+        increment(&self.cells.of(worker).busy);
+    }
+
+    /// Notes whether the plugin is parked.
+    pub fn set_parked(&self, parked: bool) {
+        self.parked.store(u64::from(parked), Ordering::Relaxed);
+    }
+}
+
+/// Handles by name.
+#[derive(Debug)]
+struct Table<T>(Mutex<BTreeMap<Arc<str>, Arc<T>>>);
+
+impl<T> Table<T> {
+    fn entry(&self, name: &Arc<str>, make: impl FnOnce() -> T) -> Arc<T> {
+        let mut table = lock(&self.0);
+        Arc::clone(table.entry(Arc::clone(name)).or_insert_with(|| Arc::new(make())))
+    }
+
+    fn forget_unused(&self) {
+        lock(&self.0).retain(|_, handle| Arc::strong_count(handle) > 1);
+    }
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+/// A counter that is kept elsewhere.
+struct Watched {
+    name: &'static str,
+    help: &'static str,
+    read: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl fmt::Debug for Watched {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Watched").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+fn counters(words: &[&str]) -> Box<[AtomicU64]> {
+    words.iter().map(|_| AtomicU64::new(0)).collect()
+}
+
+fn increment(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

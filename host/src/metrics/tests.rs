@@ -1,0 +1,120 @@
+//! Sums over workers, and their text.
+
+use std::thread;
+
+use super::*;
+
+const WORDS: Words =
+    Words { errors: &["connect", "timeout"], plugin_failures: &["trapped", "timed-out"] };
+
+#[test]
+fn what_workers_count_is_summed_up() {
+    let metrics = Metrics::new(4, WORDS);
+    let listener = metrics.listener(&"web".into());
+    thread::scope(|scope| {
+        for worker in 0..6 {
+            let (listener, metrics) = (&listener, &metrics);
+            scope.spawn(move || {
+                for status in [200, 204, 404, 503, 0, 999] {
+                    listener.request(worker, status, Duration::from_millis(3));
+                }
+                metrics.error(worker, 1);
+                metrics.error(worker, 7);
+            });
+        }
+    });
+    let requests = |status| {
+        metrics.counter("linkspan_requests_total", &[("listener", "web"), ("status", status)])
+    };
+    assert_eq!(requests("2xx"), 12);
+    assert_eq!(requests("4xx"), 6);
+    assert_eq!(requests("5xx"), 6);
+    assert_eq!(requests("none"), 12);
+    assert_eq!(metrics.counter("linkspan_requests_total", &[]), 36);
+    assert_eq!(metrics.counter("linkspan_request_duration_seconds", &[]), 36);
+    assert_eq!(metrics.counter("linkspan_errors_total", &[("reason", "timeout")]), 6);
+    assert_eq!(metrics.counter("linkspan_errors_total", &[("reason", "connect")]), 0);
+    assert_eq!(metrics.counter("linkspan_nothing", &[]), 0);
+}
+
+#[test]
+fn connections_are_open_until_they_are_dropped() {
+    let metrics = Metrics::new(2, WORDS);
+    let listener = metrics.listener(&"web".into());
+    let open = || metrics.counter("linkspan_connections_open", &[("listener", "web")]);
+    let connections = [listener.connection(0), listener.connection(1), listener.connection(9)];
+    assert_eq!(open(), 3);
+    drop(connections);
+    assert_eq!(open(), 0);
+    assert_eq!(metrics.counter("linkspan_connections_total", &[]), 3);
+}
+
+#[test]
+fn handles_go_on_counting_until_nobody_holds_them() {
+    let metrics = Metrics::new(1, WORDS);
+    let name: Arc<str> = "app".into();
+    let attempts = || metrics.counter("linkspan_upstream_attempts_total", &[("cluster", "app")]);
+    let first = metrics.cluster(&name);
+    first.attempt(0);
+    let second = metrics.cluster(&name);
+    drop(first);
+    metrics.forget_unused();
+    second.attempt(ELSEWHERE);
+    second.failure(0);
+    second.retry(0);
+    assert_eq!(attempts(), 2);
+    assert_eq!(metrics.counter("linkspan_upstream_failures_total", &[]), 1);
+    assert_eq!(metrics.counter("linkspan_upstream_retries_total", &[]), 1);
+    drop(second);
+    metrics.forget_unused();
+    assert!(!metrics.text().contains("app"));
+}
+
+#[test]
+fn workers_do_not_share_lines() {
+    let metrics = Metrics::new(3, WORDS);
+    let cluster = metrics.cluster(&"app".into());
+    let lines: std::collections::BTreeSet<_> =
+        cluster.0.all().map(|cells| std::ptr::from_ref(cells).addr() / 128).collect();
+    assert_eq!(lines.len(), 4);
+}
+
+#[test]
+fn the_text_is_what_prometheus_reads() {
+    let metrics = Metrics::new(2, WORDS);
+    let plugin = metrics.plugin(&"by \"path\"".into());
+    plugin.call(0, Duration::from_nanos(300));
+    plugin.call(1, Duration::from_micros(3));
+    plugin.call(1, Duration::from_secs(1));
+    plugin.failure(1, 0);
+    plugin.busy(0);
+    plugin.set_parked(true);
+    metrics.watch("linkspan_log_lines_dropped", "Lines that were lost", || 7);
+    let text = metrics.text();
+    let expected = [
+        "# HELP linkspan_plugin_calls Calls of a plugin",
+        "# TYPE linkspan_plugin_calls counter",
+        r#"linkspan_plugin_calls_total{plugin="by \"path\""} 3"#,
+        r#"linkspan_plugin_failures_total{plugin="by \"path\"",cause="trapped"} 1"#,
+        r#"linkspan_plugin_failures_total{plugin="by \"path\"",cause="timed-out"} 0"#,
+        r#"linkspan_plugin_busy_total{plugin="by \"path\""} 1"#,
+        r#"linkspan_plugin_parked{plugin="by \"path\""} 1"#,
+        r#"linkspan_plugin_guest_seconds_sum{plugin="by \"path\""} 1.0000033"#,
+        r#"linkspan_plugin_guest_seconds_count{plugin="by \"path\""} 3"#,
+        r#"linkspan_plugin_guest_seconds_bucket{le="2.5e-7",plugin="by \"path\""} 0"#,
+        r#"linkspan_plugin_guest_seconds_bucket{le="5e-7",plugin="by \"path\""} 1"#,
+        r#"linkspan_plugin_guest_seconds_bucket{le="0.1",plugin="by \"path\""} 2"#,
+        r#"linkspan_plugin_guest_seconds_bucket{le="+Inf",plugin="by \"path\""} 3"#,
+        "linkspan_log_lines_dropped_total 7",
+        r#"linkspan_errors_total{reason="connect"} 0"#,
+        "# EOF",
+    ];
+    for line in expected {
+        assert!(text.lines().any(|own| own == line), "no {line}\nin\n{text}");
+    }
+    let mut series = std::collections::BTreeSet::new();
+    for line in text.lines() {
+        let (name, _) = line.rsplit_once(' ').unwrap_or((line, ""));
+        assert!(line.starts_with('#') || series.insert(name), "{line} comes twice");
+    }
+}

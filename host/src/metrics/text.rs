@@ -1,0 +1,307 @@
+//! What readers get: the sums, by name and labels, and as text for Prometheus.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use super::cells::{Bounds, Distribution, PerWorker};
+use super::{ClusterCells, ListenerCells, Metrics, PluginMetrics, Table, lock};
+
+const MICROSECOND: u64 = 1_000;
+const MILLISECOND: u64 = 1_000_000;
+const SECOND: u64 = 1_000_000_000;
+
+/// Half a millisecond to a minute.
+pub(super) const REQUEST_BOUNDS: Bounds = [
+    500 * MICROSECOND,
+    MILLISECOND,
+    2_500 * MICROSECOND,
+    5 * MILLISECOND,
+    10 * MILLISECOND,
+    25 * MILLISECOND,
+    50 * MILLISECOND,
+    100 * MILLISECOND,
+    250 * MILLISECOND,
+    500 * MILLISECOND,
+    SECOND,
+    2_500 * MILLISECOND,
+    5 * SECOND,
+    10 * SECOND,
+    30 * SECOND,
+    60 * SECOND,
+];
+
+/// A quarter of a microsecond to a tenth of a second.
+pub(super) const GUEST_BOUNDS: Bounds = [
+    250,
+    500,
+    MICROSECOND,
+    2_500,
+    5 * MICROSECOND,
+    10 * MICROSECOND,
+    25 * MICROSECOND,
+    50 * MICROSECOND,
+    100 * MICROSECOND,
+    250 * MICROSECOND,
+    500 * MICROSECOND,
+    MILLISECOND,
+    2_500 * MICROSECOND,
+    5 * MILLISECOND,
+    10 * MILLISECOND,
+    100 * MILLISECOND,
+];
+
+const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// All samples of one metric.
+#[derive(Debug)]
+pub struct Family {
+    /// Its name; without the `_total` that a counter gets in the text.
+    pub name: &'static str,
+    /// What it counts.
+    pub help: &'static str,
+    /// One per set of labels.
+    pub samples: Vec<Sample>,
+    kind: MetricType,
+}
+
+/// One value of a metric.
+#[derive(Debug)]
+pub struct Sample {
+    /// Names and values of the labels.
+    pub labels: Vec<(&'static str, String)>,
+    /// The value.
+    pub value: Value,
+}
+
+/// What was measured.
+#[derive(Debug)]
+pub enum Value {
+    /// Rises only.
+    Counter(u64),
+    /// Rises and falls.
+    Gauge(u64),
+    /// Durations.
+    Histogram(&'static Bounds, Box<Distribution>),
+}
+
+impl Metrics {
+    /// The sums now.
+    #[must_use]
+    pub fn families(&self) -> Vec<Family> {
+        let mut families = Vec::new();
+        self.listeners(&mut families);
+        self.clusters(&mut families);
+        self.plugins(&mut families);
+        let errors = self.words.errors.iter().enumerate().map(|(index, reason)| Sample {
+            labels: vec![("reason", (*reason).to_owned())],
+            value: Value::Counter(self.errors.sum(|cells| cells.get(index))),
+        });
+        let mut counter = |name, help, samples| {
+            families.push(Family { name, help, samples, kind: MetricType::Counter });
+        };
+        counter("linkspan_errors", "Requests that failed", errors.collect());
+        for watched in &*lock(&self.watched) {
+            let value = Value::Counter((watched.read)());
+            counter(watched.name, watched.help, vec![Sample { labels: Vec::new(), value }]);
+        }
+        families
+    }
+
+    /// The value of a counter, gauge or, as the number of its durations, histogram: of all samples
+    /// that have these labels, summed up. `name` may be with or without `_total`; 0 if there is
+    /// nothing of that name.
+    #[must_use]
+    pub fn counter(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
+        let name = name.strip_suffix("_total").unwrap_or(name);
+        let families = self.families();
+        let samples =
+            families.iter().filter(|family| family.name == name).flat_map(|family| &family.samples);
+        let wanted = samples.filter(|sample| {
+            let has = |name, value| sample.labels.iter().any(|own| own.0 == name && own.1 == value);
+            labels.iter().all(|(name, value)| has(*name, *value))
+        });
+        wanted
+            .map(|sample| match &sample.value {
+                Value::Counter(value) | Value::Gauge(value) => *value,
+                Value::Histogram(_, distribution) => distribution.count(),
+            })
+            .sum()
+    }
+
+    /// The text that Prometheus scrapes, in the OpenMetrics format.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Families(self.families())));
+        let mut out = String::new();
+        // Writing to a string does not fail.
+        let _ = text::encode(&mut out, &registry);
+        out
+    }
+
+    fn listeners(&self, families: &mut Vec<Family>) {
+        let table = &self.listeners;
+        let counter =
+            |samples, name, help| Family { name, help, samples, kind: MetricType::Counter };
+        let by_class = table.samples("listener", |listener| {
+            let classes = CLASSES.iter().enumerate().map(|(index, class)| {
+                let requests = listener.0.sum(|cells| cells.requests.get(index));
+                (Some(("status", *class)), Value::Counter(requests))
+            });
+            classes.collect()
+        });
+        families.push(counter(by_class, "linkspan_requests", "Requests that ended, by status"));
+        let durations = table.sample("listener", |listener| {
+            histogram(&REQUEST_BOUNDS, &listener.0, |cells: &ListenerCells| &cells.durations)
+        });
+        families.push(Family {
+            name: "linkspan_request_duration_seconds",
+            help: "From the head of a request to the end of its response",
+            samples: durations,
+            kind: MetricType::Histogram,
+        });
+        let opened = |cells: &PerWorker<ListenerCells>| cells.sum(|cells| Some(&cells.opened));
+        let closed = |cells: &PerWorker<ListenerCells>| cells.sum(|cells| Some(&cells.closed));
+        let connections = table.sample("listener", |listener| Value::Counter(opened(&listener.0)));
+        families.push(counter(connections, "linkspan_connections", "Connections accepted"));
+        let open = table.sample("listener", |listener| {
+            // Closed first: what closes in between must not make the difference negative.
+            let closed = closed(&listener.0);
+            Value::Gauge(opened(&listener.0).saturating_sub(closed))
+        });
+        families.push(Family {
+            name: "linkspan_connections_open",
+            help: "Connections that are open",
+            samples: open,
+            kind: MetricType::Gauge,
+        });
+    }
+
+    fn clusters(&self, families: &mut Vec<Family>) {
+        let mut counter = |name, help, counter: fn(&ClusterCells) -> &AtomicU64| {
+            let samples = self.clusters.sample("cluster", |cluster| {
+                Value::Counter(cluster.0.sum(|cells| Some(counter(cells))))
+            });
+            families.push(Family { name, help, samples, kind: MetricType::Counter });
+        };
+        counter("linkspan_upstream_attempts", "Attempts at an endpoint", |cells| &cells.attempts);
+        counter("linkspan_upstream_failures", "Attempts without a response", |cells| {
+            &cells.failures
+        });
+        counter("linkspan_upstream_retries", "Attempts after the first of a request", |cells| {
+            &cells.retries
+        });
+    }
+
+    fn plugins(&self, families: &mut Vec<Family>) {
+        let table = &self.plugins;
+        let guest_time = |plugin: &PluginMetrics| {
+            histogram(&GUEST_BOUNDS, &plugin.cells, |cells| &cells.guest_time)
+        };
+        let mut push = |name, help, kind, samples| {
+            families.push(Family { name, help, samples, kind });
+        };
+        let calls = table.sample("plugin", |plugin| {
+            let times = plugin.cells.all().map(|cells| &cells.guest_time);
+            Value::Counter(Distribution::of(times).count())
+        });
+        push("linkspan_plugin_calls", "Calls of a plugin", MetricType::Counter, calls);
+        push(
+            "linkspan_plugin_guest_seconds",
+            "Time that calls spent in the guest",
+            MetricType::Histogram,
+            table.sample("plugin", guest_time),
+        );
+        let failures = table.samples("plugin", |plugin| {
+            let causes = self.words.plugin_failures.iter().enumerate().map(|(index, cause)| {
+                let failures = plugin.cells.sum(|cells| cells.failures.get(index));
+                (Some(("cause", *cause)), Value::Counter(failures))
+            });
+            causes.collect()
+        });
+        push("linkspan_plugin_failures", "Calls that failed", MetricType::Counter, failures);
+        let busy = table
+            .sample("plugin", |plugin| Value::Counter(plugin.cells.sum(|cells| Some(&cells.busy))));
+        push("linkspan_plugin_busy", "Calls without a free instance", MetricType::Counter, busy);
+        let parked =
+            table.sample("plugin", |plugin| Value::Gauge(plugin.parked.load(Ordering::Relaxed)));
+        push("linkspan_plugin_parked", "1 while it is not called", MetricType::Gauge, parked);
+    }
+}
+
+type Label = (&'static str, &'static str);
+
+impl<T> Table<T> {
+    /// One sample per name.
+    fn sample(&self, label: &'static str, value: impl Fn(&T) -> Value) -> Vec<Sample> {
+        self.samples(label, |handle| vec![(None, value(handle))])
+    }
+
+    /// Several samples per name, with a label more.
+    fn samples(
+        &self,
+        label: &'static str,
+        values: impl Fn(&T) -> Vec<(Option<Label>, Value)>,
+    ) -> Vec<Sample> {
+        let mut samples = Vec::new();
+        for (name, handle) in &*lock(&self.0) {
+            for (more, value) in values(handle) {
+                let more = more.map(|(label, value)| (label, value.to_owned()));
+                let labels = [(label, name.to_string())].into_iter().chain(more).collect();
+                samples.push(Sample { labels, value });
+            }
+        }
+        samples
+    }
+}
+
+fn histogram<T>(
+    bounds: &'static Bounds,
+    cells: &PerWorker<T>,
+    part: fn(&T) -> &super::Histogram,
+) -> Value {
+    Value::Histogram(bounds, Box::new(Distribution::of(cells.all().map(part))))
+}
+
+#[derive(Debug)]
+struct Families(Vec<Family>);
+
+impl Collector for Families {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        for family in &self.0 {
+            let Family { name, help, kind, samples } = family;
+            let mut encoder = encoder.encode_descriptor(name, help, None, *kind)?;
+            for sample in samples {
+                if sample.labels.is_empty() {
+                    sample.value.encode(&mut encoder)?;
+                } else {
+                    sample.value.encode(&mut encoder.encode_family(&sample.labels)?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Value {
+    fn encode(&self, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
+        match self {
+            Self::Counter(value) => encoder.encode_counter::<NoLabelSet, _, f64>(value, None),
+            Self::Gauge(value) => encoder.encode_gauge(value),
+            Self::Histogram(bounds, distribution) => {
+                let bounds = bounds.iter().map(|bound| Duration::from_nanos(*bound).as_secs_f64());
+                let mut buckets: Vec<_> =
+                    bounds.zip(distribution.buckets.iter().copied()).collect();
+                buckets.push((f64::INFINITY, distribution.beyond));
+                let (sum, count) = (distribution.sum.as_secs_f64(), distribution.count());
+                encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+            }
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! The plugin engine, and the only module that knows wasmtime: components in, decisions out.
+//!
+//! [`Host`] turns bytes and configuration into a [`Definition`], which all workers share; each
+//! worker makes a [`Plugin`] of it, with instances of its own, and asks that for decisions. What a
+//! failing plugin means for its request is settled here, by its `on-failure`: callers see
+//! decisions, never traps.
+//!
+//! Knows nothing of relaying, connections or configuration files. Plugins never see sockets,
+//! files or the environment. Calls are synchronous, on the worker's own thread, unless a component
+//! can wait for a store or has once missed its deadline: then they yield, and run in a task of
+//! their own that outlives its request.
+
+mod bindings;
+mod cache;
+mod cells;
+mod compile;
+mod component;
+mod convert;
+mod definition;
+mod engine;
+mod error;
+mod exchange;
+mod figures;
+mod guest;
+mod host;
+mod identity;
+mod imports;
+mod instance;
+mod members;
+mod parking;
+mod pool;
+pub(crate) mod time;
+mod wasi;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::config::OnFailure;
+use crate::plugin::bindings::balancer::Choice;
+use crate::plugin::guest::Running;
+use crate::plugin::instance::Call;
+use crate::plugin::parking::Permission;
+use crate::plugin::pool::Pool;
+
+pub use compile::{COMMAND as COMPILE_COMMAND, Compiler, child as compile_child};
+pub use component::{Component, Kind};
+pub use convert::{Decision, Edit, Upstream};
+pub use definition::{Definition, Newborn};
+pub use error::{Failure, Refusal};
+pub use exchange::{Connection, Exchange};
+pub use host::{BuiltIn, Host, Settings, Source, read, version};
+pub use identity::LABELS as FAILURES;
+pub use members::{Endpoint, EndpointId, EndpointState, Figure, Members, Picked};
+pub use pool::{Nursery, Order, Shared};
+
+/// A plugin as one worker uses it. Cloning shares its instances.
+#[derive(Clone)]
+pub struct Plugin {
+    pool: Rc<Pool>,
+}
+
+/// What a request gets that a plugin failed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the plugin failed, and its request is rejected")]
+pub struct Rejected;
+
+/// What a balancer says, or what is done in its stead.
+#[derive(Debug, Clone, Copy)]
+pub enum Pick {
+    /// This endpoint, which the cluster has.
+    Endpoint(Picked),
+    /// The next balancer is to be asked.
+    Next,
+    /// None.
+    None,
+    /// The balancer failed: the first usable endpoint.
+    Fallback,
+}
+
+impl Plugin {
+    /// A plugin with one instance that is ready, or with the shared one.
+    #[must_use]
+    pub fn new(
+        definition: Arc<Definition>,
+        nursery: Nursery,
+        first: Option<Newborn>,
+        shared: Option<Shared>,
+    ) -> Self {
+        // What a plugin skips is the same for all its instances: they are configured alike.
+        let skips = first.as_ref().map(|newborn| newborn.0.skips()).unwrap_or_default();
+        Self { pool: Pool::new(definition, nursery, first, shared, skips) }
+    }
+
+    /// What it is made of.
+    #[must_use]
+    pub fn definition(&self) -> &Arc<Definition> {
+        &self.pool.definition
+    }
+
+    /// Asks a router.
+    ///
+    /// # Errors
+    ///
+    /// If it failed, and its `on-failure` is `reject`.
+    pub async fn route(
+        &self,
+        exchange: Box<Exchange>,
+    ) -> (Box<Exchange>, Result<Decision, Rejected>) {
+        let call = Call { face: |faces| faces.route, params: (), running: Running::Request };
+        let (exchange, result) = self.pool.call(call, exchange).await;
+        let decision = match result {
+            Ok((decision,)) => self.kept(convert::decision(decision)),
+            Err(_noted) => None,
+        };
+        let decision = match (decision, self.pool.definition.config.on_failure) {
+            (Some(decision), _) => Ok(decision),
+            (None, Some(OnFailure::Next)) => Ok(Decision::Next),
+            (None, _) => Err(Rejected),
+        };
+        (exchange, decision)
+    }
+
+    /// Asks a balancer, telling it first what has changed about its cluster.
+    ///
+    /// # Errors
+    ///
+    /// If it failed, and its `on-failure` is `reject`.
+    pub async fn pick(
+        &self,
+        exchange: Box<Exchange>,
+        attempt: u32,
+        previous: Option<Picked>,
+    ) -> (Box<Exchange>, Result<Pick, Rejected>) {
+        let members = self.pool.definition.members.as_deref();
+        let cluster = members.map_or(0, Members::cluster);
+        let params = (cluster, attempt, previous);
+        let call = Call { face: |faces| faces.pick, params, running: Running::Request };
+        let (exchange, result) = self.pool.call(call, exchange).await;
+        let pick = match result {
+            Ok((Choice::Endpoint(picked),)) => match members {
+                Some(members) if members.has(picked.id) => Some(Pick::Endpoint(picked)),
+                _ => {
+                    self.unfit(format!("endpoint {} is none of the cluster's", picked.id));
+                    None
+                }
+            },
+            Ok((Choice::Next,)) => Some(Pick::Next),
+            Ok((Choice::None,)) => Some(Pick::None),
+            Err(_noted) => None,
+        };
+        let pick = match (pick, self.pool.definition.config.on_failure) {
+            (Some(pick), _) => Ok(pick),
+            (None, Some(OnFailure::Reject)) => Err(Rejected),
+            (None, _) => Ok(Pick::Fallback),
+        };
+        (exchange, pick)
+    }
+
+    /// Whether a rewriter wants to see requests.
+    #[must_use]
+    pub fn rewrites_requests(&self) -> bool {
+        self.pool.definition.component.exports.on_request.is_some() && !self.pool.skips.request
+    }
+
+    /// Whether a rewriter wants to see responses.
+    #[must_use]
+    pub fn rewrites_responses(&self) -> bool {
+        self.pool.definition.component.exports.on_response.is_some() && !self.pool.skips.response
+    }
+
+    /// Asks a rewriter about a request.
+    ///
+    /// # Errors
+    ///
+    /// If it failed, and its `on-failure` is `reject`.
+    pub async fn on_request(
+        &self,
+        exchange: Box<Exchange>,
+    ) -> (Box<Exchange>, Result<Vec<Edit>, Rejected>) {
+        let call = Call { face: |faces| faces.on_request, params: (), running: Running::Request };
+        let (exchange, result) = self.pool.call(call, exchange).await;
+        let edits = match result {
+            Ok((edits,)) => self.kept(convert::request_edits(edits)),
+            Err(_noted) => None,
+        };
+        (exchange, self.edits(edits))
+    }
+
+    /// Asks a rewriter about a response.
+    ///
+    /// # Errors
+    ///
+    /// If it failed, and its `on-failure` is `reject`.
+    pub async fn on_response(
+        &self,
+        exchange: Box<Exchange>,
+    ) -> (Box<Exchange>, Result<Vec<Edit>, Rejected>) {
+        let call = Call { face: |faces| faces.on_response, params: (), running: Running::Response };
+        let (exchange, result) = self.pool.call(call, exchange).await;
+        let edits = match result {
+            Ok((edits,)) => self.kept(convert::response_edits(edits)),
+            Err(_noted) => None,
+        };
+        (exchange, self.edits(edits))
+    }
+
+    fn edits(&self, edits: Option<Vec<Edit>>) -> Result<Vec<Edit>, Rejected> {
+        match (edits, self.pool.definition.config.on_failure) {
+            (Some(edits), _) => Ok(edits),
+            (None, Some(OnFailure::Skip)) => Ok(Vec::new()),
+            (None, _) => Err(Rejected),
+        }
+    }
+
+    /// An answer that keeps to the contract, or a failure noted.
+    fn kept<T>(&self, checked: Result<T, Failure>) -> Option<T> {
+        checked.inspect_err(|failure| self.pool.judge(Some(failure), Permission::Call)).ok()
+    }
+
+    /// Notes a decision that fits the contract and yet cannot be followed, such as an unknown
+    /// cluster: a failure of the router like any other.
+    ///
+    /// # Errors
+    ///
+    /// If its `on-failure` is `reject`; else the next router is to be asked.
+    pub fn unfit_route(&self, text: String) -> Result<(), Rejected> {
+        self.unfit(text);
+        let next = self.pool.definition.config.on_failure == Some(OnFailure::Next);
+        if next { Ok(()) } else { Err(Rejected) }
+    }
+
+    fn unfit(&self, text: String) {
+        self.pool.judge(Some(&Failure::Contract(text)), Permission::Call);
+    }
+}

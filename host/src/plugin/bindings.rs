@@ -1,0 +1,46 @@
+//! The Rust side of `wit/`: generated types and traits, and nothing else.
+//!
+//! One world imports every interface of the contract, those that plugins export too: all that is
+//! wanted of them is their types. Calls into guests are made with typed functions looked up in
+//! [`super::instance`], because one store must be callable both ways, synchronously and not.
+
+#![expect(clippy::all, clippy::pedantic, clippy::restriction, reason = "generated code")]
+
+wasmtime::component::bindgen!({
+    path: "../wit",
+    inline: "
+        package linkspan:host;
+        world everything {
+            import linkspan:plugin/types@0.1.0;
+            import linkspan:plugin/request@0.1.0;
+            import linkspan:plugin/response@0.1.0;
+            import linkspan:plugin/log@0.1.0;
+            import linkspan:plugin/clock@0.1.0;
+            import linkspan:plugin/random@0.1.0;
+            import linkspan:plugin/metrics@0.1.0;
+            import linkspan:plugin/cells@0.1.0;
+            import linkspan:plugin/hashing@0.1.0;
+            import linkspan:plugin/endpoints@0.1.0;
+            import linkspan:plugin/phases@0.1.0;
+            import linkspan:plugin/keyvalue@0.1.0;
+            import linkspan:plugin/router@0.1.0;
+            import linkspan:plugin/balancer@0.1.0;
+            import linkspan:plugin/outcomes@0.1.0;
+            import linkspan:plugin/edits@0.1.0;
+        }
+    ",
+    world: "linkspan:host/everything",
+    imports: {
+        "linkspan:plugin/keyvalue@0.1.0.[method]bucket.get": async | trappable,
+        "linkspan:plugin/keyvalue@0.1.0.[method]bucket.set": async | trappable,
+        "linkspan:plugin/keyvalue@0.1.0.[method]bucket.delete": async | trappable,
+        "linkspan:plugin/keyvalue@0.1.0.[method]bucket.increment": async | trappable,
+        default: trappable,
+    },
+    with: { "linkspan:plugin/keyvalue@0.1.0.bucket": super::imports::keyvalue::Bucket },
+});
+
+pub(super) use linkspan::plugin::{
+    balancer, cells, clock, edits, endpoints, hashing, keyvalue, log, metrics, phases, random,
+    request, response, router, types,
+};

@@ -1,0 +1,237 @@
+//! Bytes in, a component out that fits the contract: compiled, its imports resolved, its kinds
+//! known.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use wasmtime::Engine;
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{ComponentExportIndex, InstancePre};
+
+use crate::plugin::engine::Machine;
+use crate::plugin::error::Refusal;
+use crate::plugin::guest::Guest;
+use crate::plugin::imports::{OFFERED, PACKAGE, VERSION, WAITING};
+use crate::plugin::wasi;
+
+/// What a component can decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Where a request goes.
+    Router,
+    /// Which endpoint serves it.
+    Balancer,
+    /// How heads are edited.
+    Rewriter,
+    /// Where a TCP connection goes.
+    StreamRouter,
+}
+
+impl Kind {
+    /// Its name, as users see it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Router => "router",
+            Self::Balancer => "balancer",
+            Self::Rewriter => "rewriter",
+            Self::StreamRouter => "stream-router",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// The functions that a component exports.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Exports {
+    pub(super) configure: Option<ComponentExportIndex>,
+    pub(super) route: Option<ComponentExportIndex>,
+    pub(super) update: Option<ComponentExportIndex>,
+    pub(super) changed: Option<ComponentExportIndex>,
+    pub(super) pick: Option<ComponentExportIndex>,
+    pub(super) on_request: Option<ComponentExportIndex>,
+    pub(super) on_response: Option<ComponentExportIndex>,
+    pub(super) decide: Option<ComponentExportIndex>,
+}
+
+/// A component that fits the contract.
+pub struct Component {
+    /// The SHA-256 of its bytes, as hexadecimal digits.
+    pub digest: Arc<str>,
+    /// The length of its bytes.
+    pub size: usize,
+    /// What it can decide; at least one.
+    pub kinds: BTreeSet<Kind>,
+    /// The interfaces that it imports, WASI's included, in order.
+    pub imports: Vec<String>,
+    /// Whether its calls may wait for a store.
+    pub waits: bool,
+    pub(super) exports: Exports,
+    pub(super) prepared: InstancePre<Guest>,
+}
+
+impl fmt::Debug for Component {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = formatter.debug_struct("Component");
+        debug.field("digest", &self.digest).field("kinds", &self.kinds).finish_non_exhaustive()
+    }
+}
+
+/// What kind of bytes a file holds, judged by its first eight.
+pub(super) fn check_preamble(bytes: &[u8]) -> Result<(), Refusal> {
+    let said = match bytes {
+        [b'\0', b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => return Ok(()),
+        [b'\0', b'a', b's', b'm', 1, 0, 0, 0, ..] => {
+            "it is a core module; build it for wasm32-wasip2, or turn it into a component with \
+             `wasm-tools component new`"
+        }
+        [b'\0', b'a', b's', b'm', ..] => "its binary version is not one that is known",
+        [] => "the file is empty",
+        [0x7f, b'E', b'L', b'F', ..] => "it is native code, which is never loaded",
+        _ => "it does not begin as WebAssembly does",
+    };
+    Err(Refusal::NotComponent(said.to_owned()))
+}
+
+impl Component {
+    /// Judges a compiled component, and resolves its imports.
+    pub(super) fn new(
+        machine: &Machine,
+        compiled: &wasmtime::component::Component,
+        digest: Arc<str>,
+        size: usize,
+    ) -> Result<Self, Refusal> {
+        let engine = &machine.engine;
+        let ty = compiled.component_type();
+        let imports: Vec<String> = ty.imports(engine).map(|(name, _)| name.to_owned()).collect();
+        check_imports(&imports)?;
+        let (exports, kinds) = find_exports(engine, compiled)?;
+        let waits = imports.iter().any(|import| import == WAITING);
+        let mut linker = if waits { machine.waiting.clone() } else { machine.direct.clone() };
+        let unfit = |error: wasmtime::Error| Refusal::Unfit(format!("{error:#}"));
+        wasi::link(&mut linker, compiled).map_err(unfit)?;
+        let prepared = linker.instantiate_pre(compiled).map_err(unfit)?;
+        Ok(Self { digest, size, kinds, imports, waits, exports, prepared })
+    }
+}
+
+/// Splits `package/interface@version`.
+fn split(name: &str) -> Option<(&str, &str, &str)> {
+    let (package, rest) = name.split_once('/')?;
+    let (interface, version) = rest.split_once('@')?;
+    Some((package, interface, version))
+}
+
+fn wrong_version(name: &str, version: &str) -> Refusal {
+    Refusal::Unfit(format!(
+        "it was made for version {version} of the contract ({name}), and this host serves \
+         {PACKAGE}@{VERSION}"
+    ))
+}
+
+fn check_imports(imports: &[String]) -> Result<(), Refusal> {
+    for import in imports {
+        if wasi::serves(import) {
+            continue;
+        }
+        match split(import) {
+            Some((PACKAGE, _, version)) if version != VERSION => {
+                return Err(wrong_version(import, version));
+            }
+            Some((PACKAGE, interface, _)) if OFFERED.contains(&interface) => {}
+            _ => {
+                return Err(Refusal::Unfit(format!(
+                    "it imports {import}, which nobody offers or can grant"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Looks up what of the contract is exported; other exports are ignored and never called.
+fn find_exports(
+    engine: &Engine,
+    component: &wasmtime::component::Component,
+) -> Result<(Exports, BTreeSet<Kind>), Refusal> {
+    let mut exports = Exports::default();
+    let mut kinds = BTreeSet::new();
+    let ty = component.component_type();
+    for (name, item) in ty.exports(engine) {
+        let Some((PACKAGE, interface, version)) = split(name) else { continue };
+        if version != VERSION {
+            return Err(wrong_version(name, version));
+        }
+        if !matches!(item.ty, ComponentItem::ComponentInstance(_)) {
+            continue;
+        }
+        let parent = component.get_export_index(None, name);
+        let function = |function| component.get_export_index(parent.as_ref(), function);
+        match interface {
+            "lifecycle" => exports.configure = function("configure"),
+            "router" => exports.route = function("route"),
+            "balancer" => {
+                exports.update = function("update");
+                exports.changed = function("changed");
+                exports.pick = function("pick");
+            }
+            "request-rewriter" => exports.on_request = function("on-request"),
+            "response-rewriter" => exports.on_response = function("on-response"),
+            "stream-router" => exports.decide = function("decide"),
+            _ => {}
+        }
+    }
+    if exports.route.is_some() {
+        kinds.insert(Kind::Router);
+    }
+    if exports.pick.is_some() {
+        kinds.insert(Kind::Balancer);
+    }
+    if exports.on_request.is_some() || exports.on_response.is_some() {
+        kinds.insert(Kind::Rewriter);
+    }
+    if exports.decide.is_some() {
+        kinds.insert(Kind::StreamRouter);
+    }
+    if kinds.is_empty() {
+        return Err(Refusal::Unfit(format!(
+            "it is of no known kind: it exports none of router, balancer, request-rewriter, \
+             response-rewriter and stream-router of {PACKAGE}@{VERSION}"
+        )));
+    }
+    if exports.configure.is_none() {
+        return Err(Refusal::Unfit(format!("it does not export {PACKAGE}/lifecycle@{VERSION}")));
+    }
+    Ok((exports, kinds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_are_no_components_are_told_apart() {
+        let said = |bytes: &[u8]| check_preamble(bytes).unwrap_err().to_string();
+        assert!(said(b"").contains("empty"));
+        assert!(said(b"\x7fELF\x02\x01\x01\0").contains("native code"));
+        assert!(said(b"\0asm\x01\0\0\0").contains("core module"));
+        assert!(said(b"hello, world").contains("does not begin"));
+        assert!(check_preamble(b"\0asm\x0d\0\x01\0").is_ok());
+    }
+
+    #[test]
+    fn imports_of_other_contracts_are_named_with_both_versions() {
+        let said = |import: &str| check_imports(&[import.to_owned()]).unwrap_err().to_string();
+        let text = said("linkspan:plugin/log@0.9.0");
+        assert!(text.contains("0.9.0") && text.contains("0.1.0"), "{text}");
+        assert!(said("stranger:thing/api@1.0.0").contains("stranger:thing/api@1.0.0"));
+        assert!(said("linkspan:plugin/nonsense@0.1.0").contains("nonsense"));
+        assert!(check_imports(&["linkspan:plugin/log@0.1.0".to_owned()]).is_ok());
+    }
+}

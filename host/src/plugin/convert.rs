@@ -1,0 +1,267 @@
+//! `http` types to WIT records and back, with the checks that the contract promises; nothing else.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::header::{COOKIE, HOST, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, StatusCode};
+
+use crate::plugin::bindings::types::Field;
+use crate::plugin::bindings::{edits, router, types};
+use crate::plugin::error::Failure;
+
+/// The fields that frame a message or concern one connection only: the host's to write.
+const FRAMING: [&str; 7] =
+    ["connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"];
+
+/// The most changes that one call may ask for, and the most fields of an answer: far below what a
+/// header map can take.
+const MOST: usize = 1000;
+
+/// The largest body of an answer.
+const BODY_BYTES: usize = 1 << 20;
+
+/// A change to a head, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Edit {
+    /// Replaces all fields of that name.
+    Set(HeaderName, HeaderValue),
+    /// Adds a field.
+    Append(HeaderName, HeaderValue),
+    /// Removes all fields of that name.
+    Remove(HeaderName),
+    /// Replaces the path, and the query if it has one.
+    Path(PathAndQuery),
+    /// Replaces Host.
+    Authority(HeaderValue),
+    /// Replaces the status.
+    Status(StatusCode),
+}
+
+/// Where a router sends a request, checked.
+#[derive(Debug)]
+pub enum Decision {
+    /// Not this router's to decide.
+    Next,
+    /// To an upstream.
+    Forward {
+        /// Which.
+        upstream: Upstream,
+        /// A new Host.
+        host: Option<HeaderValue>,
+        /// A new path.
+        path: Option<PathAndQuery>,
+    },
+    /// Answered by the plugin, or with a redirection.
+    Respond(Box<http::Response<Bytes>>),
+}
+
+/// An upstream that a router names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Upstream {
+    /// By its name; not known to exist.
+    Cluster(String),
+    /// As `scheme://host:port`; not known to be granted.
+    Address(String),
+}
+
+/// Percent-decodes once; escapes that are none stay.
+pub(super) fn decoded(path: &str) -> Cow<'_, [u8]> {
+    let bytes = path.as_bytes();
+    let Some(first) = bytes.iter().position(|b| *b == b'%') else {
+        return Cow::Borrowed(bytes);
+    };
+    let (head, mut rest) = bytes.split_at(first);
+    let mut out = Vec::with_capacity(bytes.len());
+    out.extend_from_slice(head);
+    while let Some((byte, tail)) = rest.split_first() {
+        let escaped = match tail {
+            [high, low, after @ ..] if *byte == b'%' => {
+                hex(*high).zip(hex(*low)).map(|d| (d, after))
+            }
+            _ => None,
+        };
+        (rest, _) = match escaped {
+            Some(((high, low), after)) => (after, out.push(high << 4 | low)),
+            None => (tail, out.push(*byte)),
+        };
+    }
+    Cow::Owned(out)
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+/// The value of the first cookie of that name.
+pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
+    let pairs = headers.get_all(COOKIE).iter().flat_map(|v| v.as_bytes().split(|b| *b == b';'));
+    pairs
+        .filter_map(|pair| {
+            let at = pair.iter().position(|b| *b == b'=')?;
+            let (key, value) = pair.split_at(at);
+            (key.trim_ascii() == name.as_bytes()).then(|| value.get(1..).map(<[u8]>::trim_ascii))?
+        })
+        .next()
+}
+
+/// The first value of a name.
+pub(super) fn value(headers: &HeaderMap, name: &str) -> Option<Vec<u8>> {
+    headers.get(name).map(|value| value.as_bytes().to_vec())
+}
+
+/// All values of a name.
+pub(super) fn values(headers: &HeaderMap, name: &str) -> Vec<Vec<u8>> {
+    headers.get_all(name).iter().map(|value| value.as_bytes().to_vec()).collect()
+}
+
+/// All fields.
+pub(super) fn fields(headers: &HeaderMap) -> Vec<Field> {
+    let field = |(name, value): (&HeaderName, &HeaderValue)| Field {
+        name: name.as_str().to_owned(),
+        value: value.as_bytes().to_vec(),
+    };
+    headers.iter().map(field).collect()
+}
+
+fn contract(text: impl Into<String>) -> Failure {
+    Failure::Contract(text.into())
+}
+
+fn name(text: &str) -> Result<HeaderName, Failure> {
+    let name = HeaderName::from_bytes(text.as_bytes())
+        .map_err(|_invalid| contract(format!("{text:?} is no field name")))?;
+    if FRAMING.contains(&name.as_str()) {
+        return Err(contract(format!("{text:?} is the host's to write")));
+    }
+    Ok(name)
+}
+
+fn field(field: Field) -> Result<(HeaderName, HeaderValue), Failure> {
+    let name = name(&field.name)?;
+    let value = header_value(field.value, &name)?;
+    Ok((name, value))
+}
+
+fn header_value(value: Vec<u8>, name: &HeaderName) -> Result<HeaderValue, Failure> {
+    HeaderValue::from_maybe_shared(Bytes::from(value))
+        .map_err(|_invalid| contract(format!("a value of {name:?} holds bytes that no field may")))
+}
+
+fn authority(text: String) -> Result<HeaderValue, Failure> {
+    let valid = text.parse::<http::uri::Authority>().is_ok_and(|a| !a.as_str().contains('@'));
+    if !valid {
+        return Err(contract(format!("{text:?} is no host with or without a port")));
+    }
+    header_value(text.into_bytes(), &HOST)
+}
+
+fn path(text: String) -> Result<PathAndQuery, Failure> {
+    if !text.starts_with('/') || text.contains('#') {
+        return Err(contract(format!(
+            "the path {text:?} does not start with a slash or has a fragment"
+        )));
+    }
+    PathAndQuery::from_maybe_shared(Bytes::from(text))
+        .map_err(|_invalid| contract("a path holds bytes that no request target may"))
+}
+
+fn status(status: u16) -> Result<StatusCode, Failure> {
+    let known = StatusCode::from_u16(status).ok().filter(|_| (200..=599).contains(&status));
+    known.ok_or_else(|| contract(format!("{status} is no status from 200 to 599")))
+}
+
+/// Checks a router's decision.
+pub(super) fn decision(decision: router::Decision) -> Result<Decision, Failure> {
+    Ok(match decision {
+        router::Decision::Next => Decision::Next,
+        router::Decision::Forward(target) => Decision::Forward {
+            upstream: match target.upstream {
+                router::Upstream::Cluster(name) => Upstream::Cluster(name),
+                router::Upstream::Address(address) => Upstream::Address(address),
+            },
+            host: target.host.map(authority).transpose()?,
+            path: target.path.map(path).transpose()?,
+        },
+        router::Decision::Respond(response) => Decision::Respond(Box::new(answer(response)?)),
+        router::Decision::Redirect(redirection) => {
+            if ![301, 302, 303, 307, 308].contains(&redirection.status) {
+                return Err(contract(format!("{} is no redirection", redirection.status)));
+            }
+            let mut response = http::Response::new(Bytes::new());
+            *response.status_mut() = status(redirection.status)?;
+            let location =
+                header_value(redirection.location.into_bytes(), &http::header::LOCATION)?;
+            response.headers_mut().insert(http::header::LOCATION, location);
+            Decision::Respond(Box::new(response))
+        }
+    })
+}
+
+fn answer(answer: types::Response) -> Result<http::Response<Bytes>, Failure> {
+    if answer.body.len() > BODY_BYTES || answer.headers.len() > MOST {
+        return Err(contract("the answer is larger than it may be"));
+    }
+    let mut response = http::Response::new(Bytes::from(answer.body));
+    *response.status_mut() = status(answer.status)?;
+    for given in answer.headers {
+        let (name, value) = field(given)?;
+        response.headers_mut().append(name, value);
+    }
+    Ok(response)
+}
+
+/// Checks the changes to a request's head.
+pub(super) fn request_edits(edits: Vec<edits::Edit>) -> Result<Vec<Edit>, Failure> {
+    checked(edits, |edit| match edit {
+        edits::Edit::Path(text) => Ok(Edit::Path(path(text)?)),
+        edits::Edit::Authority(text) => Ok(Edit::Authority(authority(text)?)),
+        edits::Edit::Set(field) if field.name.eq_ignore_ascii_case("host") => {
+            let text = String::from_utf8(field.value).map_err(|_e| contract("Host is no text"))?;
+            Ok(Edit::Authority(authority(text)?))
+        }
+        edits::Edit::Append(field) if field.name.eq_ignore_ascii_case("host") => {
+            Err(contract("a request has one Host"))
+        }
+        edits::Edit::Remove(name) if name.eq_ignore_ascii_case("host") => {
+            Err(contract("a request has one Host"))
+        }
+        edits::Edit::Status(_) => Err(contract("a request has no status")),
+        other => header_edit(other),
+    })
+}
+
+/// Checks the changes to a response's head.
+pub(super) fn response_edits(edits: Vec<edits::Edit>) -> Result<Vec<Edit>, Failure> {
+    checked(edits, |edit| match edit {
+        edits::Edit::Status(code @ (204 | 304)) => Err(contract(format!("{code} has no body"))),
+        edits::Edit::Status(code) => Ok(Edit::Status(status(code)?)),
+        edits::Edit::Path(_) | edits::Edit::Authority(_) => {
+            Err(contract("a response has neither path nor Host"))
+        }
+        other => header_edit(other),
+    })
+}
+
+fn checked(
+    edits: Vec<edits::Edit>,
+    check: impl FnMut(edits::Edit) -> Result<Edit, Failure>,
+) -> Result<Vec<Edit>, Failure> {
+    if edits.len() > MOST {
+        return Err(contract(format!("{} changes are more than {MOST}", edits.len())));
+    }
+    edits.into_iter().map(check).collect()
+}
+
+fn header_edit(edit: edits::Edit) -> Result<Edit, Failure> {
+    match edit {
+        edits::Edit::Set(given) => field(given).map(|(name, value)| Edit::Set(name, value)),
+        edits::Edit::Append(given) => field(given).map(|(name, value)| Edit::Append(name, value)),
+        edits::Edit::Remove(text) => name(&text).map(Edit::Remove),
+        edits::Edit::TransformBody => Err(contract("bodies cannot be transformed yet")),
+        edits::Edit::Path(_) | edits::Edit::Authority(_) | edits::Edit::Status(_) => {
+            Err(contract("the change does not fit the phase"))
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! A plugin as all workers share it: a component, its configuration, and who it is.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::runtime::Handle;
+
+use crate::config;
+use crate::plugin::component::{Component, Kind};
+use crate::plugin::engine::Machine;
+use crate::plugin::error::{Failure, Refusal};
+use crate::plugin::identity::{Account, Identity};
+use crate::plugin::instance::Instance;
+use crate::plugin::members::Members;
+use crate::plugin::time;
+
+/// One use of a plugin: of a balancer one per cluster, of others one for all their uses.
+pub struct Definition {
+    /// Told apart from all others of the process.
+    pub id: u64,
+    /// What was configured.
+    pub config: config::Plugin,
+    /// The component that it runs.
+    pub component: Arc<Component>,
+    /// What it is used as.
+    pub kinds: Vec<Kind>,
+    pub(super) members: Option<Arc<dyn Members>>,
+    pub(super) identity: Arc<Identity>,
+    pub(super) machine: Arc<Machine>,
+}
+
+/// An instance that is ready to be called and belongs to no worker yet.
+pub struct Newborn(pub(super) Box<Instance>);
+
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+impl Definition {
+    /// A definition with a number of its own.
+    pub(super) fn new(
+        config: config::Plugin,
+        component: Arc<Component>,
+        kinds: &[Kind],
+        members: Option<Arc<dyn Members>>,
+        identity: Arc<Identity>,
+        machine: Arc<Machine>,
+    ) -> Self {
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { id, config, component, kinds: kinds.to_vec(), members, identity, machine }
+    }
+
+    /// Makes an instance, on a thread of its own: the guest may compute for up to 5 s.
+    ///
+    /// # Errors
+    ///
+    /// What keeps the instance from beginning.
+    pub async fn birth_apart(self: &Arc<Self>) -> Result<Newborn, Refusal> {
+        let (definition, runtime) = (Arc::clone(self), Handle::current());
+        let born = move || runtime.block_on(Instance::birth(&definition)).map(Newborn);
+        match tokio::task::spawn_blocking(born).await {
+            Ok(born) => born,
+            Err(_ended) => Err(Refusal::Unfit("the process is ending".to_owned())),
+        }
+    }
+
+    /// The version: a digest of component and configuration.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.identity.version
+    }
+
+    /// What it has cost so far.
+    #[must_use]
+    pub fn account(&self) -> &Account {
+        &self.identity.account
+    }
+
+    /// Whether it is the same plugin as a newly configured one, so that its instances and their
+    /// state can be kept.
+    #[must_use]
+    pub fn serves(&self, config: &config::Plugin, version: &str, kinds: &[Kind]) -> bool {
+        self.config == *config && self.version() == version && self.kinds == kinds
+    }
+
+    /// Counts and logs a failure; true if the plugin is parked because of it.
+    pub(super) fn note(&self, failure: &Failure) {
+        let identity = &self.identity;
+        let label = failure.label();
+        identity.account.fail(label);
+        if identity.failure_gate(label).pass(time::since_start(), 1) {
+            let (plugin, version) = (&*identity.name, &*identity.version);
+            match failure {
+                Failure::Trapped(error) => {
+                    tracing::warn!(plugin, version, "trapped: {error:?}");
+                }
+                other => tracing::warn!(plugin, version, "{other}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What can go wrong with a component, when it is loaded and when it is called.
+
+use std::time::Duration;
+
+/// Why a call into a plugin gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The guest trapped, or broke a limit other than those below.
+    #[error("trapped: {0:#}")]
+    Trapped(wasmtime::Error),
+    /// The guest used up its deadline.
+    #[error("ran past its deadline of {0:?}")]
+    TimedOut(Duration),
+    /// The guest asked for more memory than its limit and then trapped.
+    #[error("asked for more than its {0} bytes of memory")]
+    OutOfMemory(usize),
+    /// The guest's answer breaks the contract.
+    #[error("answered against the contract: {0}")]
+    Contract(String),
+    /// No instance became free in time.
+    #[error("no instance was free in time")]
+    Busy,
+    /// The plugin is parked after repeated failures.
+    #[error("parked after repeated failures")]
+    Parked,
+    /// An instance could not be made.
+    #[error("could not be started")]
+    Birth(#[source] Box<Refusal>),
+}
+
+impl Failure {
+    /// The cause as a metric label.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Trapped(_) => "trap",
+            Self::TimedOut(_) => "deadline",
+            Self::OutOfMemory(_) => "memory",
+            Self::Contract(_) => "contract",
+            Self::Busy => "busy",
+            Self::Parked => "parked",
+            Self::Birth(_) => "birth",
+        }
+    }
+}
+
+/// Why a component is not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// There is no such component.
+    #[error("no component of that name: {0}")]
+    Missing(String),
+    /// The bytes are no WebAssembly component.
+    #[error("not a WebAssembly component: {0}")]
+    NotComponent(String),
+    /// It does not fit the contract, or wants what it was not granted.
+    #[error("{0}")]
+    Unfit(String),
+    /// The compiler failed, or was stopped.
+    #[error("cannot be compiled: {0}")]
+    Compile(String),
+    /// Instantiation or `configure` broke off.
+    #[error("{step} failed")]
+    Start {
+        /// Which of them.
+        step: &'static str,
+        /// How.
+        #[source]
+        cause: Failure,
+    },
+    /// `configure` answered an error.
+    #[error("its configuration is refused: {0}")]
+    Configuration(String),
+    /// The file cannot be read.
+    #[error("cannot be read")]
+    Unreadable(#[from] std::io::Error),
+}

@@ -1,0 +1,41 @@
+//! One request and its response as plugins see them.
+//!
+//! The relay owns the exchange, and hands it to a plugin for the length of a call; getters answer
+//! from it. Nothing is copied ahead of a plugin asking.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::{request, response};
+
+use crate::config::Name;
+
+/// What all requests of a downstream connection have in common.
+#[derive(Debug)]
+pub struct Connection {
+    /// The listener's name.
+    pub listener: Name,
+    /// The client's address; `None` on a Unix socket.
+    pub client: Option<SocketAddr>,
+    /// The smallest number that no other open connection had when this one was accepted.
+    pub slot: u32,
+    /// `http` or `https`.
+    pub scheme: &'static str,
+}
+
+/// A request on its way up and its response on its way down.
+#[derive(Debug)]
+pub struct Exchange {
+    /// The connection that the request came on.
+    pub connection: Arc<Connection>,
+    /// The authority that the client addressed; empty if it named none.
+    pub authority: Box<str>,
+    /// The request's head, as the upstream will get it.
+    pub request: request::Parts,
+    /// The response's head, once there is one.
+    pub response: Option<response::Parts>,
+    /// The cluster that was chosen; `None` before, and where a router named an address.
+    pub cluster: Option<Name>,
+    /// The address of the endpoint that answered, or is being asked.
+    pub endpoint: Option<Arc<str>>,
+}

@@ -1,0 +1,224 @@
+//! What the host keeps for one instance: its limits, its clock, and what its imports may answer
+//! from.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
+
+use crate::config::Limits;
+use crate::plugin::exchange::Exchange;
+use crate::plugin::identity::Identity;
+use crate::plugin::imports::Random;
+use crate::plugin::members::Members;
+
+/// The length of an epoch.
+pub(super) const TICK: Duration = Duration::from_millis(1);
+
+/// Which call is running, as far as imports must know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Running {
+    /// None, or one without a request.
+    Other,
+    /// `configure`.
+    Configure,
+    /// One about a request.
+    Request,
+    /// One about a response.
+    Response,
+}
+
+/// The data of an instance's store.
+pub(super) struct Guest {
+    /// Whose instance it is.
+    pub(super) identity: Arc<Identity>,
+    /// The call that is running.
+    pub(super) running: Running,
+    /// What that call is about.
+    pub(super) exchange: Option<Box<Exchange>>,
+    /// The cluster that a balancer's instance belongs to.
+    pub(super) members: Option<Arc<dyn Members>>,
+    /// The phases that the plugin need not be called for, as it said in `configure`.
+    pub(super) skips: Skips,
+    /// Where `random.number` gets its numbers from.
+    pub(super) random: Random,
+    /// How much guest time is left.
+    pub(super) clock: Clock,
+    /// How much memory may be had.
+    pub(super) meter: Meter,
+}
+
+/// Phases that a rewriter has declared idle.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Skips {
+    /// `on-request`.
+    pub(super) request: bool,
+    /// `on-response`.
+    pub(super) response: bool,
+}
+
+impl Guest {
+    /// The state of an instance that has not begun.
+    pub(super) fn new(identity: Arc<Identity>, members: Option<Arc<dyn Members>>) -> Self {
+        let meter = Meter::new(&identity.limits);
+        Self {
+            identity,
+            running: Running::Other,
+            exchange: None,
+            members,
+            skips: Skips::default(),
+            random: Random::seeded(),
+            clock: Clock::default(),
+            meter,
+        }
+    }
+
+    /// The running exchange.
+    ///
+    /// # Errors
+    ///
+    /// Traps the guest if no call about a request is running.
+    pub(super) fn exchange(&self) -> wasmtime::Result<&Exchange> {
+        match (&self.exchange, self.running) {
+            (Some(exchange), Running::Request | Running::Response) => Ok(exchange),
+            _ => Err(wasmtime::Error::msg("asked about a request outside a call about one")),
+        }
+    }
+}
+
+/// The guest time of a call.
+///
+/// The store's epoch deadline is always one tick ahead, so that the callback runs once per tick
+/// that the guest spends computing. Ticks that pass while the thread is not running, or while the
+/// guest waits for a store, are not counted, whatever the wall clock says.
+#[derive(Debug, Default)]
+pub(super) struct Clock {
+    /// Ticks seen by the running call.
+    ticks: u64,
+    /// Ticks that it may see.
+    budget: u64,
+    /// The thread's CPU time at the first tick.
+    first: Duration,
+    /// Whether to let others run at each tick; only in an asynchronous call.
+    yields: bool,
+    /// Whether the budget was overrun.
+    pub(super) expired: bool,
+}
+
+impl Clock {
+    /// Begins a call.
+    pub(super) fn start(&mut self, deadline: Duration, yields: bool) {
+        self.ticks = 0;
+        self.budget = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX).max(1);
+        self.yields = yields;
+        self.expired = false;
+    }
+
+    /// A tick has passed within the guest.
+    fn tick(&mut self) -> Tick {
+        self.ticks += 1;
+        if self.ticks == 1 {
+            self.first = thread_time();
+        }
+        // The first tick comes up to one tick after the start.
+        if self.ticks > self.budget && (self.yields || self.really_spent()) {
+            self.expired = true;
+            return Tick::Expired;
+        }
+        if self.yields { Tick::Yield } else { Tick::Continue }
+    }
+
+    /// Whether the thread has really run for the budget: on a busy machine it may not have, and
+    /// then the guest is innocent.
+    fn really_spent(&self) -> bool {
+        let budget = TICK * u32::try_from(self.budget).unwrap_or(u32::MAX);
+        thread_time().saturating_sub(self.first) + TICK >= budget
+    }
+}
+
+/// What follows from a tick.
+enum Tick {
+    Continue,
+    Yield,
+    Expired,
+}
+
+/// The CPU time of the calling thread.
+fn thread_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// The store's epoch callback.
+pub(super) fn on_epoch(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDeadline> {
+    let guest = store.data_mut();
+    // A long call keeps the ticker awake by itself.
+    guest.identity.ticker.touch();
+    match guest.clock.tick() {
+        Tick::Continue => Ok(UpdateDeadline::Continue(1)),
+        Tick::Yield => Ok(UpdateDeadline::Yield(1)),
+        Tick::Expired => Err(wasmtime::Error::msg("deadline expired")),
+    }
+}
+
+/// The limits that the engine asks about while the guest grows.
+#[derive(Debug)]
+pub(super) struct Meter {
+    memory_bytes: usize,
+    table_elements: usize,
+    /// Whether growth was denied since the call began.
+    pub(super) denied: bool,
+    /// The linear memory that the instance has.
+    pub(super) memory: usize,
+}
+
+impl Meter {
+    fn new(limits: &Limits) -> Self {
+        Self {
+            memory_bytes: limits.memory_bytes,
+            table_elements: limits.table_elements,
+            denied: false,
+            memory: 0,
+        }
+    }
+}
+
+impl ResourceLimiter for Meter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        // Several memories of one component share the limit.
+        let total = self.memory.saturating_sub(current).saturating_add(desired);
+        if total > self.memory_bytes {
+            self.denied = true;
+            return Ok(false);
+        }
+        self.memory = total;
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(desired <= self.table_elements)
+    }
+
+    fn instances(&self) -> usize {
+        64
+    }
+
+    fn tables(&self) -> usize {
+        64
+    }
+
+    fn memories(&self) -> usize {
+        16
+    }
+}

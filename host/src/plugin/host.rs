@@ -1,0 +1,273 @@
+//! From names in the configuration to plugins that can be called: finds components, compiles or
+//! loads them, and judges whether they fit their use.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use sha2::{Digest, Sha256};
+
+use crate::config::{self, Instances, Name, OnFailure};
+use crate::plugin::cache::{Cache, deserialise};
+use crate::plugin::cells::AllCells;
+use crate::plugin::compile::{COMPONENT_BYTES, Compiler};
+use crate::plugin::component::{Component, Kind, check_preamble};
+use crate::plugin::definition::Definition;
+use crate::plugin::engine::Machine;
+use crate::plugin::error::Refusal;
+use crate::plugin::figures::Figures;
+use crate::plugin::identity::{Account, Gate, Identity};
+use crate::plugin::members::Members;
+use crate::plugin::parking::Parking;
+use crate::store::Store;
+
+/// Named bytes of built-in components.
+pub type BuiltIn = &'static [(&'static str, &'static [u8])];
+
+/// What a host is started with.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The directory whose `NAME.wasm` override built-in components.
+    pub plugin_dir: Option<PathBuf>,
+    /// Where images are kept; `None` keeps none.
+    pub cache_dir: Option<PathBuf>,
+    /// The most bytes of images that are kept.
+    pub cache_bytes: u64,
+    /// How components are compiled.
+    pub compiler: Compiler,
+    /// The components that the program carries.
+    pub built_in: BuiltIn,
+}
+
+/// Where a component comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The program carries it.
+    BuiltIn,
+    /// A file.
+    File(PathBuf),
+}
+
+/// The plugin engine with all that is needed to load components.
+pub struct Host {
+    settings: Settings,
+    machine: Arc<Machine>,
+    cache: Option<Cache>,
+    cells: AllCells,
+    loaded: Mutex<HashMap<Arc<str>, Weak<Component>>>,
+    figures: Mutex<HashMap<Name, Weak<Figures>>>,
+}
+
+impl Host {
+    /// Starts the engine. A cache that cannot be used is reported, and done without.
+    ///
+    /// # Errors
+    ///
+    /// If the engine cannot be started on this machine.
+    pub fn start(settings: Settings) -> Result<Self, Refusal> {
+        let machine = Machine::start()
+            .map_err(|error| Refusal::Unfit(format!("the engine cannot start: {error:#}")))?;
+        let cache = settings.cache_dir.as_deref().and_then(|directory| {
+            let cache = Cache::open(directory, settings.cache_bytes, &machine.engine);
+            cache.inspect_err(|error| tracing::warn!("components are not cached: {error}")).ok()
+        });
+        Ok(Self {
+            settings,
+            machine: Arc::new(machine),
+            cache,
+            cells: AllCells::default(),
+            loaded: Mutex::default(),
+            figures: Mutex::default(),
+        })
+    }
+
+    /// The names of all components that can be named: those of the directory, then the built-in
+    /// ones that none of them overrides.
+    #[must_use]
+    pub fn names(&self) -> Vec<(String, Source)> {
+        let mut names: Vec<_> = Vec::new();
+        if let Some(entries) = self.settings.plugin_dir.as_deref().and_then(|d| d.read_dir().ok()) {
+            for path in entries.flatten().map(|entry| entry.path()) {
+                let name = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
+                if let (Some(name), Some("wasm")) =
+                    (name, path.extension().and_then(|e| e.to_str()))
+                {
+                    names.push((name, Source::File(path)));
+                }
+            }
+        }
+        names.sort_by(|one, other| one.0.cmp(&other.0));
+        for (name, _) in self.settings.built_in {
+            if !names.iter().any(|(known, _)| known == name) {
+                names.push(((*name).to_owned(), Source::BuiltIn));
+            }
+        }
+        names
+    }
+
+    /// Where the component of a name comes from, with its bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Missing`], or that the file cannot be read.
+    pub fn find(&self, name: &str) -> Result<(Source, Vec<u8>), Refusal> {
+        if let Some(directory) = &self.settings.plugin_dir {
+            let path = directory.join(format!("{name}.wasm"));
+            if path.exists() {
+                let bytes = read(&path)?;
+                return Ok((Source::File(path), bytes));
+            }
+        }
+        match self.settings.built_in.iter().find(|(known, _)| *known == name) {
+            Some((_, bytes)) => Ok((Source::BuiltIn, bytes.to_vec())),
+            None => {
+                let known: Vec<_> = self.names().into_iter().map(|(name, _)| name).collect();
+                let text = format!("{name:?}; there are {}", known.join(", "));
+                Err(Refusal::Missing(text))
+            }
+        }
+    }
+
+    /// Turns bytes into a component that fits the contract.
+    ///
+    /// # Errors
+    ///
+    /// Why it is refused.
+    pub async fn load(&self, bytes: &[u8]) -> Result<Arc<Component>, Refusal> {
+        check_preamble(bytes)?;
+        let digest: Arc<str> = hex(&Sha256::digest(bytes)).into();
+        let loaded = |loaded: &Mutex<HashMap<Arc<str>, Weak<Component>>>| {
+            let loaded = loaded.lock().unwrap_or_else(PoisonError::into_inner);
+            loaded.get(&digest).and_then(Weak::upgrade)
+        };
+        if let Some(component) = loaded(&self.loaded) {
+            return Ok(component);
+        }
+        let engine = &self.machine.engine;
+        let cached = self.cache.as_ref().and_then(|cache| cache.load(engine, &digest));
+        let compiled = match cached {
+            Some(compiled) => compiled,
+            None => {
+                let image = self.settings.compiler.compile(bytes).await?;
+                if let Some(Err(error)) = self.cache.as_ref().map(|c| c.store(&digest, &image)) {
+                    tracing::warn!("a compiled component could not be kept: {error}");
+                }
+                deserialise(engine, &image).map_err(|e| Refusal::Compile(format!("{e:#}")))?
+            }
+        };
+        let component =
+            Arc::new(Component::new(&self.machine, &compiled, Arc::clone(&digest), bytes.len())?);
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.retain(|_, component| component.strong_count() > 0);
+        loaded.insert(digest, Arc::downgrade(&component));
+        Ok(component)
+    }
+
+    /// Makes a plugin of a component: judges whether it fits its use, and whether its wishes are
+    /// granted. `kinds` are what it is used as; `members` is a balancer's cluster.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Unfit`] with what does not fit.
+    pub fn define(
+        &self,
+        config: &config::Plugin,
+        component: Arc<Component>,
+        kinds: &[Kind],
+        members: Option<(&Name, Arc<dyn Members>)>,
+        stores: Vec<(Name, Arc<dyn Store>)>,
+    ) -> Result<Arc<Definition>, Refusal> {
+        for kind in kinds {
+            fits(config, &component, *kind)?;
+        }
+        let cluster = members.as_ref().map_or("", |(cluster, _)| cluster);
+        let identity = Identity {
+            name: Arc::clone(&config.name),
+            version: version(config, &component).into(),
+            limits: config.limits,
+            stores,
+            cells: self.cells.of(format!("{}/{cluster}", config.name)),
+            figures: self.figures(&config.name),
+            account: Account::default(),
+            yields: AtomicBool::new(false),
+            parking: Parking::default(),
+            log_gate: Gate::default(),
+            failure_gates: Default::default(),
+            ticker: Arc::clone(&self.machine.ticker),
+        };
+        let members = members.map(|(_, members)| members);
+        let machine = Arc::clone(&self.machine);
+        let identity = Arc::new(identity);
+        Ok(Arc::new(Definition::new(config.clone(), component, kinds, members, identity, machine)))
+    }
+
+    fn figures(&self, name: &Name) -> Arc<Figures> {
+        let mut all = self.figures.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(figures) = all.get(name).and_then(Weak::upgrade) {
+            return figures;
+        }
+        let figures = Arc::new(Figures::default());
+        all.insert(Arc::clone(name), Arc::downgrade(&figures));
+        figures
+    }
+}
+
+/// The version of a plugin: a digest of its bytes and its configuration.
+#[must_use]
+pub fn version(config: &config::Plugin, component: &Component) -> String {
+    let mut digest = Sha256::new();
+    digest.update(component.digest.as_bytes());
+    digest.update(config.config.as_bytes());
+    hex(&digest.finalize()).chars().take(12).collect()
+}
+
+/// Reads a file that should be a component.
+///
+/// # Errors
+///
+/// If it cannot be read, or is larger than a component may be.
+pub fn read(path: &Path) -> Result<Vec<u8>, Refusal> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(COMPONENT_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > COMPONENT_BYTES {
+        return Err(Refusal::NotComponent(format!("it is larger than {COMPONENT_BYTES} bytes")));
+    }
+    Ok(bytes)
+}
+
+fn fits(config: &config::Plugin, component: &Component, kind: Kind) -> Result<(), Refusal> {
+    let unfit = |text: String| Err(Refusal::Unfit(text));
+    if !component.kinds.contains(&kind) {
+        let kinds: Vec<_> = component.kinds.iter().map(|kind| kind.name()).collect();
+        return unfit(format!("it is used as a {kind}, and is a {}", kinds.join(" and ")));
+    }
+    if component.waits && config.grants.stores.is_empty() {
+        return unfit(
+            "it imports linkspan:plugin/keyvalue@0.1.0, which nobody granted: name stores in \
+             `grants = { stores = [...] }`"
+                .to_owned(),
+        );
+    }
+    if component.waits && config.instances == Instances::Shared {
+        return unfit(
+            "a plugin that waits for stores cannot have `instances = \"shared\"`".to_owned(),
+        );
+    }
+    let treatment = match (config.on_failure, kind) {
+        (Some(OnFailure::Next), kind) if kind != Kind::Router => "next",
+        (Some(OnFailure::Fallback), kind) if kind != Kind::Balancer => "fallback",
+        (Some(OnFailure::Skip), kind) if kind != Kind::Rewriter => "skip",
+        _ => return Ok(()),
+    };
+    unfit(format!("`on-failure = \"{treatment}\"` is not for a {kind}"))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,74 @@
+//! What a component may import from the host, one file per interface, and which of it makes a
+//! component wait.
+
+mod cells;
+mod clock;
+mod endpoints;
+mod hashing;
+pub(super) mod keyvalue;
+mod log;
+mod metrics;
+mod phases;
+mod random;
+mod request;
+mod response;
+
+pub(super) use random::{Random, secret};
+
+use wasmtime::component::{HasSelf, Linker};
+
+use crate::plugin::bindings;
+use crate::plugin::guest::Guest;
+
+/// The contract's package and the version that this host serves.
+pub(super) const PACKAGE: &str = "linkspan:plugin";
+/// See [`PACKAGE`].
+pub(super) const VERSION: &str = "0.1.0";
+
+/// The interface whose calls can wait, and whose users are therefore called asynchronously.
+pub(super) const WAITING: &str = "linkspan:plugin/keyvalue@0.1.0";
+
+/// The interfaces that a component may import.
+pub(super) const OFFERED: [&str; 14] = [
+    "types",
+    "edits",
+    "request",
+    "response",
+    "log",
+    "clock",
+    "random",
+    "metrics",
+    "cells",
+    "hashing",
+    "endpoints",
+    "phases",
+    "keyvalue",
+    "connection",
+];
+
+/// Defines every interface of the contract, those that wait only where a component may.
+pub(super) fn link(linker: &mut Linker<Guest>, waiting: bool) -> wasmtime::Result<()> {
+    type This = HasSelf<Guest>;
+    fn this(guest: &mut Guest) -> &mut Guest {
+        guest
+    }
+    bindings::types::add_to_linker::<_, This>(linker, this)?;
+    bindings::edits::add_to_linker::<_, This>(linker, this)?;
+    bindings::request::add_to_linker::<_, This>(linker, this)?;
+    bindings::response::add_to_linker::<_, This>(linker, this)?;
+    bindings::log::add_to_linker::<_, This>(linker, this)?;
+    bindings::clock::add_to_linker::<_, This>(linker, this)?;
+    bindings::random::add_to_linker::<_, This>(linker, this)?;
+    bindings::metrics::add_to_linker::<_, This>(linker, this)?;
+    bindings::cells::add_to_linker::<_, This>(linker, this)?;
+    bindings::hashing::add_to_linker::<_, This>(linker, this)?;
+    bindings::endpoints::add_to_linker::<_, This>(linker, this)?;
+    bindings::phases::add_to_linker::<_, This>(linker, this)?;
+    if waiting {
+        bindings::keyvalue::add_to_linker::<_, This>(linker, this)?;
+    }
+    Ok(())
+}
+
+impl bindings::types::Host for Guest {}
+impl bindings::edits::Host for Guest {}

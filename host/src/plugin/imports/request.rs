@@ -1,0 +1,63 @@
+//! `request`: the getters about the running request.
+
+use wasmtime::Result;
+
+use crate::plugin::bindings::request;
+use crate::plugin::bindings::types::Field;
+use crate::plugin::convert;
+use crate::plugin::guest::Guest;
+
+impl request::Host for Guest {
+    fn method(&mut self) -> Result<String> {
+        Ok(self.exchange()?.request.method.as_str().to_owned())
+    }
+
+    fn scheme(&mut self) -> Result<String> {
+        Ok(self.exchange()?.connection.scheme.to_owned())
+    }
+
+    fn authority(&mut self) -> Result<String> {
+        Ok(self.exchange()?.authority.to_string())
+    }
+
+    fn path(&mut self) -> Result<String> {
+        Ok(self.exchange()?.request.uri.path().to_owned())
+    }
+
+    fn decoded_path(&mut self) -> Result<Vec<u8>> {
+        Ok(convert::decoded(self.exchange()?.request.uri.path()).into_owned())
+    }
+
+    fn query(&mut self) -> Result<Option<String>> {
+        Ok(self.exchange()?.request.uri.query().map(str::to_owned))
+    }
+
+    fn header(&mut self, name: String) -> Result<Option<Vec<u8>>> {
+        Ok(convert::value(&self.exchange()?.request.headers, &name))
+    }
+
+    fn header_values(&mut self, name: String) -> Result<Vec<Vec<u8>>> {
+        Ok(convert::values(&self.exchange()?.request.headers, &name))
+    }
+
+    fn headers(&mut self) -> Result<Vec<Field>> {
+        Ok(convert::fields(&self.exchange()?.request.headers))
+    }
+
+    fn client_address(&mut self) -> Result<String> {
+        let client = self.exchange()?.connection.client;
+        Ok(client.map(|client| client.ip().to_canonical().to_string()).unwrap_or_default())
+    }
+
+    fn client_port(&mut self) -> Result<u16> {
+        Ok(self.exchange()?.connection.client.map_or(0, |client| client.port()))
+    }
+
+    fn connection_slot(&mut self) -> Result<u32> {
+        Ok(self.exchange()?.connection.slot)
+    }
+
+    fn listener(&mut self) -> Result<String> {
+        Ok(self.exchange()?.connection.listener.to_string())
+    }
+}

@@ -1,0 +1,54 @@
+//! What a balancer's imports and calls need to know of a cluster: the seam to the cluster module,
+//! which implements it.
+
+use crate::plugin::bindings::{balancer, types};
+
+pub use balancer::{Endpoint, EndpointState};
+pub use types::{EndpointId, Picked};
+
+/// The endpoints of one cluster.
+///
+/// Versions only rise. A balancer's instance remembers the versions that it has seen, and is told
+/// of changes before its next pick.
+pub trait Members: Send + Sync {
+    /// The cluster's number.
+    fn cluster(&self) -> u32;
+
+    /// Rises with every change of membership.
+    fn membership_version(&self) -> u64;
+
+    /// Rises with every change of a state.
+    fn states_version(&self) -> u64;
+
+    /// The members in configured order, and the membership version that they are of.
+    fn endpoints(&self) -> (u64, Vec<Endpoint>);
+
+    /// The states of the distinct members.
+    fn states(&self) -> Vec<(EndpointId, EndpointState)>;
+
+    /// Whether the cluster has such a member now.
+    fn has(&self, id: EndpointId) -> bool;
+
+    /// A live figure of a member; 0 for a number that is none.
+    fn figure(&self, id: EndpointId, figure: Figure) -> u64;
+
+    /// Requests in flight of all members, in the order of [`Self::endpoints`].
+    fn in_flight_of_all(&self) -> Vec<u32>;
+}
+
+/// Which figure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Figure {
+    /// Requests sent and not finished.
+    InFlight,
+    /// Requests ever sent.
+    Total,
+    /// Attempts that failed.
+    Failures,
+    /// Bytes of request bodies.
+    BytesSent,
+    /// Bytes of response bodies.
+    BytesReceived,
+    /// Nanoseconds to a response's head.
+    Latency,
+}

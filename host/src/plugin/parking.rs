@@ -1,0 +1,149 @@
+//! When a failing plugin is left alone: after 5 failures in 10 s it is not called for 5 s, then
+//! once; as long as that one call fails the time doubles, up to 5 minutes.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// Failures within [`WINDOW`] that park a plugin.
+const FAILURES: usize = 5;
+/// See [`FAILURES`].
+const WINDOW: Duration = Duration::from_secs(10);
+/// The first time that a plugin is left alone.
+const FIRST: Duration = Duration::from_secs(5);
+/// The longest.
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// Whether one plugin is parked. Times are since the process began.
+#[derive(Debug, Default)]
+pub(super) struct Parking {
+    /// Milliseconds of the time from which it may be called again; 0 while it is not parked, so
+    /// that a call costs one load.
+    until: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    recent: VecDeque<Duration>,
+    pause: Duration,
+    probing: bool,
+}
+
+/// Whether a call may be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Permission {
+    /// It may.
+    Call,
+    /// It may, and its success ends the parking.
+    Probe,
+    /// It may not.
+    Parked,
+}
+
+impl Parking {
+    /// Whether it is parked at all; only then need [`Self::permission`] be asked.
+    pub(super) fn concerns(&self) -> bool {
+        self.until.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether a call may be made now.
+    pub(super) fn permission(&self, now: Duration) -> Permission {
+        let until = Duration::from_millis(self.until.load(Ordering::Relaxed));
+        if until.is_zero() {
+            return Permission::Call;
+        }
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if now < until || state.probing {
+            return Permission::Parked;
+        }
+        state.probing = true;
+        Permission::Probe
+    }
+
+    /// A call failed. True if that has parked it just now.
+    pub(super) fn failed(&self, now: Duration, permission: Permission) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if permission == Permission::Probe {
+            state.probing = false;
+            state.pause = (state.pause * 2).min(LONGEST);
+            self.park(now + state.pause);
+            return true;
+        }
+        while state.recent.front().is_some_and(|first| now.saturating_sub(*first) > WINDOW) {
+            state.recent.pop_front();
+        }
+        state.recent.push_back(now);
+        if state.recent.len() < FAILURES || self.concerns() {
+            return false;
+        }
+        state.recent.clear();
+        state.pause = FIRST;
+        self.park(now + FIRST);
+        true
+    }
+
+    /// The probing call succeeded.
+    pub(super) fn recovered(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        *state = State::default();
+        self.until.store(0, Ordering::Relaxed);
+    }
+
+    /// The probing call was not made after all.
+    pub(super) fn release(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).probing = false;
+    }
+
+    fn park(&self, until: Duration) {
+        let until = u64::try_from(until.as_millis()).unwrap_or(u64::MAX).max(1);
+        self.until.store(until, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(100 + seconds)
+    }
+
+    #[test]
+    fn five_failures_within_ten_seconds_park() {
+        let parking = Parking::default();
+        for second in [0, 3, 6, 9] {
+            assert!(!parking.failed(at(second), Permission::Call));
+        }
+        assert!(!parking.failed(at(12), Permission::Call), "the first is forgotten");
+        assert!(!parking.concerns());
+        assert!(parking.failed(at(13), Permission::Call));
+        assert_eq!(parking.permission(at(17)), Permission::Parked);
+        assert_eq!(parking.permission(at(18)), Permission::Probe);
+        assert_eq!(parking.permission(at(18)), Permission::Parked, "one probe at a time");
+    }
+
+    #[test]
+    fn the_pause_doubles_to_five_minutes_and_a_success_ends_it() {
+        let parking = Parking::default();
+        for _ in 0..5 {
+            parking.failed(at(0), Permission::Call);
+        }
+        let mut now = at(5);
+        for pause in [10, 20, 40, 80, 160, 300, 300] {
+            assert_eq!(parking.permission(now), Permission::Probe);
+            assert!(parking.failed(now, Permission::Probe));
+            assert_eq!(
+                parking.permission(now + Duration::from_secs(pause - 1)),
+                Permission::Parked
+            );
+            now += Duration::from_secs(pause);
+        }
+        assert_eq!(parking.permission(now), Permission::Probe);
+        parking.release();
+        assert_eq!(parking.permission(now), Permission::Probe);
+        parking.recovered();
+        assert_eq!(parking.permission(now), Permission::Call);
+    }
+}

@@ -1,0 +1,266 @@
+//! The composition root: a configuration becomes a snapshot, threads and sockets.
+//!
+//! [`Proxy::start`] binds and starts everything, or nothing; then it serves until
+//! [`Proxy::shut_down`]. It lives on the control thread's runtime, which makes plugin instances for
+//! the workers and takes reloads.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle as TaskHandle;
+
+use crate::cluster::registry::Registry;
+use crate::config::{self, Config, Name};
+use crate::drain::Drain;
+use crate::listener::accept::{Acceptor, Desk, bind};
+use crate::log::access::AccessLog;
+use crate::metrics::Metrics;
+use crate::plugin::{BuiltIn, Compiler, Host, Nursery, Order, Refusal, Settings};
+use crate::snapshot::{Refused, Snapshot};
+use crate::worker::{self, Stage};
+
+/// Instances on order at a time.
+const ORDERS: usize = 1024;
+
+/// What a proxy is started with besides its configuration.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The program that compiles components: this one.
+    pub program: PathBuf,
+    /// The components that the program carries.
+    pub built_in: BuiltIn,
+    /// Where access lines go.
+    pub access: AccessLog,
+}
+
+/// Why a proxy does not start, or a configuration is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener's address cannot be had.
+    #[error("listener {listener:?} cannot listen on {address}: {source}")]
+    Bind {
+        /// The listener.
+        listener: Name,
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// Plugins are refused.
+    #[error("{}", Lines(.0))]
+    Plugins(Vec<Refused>),
+    /// The plugin engine cannot be started.
+    #[error(transparent)]
+    Engine(#[from] Refusal),
+    /// The system gives no threads.
+    #[error("a thread cannot be started: {0}")]
+    Thread(#[source] io::Error),
+}
+
+struct Lines<'a>(&'a [Refused]);
+
+impl fmt::Display for Lines<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, refused) in self.0.iter().enumerate() {
+            let end = if place == 0 { "" } else { "\n" };
+            write!(formatter, "{end}{refused}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A plugin engine for a configuration.
+///
+/// # Errors
+///
+/// If it cannot be started on this machine.
+pub fn plugin_host(config: &Config, options: &Options) -> Result<Host, Refusal> {
+    Host::start(Settings {
+        plugin_dir: config.server.plugin_dir.clone(),
+        cache_dir: Some(config.server.cache_dir.clone()),
+        cache_bytes: config.server.cache_bytes,
+        compiler: Compiler {
+            program: options.program.clone(),
+            timeout: config.server.compile_timeout,
+            memory_bytes: config.server.compile_memory_bytes,
+        },
+        built_in: options.built_in,
+    })
+}
+
+/// A running proxy.
+pub struct Proxy {
+    host: Host,
+    registry: Registry,
+    stage: Arc<Stage>,
+    metrics: Arc<Metrics>,
+    acceptor: Acceptor,
+    addresses: BTreeMap<Name, SocketAddr>,
+    drain: Drain,
+    workers: Vec<JoinHandle<()>>,
+    nursery: TaskHandle<()>,
+}
+
+impl Proxy {
+    /// Starts a proxy. When this returns it serves.
+    ///
+    /// # Errors
+    ///
+    /// What keeps it from starting; nothing is left running then.
+    pub async fn start(config: Config, options: &Options) -> Result<Self, StartError> {
+        // Before anything that takes time: an address in use is the most common fault.
+        let mut sockets = Vec::new();
+        for listener in config.listeners.values() {
+            sockets.push((listener.clone(), open(listener)?));
+        }
+        let count = config.server.workers;
+        let host = plugin_host(&config, options)?;
+        let mut registry = Registry::default();
+        let snapshot = Snapshot::build(&host, config, &mut registry, None, count)
+            .await
+            .map_err(StartError::Plugins)?;
+        let stage = Arc::new(Stage::new(Arc::new(snapshot)));
+        let metrics = Arc::new(Metrics::new(count, worker::WORDS));
+        let (nursery, orders) = Nursery::new(ORDERS);
+        let births = tokio::spawn(births(orders));
+        let drain = Drain::new();
+        let mut desks = Vec::new();
+        let mut workers = Vec::new();
+        for index in 0..count {
+            let (desk, connections) = Desk::new();
+            desks.push(desk);
+            let start = worker::Start {
+                index,
+                stage: Arc::clone(&stage),
+                nursery: nursery.clone(),
+                metrics: Arc::clone(&metrics),
+                access: options.access.writer(),
+                connections,
+                drain: drain.watch(),
+            };
+            let thread = thread::Builder::new().name(format!("linkspan-{index}"));
+            workers.push(thread.spawn(move || start.run()).map_err(StartError::Thread)?);
+        }
+        let mut acceptor = Acceptor::start(desks).map_err(StartError::Thread)?;
+        let mut addresses = BTreeMap::new();
+        for (listener, socket) in sockets {
+            addresses.insert(Arc::clone(&listener.name), local(&socket, &listener));
+            acceptor.listen(&listener, socket);
+        }
+        let nursery = births;
+        Ok(Self { host, registry, stage, metrics, acceptor, addresses, drain, workers, nursery })
+    }
+
+    /// The addresses that listeners have: those configured, but for port 0.
+    #[must_use]
+    pub fn addresses(&self) -> &BTreeMap<Name, SocketAddr> {
+        &self.addresses
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// What is served by now.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.stage.snapshot()
+    }
+
+    /// Serves another configuration from now on. Open requests go on with the one before.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it; nothing has changed then.
+    pub async fn reload(&mut self, config: Config) -> Result<(), StartError> {
+        let before = self.stage.snapshot();
+        let workers = before.config.server.workers;
+        if config.server.workers != workers {
+            tracing::warn!("server.workers takes effect at the next start");
+        }
+        let mut sockets = Vec::new();
+        for listener in config.listeners.values() {
+            if before.config.listeners.get(&listener.name).is_none_or(|l| l.bind != listener.bind)
+            {
+                sockets.push((listener.clone(), open(listener)?));
+            }
+        }
+        let next = Snapshot::build(&self.host, config, &mut self.registry, Some(&before), workers);
+        let next = Arc::new(next.await.map_err(StartError::Plugins)?);
+        self.stage.show(Arc::clone(&next));
+        self.listen(&before.config, &next.config, sockets);
+        Ok(())
+    }
+
+    fn listen(
+        &mut self,
+        before: &Config,
+        now: &Config,
+        sockets: Vec<(config::Listener, TcpListener)>,
+    ) {
+        for name in before.listeners.keys() {
+            if !now.listeners.contains_key(name) || sockets.iter().any(|(l, _)| l.name == *name) {
+                self.acceptor.close(name);
+                self.addresses.remove(name);
+            }
+        }
+        for listener in now.listeners.values() {
+            self.acceptor.limit(listener);
+        }
+        for (listener, socket) in sockets {
+            self.addresses.insert(Arc::clone(&listener.name), local(&socket, &listener));
+            self.acceptor.listen(&listener, socket);
+        }
+    }
+
+    /// Stops accepting, and waits for open requests: as long as `grace` says, or without limit.
+    /// Then ends whatever is left. Answers whether nothing had to be cut off.
+    pub async fn shut_down(mut self, grace: Option<Duration>) -> bool {
+        self.acceptor.stop();
+        self.drain.begin();
+        let clean = self.drain.wait(grace).await;
+        // The acceptor held the workers' inboxes open: they have ended, or end now.
+        let workers = std::mem::take(&mut self.workers);
+        let ended = tokio::task::spawn_blocking(|| {
+            workers.into_iter().for_each(|worker| {
+                // A panic in it has been reported by its hook.
+                let _ = worker.join();
+            });
+        });
+        let _ = ended.await;
+        self.nursery.abort();
+        clean
+    }
+}
+
+fn open(listener: &config::Listener) -> Result<TcpListener, StartError> {
+    bind(listener.bind).map_err(|source| StartError::Bind {
+        listener: Arc::clone(&listener.name),
+        address: listener.bind,
+        source,
+    })
+}
+
+fn local(socket: &TcpListener, listener: &config::Listener) -> SocketAddr {
+    socket.local_addr().unwrap_or(listener.bind)
+}
+
+/// Makes the instances that workers order, off their threads.
+async fn births(mut orders: mpsc::Receiver<Order>) {
+    while let Some(Order { definition, reply }) = orders.recv().await {
+        tokio::spawn(async move {
+            let born = definition.birth_apart().await;
+            // A worker that has ended needs no instance any more.
+            let _ = reply.send(born);
+        });
+    }
+}

@@ -1,0 +1,306 @@
+//! The life of a request: vetted, routed, rewritten, sent to an endpoint, and its response relayed.
+//!
+//! [`handle`] reads like a table of contents; each step is below it or in a module of its own. What
+//! goes wrong becomes an [`error::Error`], and that a response, in one place. Assumes nothing about
+//! framing: bodies are streams, in both directions.
+
+mod attempt;
+pub mod budget;
+pub(crate) mod client;
+pub mod error;
+pub mod headers;
+pub(crate) mod record;
+mod reply;
+pub(crate) mod serve;
+mod vet;
+
+use std::rc::Rc;
+
+use http::header::{EXPECT, HOST};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, request};
+use hyper::body::Incoming;
+
+use crate::body::{Body, Upload, UploadError, UpstreamBody};
+use crate::plugin::{Decision, Edit, Exchange, Plugin, Upstream};
+use crate::relay::attempt::Attempts;
+use crate::relay::client::{Client, OpenRequest};
+use crate::relay::error::Error;
+use crate::relay::headers::Forwarding;
+use crate::relay::record::Record;
+use crate::worker::{ClusterUse, Listener, View, Worker};
+
+/// Serves one request.
+pub(crate) async fn handle(
+    worker: Rc<Worker>,
+    client: Rc<Client>,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let _open = OpenRequest::new(&client);
+    let (view, listener) = client.view(&worker);
+    let (parts, incoming) = request.into_parts();
+    let mut record = Record::new(&worker, &client, &listener, &parts);
+    let served = Served { worker: &worker, client: &client, view: &view, listener: &listener };
+    let mut response = match served.serve(parts, incoming, &mut record).await {
+        Ok(response) => response,
+        Err(error) => {
+            let response = reply::error(&error);
+            record.fail(error);
+            response
+        }
+    };
+    record.head(response.status());
+    if record.is_head() {
+        record.complete();
+        *response.body_mut() = Body::empty();
+        return response;
+    }
+    response.map(|body| body.observed(Box::new(record)))
+}
+
+/// A request with what it sees, from its first byte to its last.
+struct Served<'a> {
+    worker: &'a Rc<Worker>,
+    client: &'a Rc<Client>,
+    view: &'a View,
+    listener: &'a Listener,
+}
+
+/// Where a router sends a request.
+enum Routed {
+    /// To a cluster, perhaps under another Host.
+    To(Rc<ClusterUse>, Option<HeaderValue>),
+    /// Nowhere: it is answered.
+    Answer(Response<Body>),
+}
+
+impl Served<'_> {
+    async fn serve(
+        &self,
+        mut parts: request::Parts,
+        incoming: Incoming,
+        record: &mut Record,
+    ) -> Result<Response<Body>, Error> {
+        let authority = vet::vet(&mut parts)?;
+        self.worker.budget.request();
+        headers::clean_request(&mut parts.headers);
+        let exchange = Box::new(Exchange {
+            connection: self.client.connection.clone(),
+            authority,
+            request: parts,
+            response: None,
+            cluster: None,
+            endpoint: None,
+        });
+        let (mut exchange, routed) = self.route(exchange, record).await;
+        let (cluster, mut host) = match routed? {
+            Routed::To(cluster, host) => (cluster, host),
+            Routed::Answer(response) => return Ok(response),
+        };
+        record.cluster = Some(cluster.cluster.name().clone());
+        exchange.cluster = record.cluster.clone();
+        self.complete(&mut exchange, &cluster)?;
+        for rewriters in [&self.listener.on_request, &cluster.on_request] {
+            exchange = self.rewrite_request(exchange, rewriters, &mut host).await?;
+        }
+        let upload = self.upload(incoming, &exchange.request, &cluster)?;
+        record.upload = upload.clone();
+        let attempts = Attempts {
+            worker: self.worker,
+            client: self.client,
+            cluster: &cluster,
+            upload: &upload,
+            host,
+            record,
+        };
+        let (exchange, response) = attempts.run(exchange).await;
+        self.respond(exchange, response?, &cluster, record).await
+    }
+
+    /// Asks the listener's routers until one decides.
+    async fn route(
+        &self,
+        mut exchange: Box<Exchange>,
+        record: &mut Record,
+    ) -> (Box<Exchange>, Result<Routed, Error>) {
+        for router in &self.listener.routers {
+            let decision;
+            (exchange, decision) = router.route(exchange).await;
+            let decision = match decision {
+                Ok(Decision::Next) => continue,
+                Ok(decision) => decision,
+                Err(_rejected) => return (exchange, Err(failed("router", router))),
+            };
+            record.route = Some(router.clone());
+            match self.follow(router, decision, &mut exchange) {
+                Ok(Some(routed)) => return (exchange, Ok(routed)),
+                Ok(None) => {}
+                Err(error) => return (exchange, Err(error)),
+            }
+        }
+        let default = self.listener.default_cluster.clone();
+        (exchange, default.map(|cluster| Routed::To(cluster, None)).ok_or(Error::NoRoute))
+    }
+
+    /// Does what a router has decided; nothing if that is not possible and the next is to be asked.
+    fn follow(
+        &self,
+        router: &Plugin,
+        decision: Decision,
+        exchange: &mut Exchange,
+    ) -> Result<Option<Routed>, Error> {
+        let (upstream, host, path) = match decision {
+            Decision::Next => return Ok(None),
+            Decision::Respond(response) => {
+                return Ok(Some(Routed::Answer(reply::given(*response))));
+            }
+            Decision::Forward { upstream, host, path } => (upstream, host, path),
+        };
+        let name = match upstream {
+            Upstream::Cluster(name) => name,
+            Upstream::Address(address) => return Err(Error::NotGranted(address.into())),
+        };
+        let Some(cluster) = self.view.cluster(&name) else {
+            let unfit = router.unfit_route(format!("there is no cluster {name:?}"));
+            return unfit.map(|()| None).map_err(|_rejected| failed("router", router));
+        };
+        if let Some(path) = path {
+            set_path(exchange, path);
+        }
+        Ok(Some(Routed::To(Rc::clone(cluster), host)))
+    }
+
+    /// Adds what the upstream is told about the client.
+    fn complete(&self, exchange: &mut Exchange, cluster: &ClusterUse) -> Result<(), Error> {
+        let version = exchange.request.version;
+        let headers = &mut exchange.request.headers;
+        let sent = headers.get(HOST).cloned();
+        let forwarding = Forwarding {
+            enabled: cluster.cluster.settings().forwarded_headers,
+            client: &self.client.address,
+            scheme: &self.client.scheme,
+            sent_host: sent.as_ref(),
+            version,
+        };
+        headers::complete_request(headers, &forwarding)
+            .map_err(|_full| Error::BadRequest("too many header fields"))
+    }
+
+    async fn rewrite_request(
+        &self,
+        mut exchange: Box<Exchange>,
+        rewriters: &[Plugin],
+        host: &mut Option<HeaderValue>,
+    ) -> Result<Box<Exchange>, Error> {
+        for rewriter in rewriters {
+            let edits;
+            (exchange, edits) = rewriter.on_request(exchange).await;
+            for edit in edits.map_err(|_rejected| failed("rewriter", rewriter))? {
+                match edit {
+                    Edit::Path(path) => set_path(&mut exchange, path),
+                    Edit::Authority(authority) => {
+                        // Later rewriters and getters see it too.
+                        exchange.request.headers.insert(HOST, authority.clone());
+                        *host = Some(authority);
+                    }
+                    Edit::Status(_) => {}
+                    other => edit_headers(&mut exchange.request.headers, other, rewriter)?,
+                }
+            }
+        }
+        Ok(exchange)
+    }
+
+    /// The request's body, held back while the client waits for consent.
+    fn upload(
+        &self,
+        incoming: Incoming,
+        parts: &request::Parts,
+        cluster: &ClusterUse,
+    ) -> Result<Upload, Error> {
+        let limits = cluster.upload(&self.listener.settings);
+        let upload = Upload::new(incoming, limits).map_err(|error| match error {
+            UploadError::TooLarge => Error::TooLarge,
+            _ => Error::ClientGone,
+        })?;
+        let expects = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+        if parts.version == Version::HTTP_11 && parts.headers.get(EXPECT).is_some_and(expects) {
+            upload.hold();
+        }
+        Ok(upload)
+    }
+
+    /// Makes the client's response of an upstream's.
+    async fn respond(
+        &self,
+        mut exchange: Box<Exchange>,
+        response: Response<UpstreamBody>,
+        cluster: &ClusterUse,
+        record: &mut Record,
+    ) -> Result<Response<Body>, Error> {
+        let (mut parts, body) = response.into_parts();
+        headers::clean_response(&mut parts.headers);
+        headers::append_via(&mut parts.headers, parts.version)
+            .map_err(|_full| Error::Malformed("too many header fields".into()))?;
+        // hyper answers each client in the version that it speaks.
+        parts.version = Version::HTTP_11;
+        exchange.response = Some(parts);
+        for rewriters in [&cluster.on_response, &self.listener.on_response] {
+            exchange = rewrite_response(exchange, rewriters).await?;
+        }
+        let Some(parts) = exchange.response.take() else { return Err(Error::Timeout) };
+        let body = if record.is_head() { Body::empty() } else { Body::upstream(body) };
+        Ok(Response::from_parts(parts, body))
+    }
+}
+
+async fn rewrite_response(
+    mut exchange: Box<Exchange>,
+    rewriters: &[Plugin],
+) -> Result<Box<Exchange>, Error> {
+    for rewriter in rewriters {
+        let edits;
+        (exchange, edits) = rewriter.on_response(exchange).await;
+        let edits = edits.map_err(|_rejected| failed("rewriter", rewriter))?;
+        let Some(response) = &mut exchange.response else { continue };
+        for edit in edits {
+            match edit {
+                Edit::Status(status) if has_body(response.status) => response.status = status,
+                Edit::Status(_) | Edit::Path(_) | Edit::Authority(_) => {}
+                other => edit_headers(&mut response.headers, other, rewriter)?,
+            }
+        }
+    }
+    Ok(exchange)
+}
+
+fn has_body(status: StatusCode) -> bool {
+    !matches!(status.as_u16(), 204 | 304)
+}
+
+fn edit_headers(headers: &mut HeaderMap, edit: Edit, rewriter: &Plugin) -> Result<(), Error> {
+    let done = match edit {
+        Edit::Set(name, value) => headers::set(headers, name, value),
+        Edit::Append(name, value) => headers::append(headers, name, value),
+        Edit::Remove(name) => {
+            headers.remove(name);
+            Ok(())
+        }
+        Edit::Path(_) | Edit::Authority(_) | Edit::Status(_) => Ok(()),
+    };
+    done.map_err(|_full| failed("rewriter", rewriter))
+}
+
+fn failed(kind: &'static str, plugin: &Plugin) -> Error {
+    Error::Plugin { kind, plugin: (*plugin.definition().config.name).into() }
+}
+
+/// Gives a request another path; its query stays, unless the path brings one.
+fn set_path(exchange: &mut Exchange, path: PathAndQuery) {
+    let uri = &mut exchange.request.uri;
+    let joined = match (path.query(), uri.query()) {
+        (None, Some(query)) => format!("{path}?{query}").parse().unwrap_or(path),
+        _ => path,
+    };
+    *uri = Uri::from(joined);
+}

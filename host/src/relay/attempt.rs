@@ -1,0 +1,276 @@
+//! Attempts at one request: balancers choose, connections are made, and what may be repeated is
+//! repeated (design: a request goes to another endpoint if nothing of it can have reached the first
+//! one, or if its method is idempotent, no response byte has come, and its body can be replayed).
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::header::{EXPECT, HOST};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
+use smallvec::SmallVec;
+use tokio::time::Instant;
+
+use crate::body::{Upload, UpstreamBody};
+use crate::cluster::endpoint::Endpoint;
+use crate::cluster::pool::{SendError, SendErrorKind, Slot};
+use crate::cluster::{Admission, health};
+use crate::config::HostHeader;
+use crate::plugin::{Exchange, Pick, Picked};
+use crate::relay::client::Client;
+use crate::relay::error::{Error, chain};
+use crate::relay::headers::clean_response;
+use crate::relay::record::Record;
+use crate::worker::{ClusterUse, Worker};
+
+/// One request on its way to a cluster.
+pub(super) struct Attempts<'a> {
+    pub(super) worker: &'a Rc<Worker>,
+    pub(super) client: &'a Rc<Client>,
+    pub(super) cluster: &'a ClusterUse,
+    /// The request's body.
+    pub(super) upload: &'a Upload,
+    /// A Host that a plugin gave.
+    pub(super) host: Option<HeaderValue>,
+    pub(super) record: &'a mut Record,
+}
+
+/// What has been tried.
+#[derive(Default)]
+struct Tried {
+    /// How often balancers were asked.
+    asked: u32,
+    /// The last choice, and the balancer that made it: nobody else's token means anything to a
+    /// balancer.
+    previous: Option<(usize, Picked)>,
+    endpoints: SmallVec<[u32; 4]>,
+    /// How the last attempt failed.
+    last: Option<Error>,
+}
+
+/// What to do after a failed attempt.
+enum Next {
+    /// Ask for another endpoint.
+    Another(Error),
+    /// Try the same endpoint over another connection.
+    Again,
+    /// Give up.
+    Fail(Error),
+}
+
+type Done = Result<Response<UpstreamBody>, Error>;
+
+impl Attempts<'_> {
+    /// Makes attempts until one gives a response or none may be made any more.
+    pub(super) async fn run(mut self, mut exchange: Box<Exchange>) -> (Box<Exchange>, Done) {
+        let cluster = &self.cluster.cluster;
+        let max = cluster.max_attempts();
+        // What the gate of an offline endpoint turns away is no attempt, but not endless either.
+        let members = u32::try_from(cluster.membership().endpoints().len()).unwrap_or(u32::MAX);
+        let most_asked = max.saturating_add(members);
+        let mut tried = Tried::default();
+        while self.record.attempts < max && tried.asked < most_asked {
+            if self.record.attempts > 0 && !self.worker.budget.repeat() {
+                break;
+            }
+            let picked;
+            (exchange, picked) = self.pick(exchange, &mut tried).await;
+            let endpoint = match picked {
+                Ok(Some(endpoint)) => endpoint,
+                Ok(None) => break,
+                Err(error) => return (exchange, Err(error)),
+            };
+            tried.endpoints.push(endpoint.id());
+            let admission = cluster.admit(&endpoint, health::now());
+            if matches!(admission, Admission::No) {
+                continue;
+            }
+            match self.attempt(&endpoint, &mut exchange).await {
+                Ok(response) => return (exchange, Ok(response)),
+                Err(Next::Fail(error)) => return (exchange, Err(error)),
+                Err(Next::Another(error)) => tried.last = Some(error),
+                Err(Next::Again) => tried.last = None,
+            }
+        }
+        (exchange, Err(tried.last.unwrap_or(Error::NoEndpoint)))
+    }
+
+    /// Asks the cluster's balancers until one chooses.
+    async fn pick(
+        &mut self,
+        mut exchange: Box<Exchange>,
+        tried: &mut Tried,
+    ) -> (Box<Exchange>, Result<Option<Arc<Endpoint>>, Error>) {
+        let cluster = &self.cluster.cluster;
+        let attempt = tried.asked;
+        tried.asked += 1;
+        for (place, balancer) in self.cluster.balancers.iter().enumerate() {
+            let choice;
+            let previous = tried.previous.filter(|(by, _)| *by == place).map(|(_, picked)| picked);
+            (exchange, choice) = balancer.pick(exchange, attempt, previous).await;
+            let fallback = match choice {
+                Ok(Pick::Endpoint(picked)) => {
+                    tried.previous = Some((place, picked));
+                    // It may have left since it was picked.
+                    let endpoint = cluster.membership().endpoint(picked.id).cloned();
+                    return (exchange, Ok(endpoint));
+                }
+                Ok(Pick::Next) => continue,
+                Ok(Pick::None) => None,
+                Ok(Pick::Fallback) => cluster.first_usable(health::now(), &tried.endpoints),
+                Err(_rejected) => {
+                    let plugin = (*balancer.definition().config.name).into();
+                    return (exchange, Err(Error::Plugin { kind: "balancer", plugin }));
+                }
+            };
+            return (exchange, Ok(fallback));
+        }
+        (exchange, Ok(None))
+    }
+
+    /// Tries an endpoint: over pooled connections as long as they turn out to be closed, and then
+    /// over a new one.
+    async fn attempt(
+        &mut self,
+        endpoint: &Arc<Endpoint>,
+        exchange: &mut Exchange,
+    ) -> Result<Response<UpstreamBody>, Next> {
+        let metrics = &self.cluster.metrics;
+        metrics.attempt(self.worker.index);
+        if self.record.attempts > 0 {
+            metrics.retry(self.worker.index);
+        }
+        self.record.attempts += 1;
+        self.record.in_flight = Some(endpoint.begin());
+        self.record.endpoint = Some(Arc::clone(endpoint));
+        exchange.endpoint = Some(Arc::clone(endpoint.label()));
+        loop {
+            let slot = self.connect(endpoint).await.map_err(Next::Another)?;
+            match self.send(slot, endpoint, exchange).await {
+                Err(Next::Again) => {}
+                done => return done,
+            }
+        }
+    }
+
+    async fn connect(&mut self, endpoint: &Arc<Endpoint>) -> Result<Slot, Error> {
+        let before = Instant::now();
+        let acquired =
+            self.worker.pool.acquire(endpoint.key(), endpoint.peer(), &self.cluster.connect).await;
+        self.record.connect = Some(before.elapsed());
+        match acquired {
+            Ok(slot) => {
+                if !slot.reused() {
+                    self.cluster.cluster.connected(endpoint);
+                }
+                Ok(slot)
+            }
+            Err(error) => {
+                self.cluster.metrics.failure(self.worker.index);
+                if error.blames_endpoint() {
+                    self.cluster.cluster.connect_failed(endpoint, health::now());
+                } else {
+                    endpoint.count_failure();
+                }
+                let text = chain(&error);
+                let id = self.record.id();
+                tracing::debug!(%id, endpoint = &**endpoint.label(), error = text, "connect failed");
+                Err(Error::Connect(text.into()))
+            }
+        }
+    }
+
+    async fn send(
+        &mut self,
+        slot: Slot,
+        endpoint: &Arc<Endpoint>,
+        exchange: &Exchange,
+    ) -> Result<Response<UpstreamBody>, Next> {
+        let request = self.request(endpoint, exchange);
+        let interim = self.client.stream.interim(exchange.request.version);
+        let pass = |status: StatusCode, mut headers: HeaderMap| {
+            clean_response(&mut headers);
+            interim.send(status, &headers);
+        };
+        let before = Instant::now();
+        match slot.send(request, &self.cluster.send, pass).await {
+            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                Err(Next::Fail(Error::Malformed("the upstream switches protocols unasked".into())))
+            }
+            Ok(response) => {
+                self.upload.refuse();
+                endpoint.observe_latency(before.elapsed(), health::now());
+                self.cluster.cluster.connected(endpoint);
+                Ok(response)
+            }
+            Err(error) => {
+                let next = self.judge(&error, &exchange.request.method);
+                if !matches!(next, Next::Again) {
+                    self.count_failure(endpoint);
+                }
+                Err(next)
+            }
+        }
+    }
+
+    fn count_failure(&self, endpoint: &Endpoint) {
+        endpoint.count_failure();
+        self.cluster.metrics.failure(self.worker.index);
+    }
+
+    /// What follows from a request that got no response.
+    fn judge(&self, error: &SendError, method: &Method) -> Next {
+        let text = || chain(error).into_boxed_str();
+        match error.kind {
+            // Nothing was sent. A connection that had served before was closed meanwhile, which
+            // says nothing about the endpoint: pooled ones are used up, then a new one is made.
+            SendErrorKind::Unsent if error.reused => Next::Again,
+            SendErrorKind::Unsent => Next::Another(Error::Broken(text())),
+            SendErrorKind::Broken => {
+                let repeatable =
+                    method.is_idempotent() && !error.answered && self.upload.replayable();
+                if !repeatable {
+                    return Next::Fail(Error::Broken(text()));
+                }
+                if error.reused && self.worker.budget.repeat() {
+                    return Next::Again;
+                }
+                Next::Another(Error::Broken(text()))
+            }
+            SendErrorKind::Malformed => Next::Fail(Error::Malformed(text())),
+            SendErrorKind::Timeout => Next::Fail(Error::Timeout),
+            SendErrorKind::UploadTooLarge => Next::Fail(Error::TooLarge),
+            SendErrorKind::UploadSilent => Next::Fail(Error::ClientSilent),
+            SendErrorKind::UploadBroken => Next::Fail(Error::ClientGone),
+        }
+    }
+
+    /// The request as this endpoint gets it.
+    fn request(
+        &self,
+        endpoint: &Endpoint,
+        exchange: &Exchange,
+    ) -> Request<crate::body::RequestBody> {
+        let mut request = Request::new(self.upload.body());
+        *request.method_mut() = exchange.request.method.clone();
+        *request.uri_mut() = exchange.request.uri.clone();
+        *request.version_mut() = Version::HTTP_11;
+        *request.headers_mut() = exchange.request.headers.clone();
+        let headers = request.headers_mut();
+        match &self.host {
+            Some(host) => {
+                headers.insert(HOST, host.clone());
+            }
+            None if self.cluster.cluster.settings().host_header == HostHeader::Endpoint => {
+                headers.insert(HOST, endpoint.authority().clone());
+            }
+            None => {
+                // An HTTP/1.0 client may have named none.
+                headers.entry(HOST).or_insert_with(|| endpoint.authority().clone());
+            }
+        }
+        if !self.upload.held() {
+            headers.remove(EXPECT);
+        }
+        request
+    }
+}

@@ -1,0 +1,362 @@
+//! Header rules: what ends at a hop, what an upstream is told about the client, and what a plugin
+//! may write. Pure functions over header maps.
+//!
+//! - What belongs to one connection (RFC 9110, 7.6.1) goes no further: Connection and the fields
+//!   that it nominates, Keep-Alive, Proxy-Connection, TE except `trailers` on the way up,
+//!   Transfer-Encoding, Upgrade, HTTP2-Settings. So do Proxy-Authorization, Proxy-Authenticate and
+//!   Proxy-Authentication-Info: they are between a client and a proxy that it chose, which Linkspan
+//!   is not. Trailer stays.
+//! - A nomination cannot take away what other parties rely on: Host, framing, credentials, caching
+//!   and the forwarding headers are left alone.
+//! - All that upstreams take for a proxy's word on who the client is goes, whether Linkspan then
+//!   sends it or not: every X-Forwarded-*, X-Host, X-Real-IP and Forwarded, also spelt with
+//!   underscores, which CGI-like upstreams take for hyphens.
+//!
+//! Requests are cleaned before any plugin sees them, so that no plugin believes a client either, and
+//! get what Linkspan says when it is known where they go.
+
+use std::net::IpAddr;
+
+use http::header::{CONNECTION, TE, VIA};
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
+use smallvec::SmallVec;
+
+use crate::config::{ForwardedHeaders, HostHeader};
+
+/// The most fields that a head may have after plugins added theirs, far below where the map itself
+/// would panic.
+pub const MAX_FIELDS: usize = 4_096;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_HOST: HeaderName = HeaderName::from_static("x-host");
+
+/// Removes from a request what ends here and what the client claims about itself.
+///
+/// `TE: trailers` stays: the client can take the upstream's trailers, and Linkspan passes them on.
+pub fn clean_request(headers: &mut HeaderMap) {
+    let trailers = headers
+        .get_all(TE)
+        .iter()
+        .any(|value| members(value).any(|coding| coding.eq_ignore_ascii_case(b"trailers")));
+    strip(headers, |name| ends_at_hop(name) || is_forwarding(name));
+    if trailers {
+        // There is room: the field was there before.
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// Removes from a response what ends here.
+pub fn clean_response(headers: &mut HeaderMap) {
+    strip(headers, ends_at_hop);
+}
+
+/// Removes from trailers what may only stand in a head (RFC 9110, 6.5.1), and what a client could
+/// pass off as a head's, should the recipient merge the two.
+pub fn clean_trailers(headers: &mut HeaderMap) {
+    strip(headers, |name| ends_at_hop(name) || is_forwarding(name) || is_head_only(name));
+}
+
+/// What a request is given on its way up.
+#[derive(Debug, Clone, Copy)]
+pub struct Forwarding<'a> {
+    /// The forwarding headers that the cluster asks for.
+    pub enabled: ForwardedHeaders,
+    /// The client's address, as [`client_address`] writes it.
+    pub client: &'a HeaderValue,
+    /// `http` or `https`.
+    pub scheme: &'a HeaderValue,
+    /// The Host that the client sent.
+    pub sent_host: Option<&'a HeaderValue>,
+    /// The version that the client speaks.
+    pub version: Version,
+}
+
+/// Completes a cleaned request for its upstream. Once per request: an attempt at another endpoint
+/// needs only [`set`] with its Host.
+///
+/// # Errors
+///
+/// [`Fault::TooMany`], when there is no room.
+pub fn complete_request(headers: &mut HeaderMap, with: &Forwarding<'_>) -> Result<(), Fault> {
+    let forwarded = [
+        (with.enabled.x_forwarded_for, X_FORWARDED_FOR, Some(with.client)),
+        (with.enabled.x_forwarded_proto, X_FORWARDED_PROTO, Some(with.scheme)),
+        (with.enabled.x_forwarded_host, X_FORWARDED_HOST, with.sent_host),
+        (with.enabled.x_host, X_HOST, with.sent_host),
+    ];
+    for (enabled, name, value) in forwarded {
+        if enabled && let Some(value) = value {
+            set(headers, name, value.clone())?;
+        }
+    }
+    if headers.contains_key(TE) {
+        set(headers, CONNECTION, HeaderValue::from_static("te"))?;
+    }
+    append_via(headers, with.version)
+}
+
+/// Adds Linkspan to Via: `version` is that of the message that was received.
+///
+/// # Errors
+///
+/// [`Fault::TooMany`], when there is no room.
+pub fn append_via(headers: &mut HeaderMap, version: Version) -> Result<(), Fault> {
+    let via = match version {
+        Version::HTTP_09 | Version::HTTP_10 => "1.0 linkspan",
+        Version::HTTP_2 => "2 linkspan",
+        Version::HTTP_3 => "3 linkspan",
+        _ => "1.1 linkspan",
+    };
+    append(headers, VIA, HeaderValue::from_static(via))
+}
+
+/// The Host for an upstream: what a plugin gave, else what the cluster's rule says. A client that
+/// sent none, as HTTP/1.0 allows, leaves the endpoint's.
+#[must_use]
+pub fn upstream_host<'a>(
+    rule: HostHeader,
+    given: Option<&'a HeaderValue>,
+    sent: Option<&'a HeaderValue>,
+    endpoint: &'a HeaderValue,
+) -> &'a HeaderValue {
+    given.unwrap_or_else(|| match rule {
+        HostHeader::Preserve => sent.unwrap_or(endpoint),
+        HostHeader::Endpoint => endpoint,
+    })
+}
+
+/// The value of X-Forwarded-For; made once per connection.
+#[must_use]
+pub fn client_address(address: IpAddr) -> HeaderValue {
+    let text = address.to_canonical().to_string();
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+}
+
+/// Replaces all fields of a name.
+///
+/// # Errors
+///
+/// [`Fault::TooMany`], when there is no room.
+pub fn set(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) -> Result<(), Fault> {
+    has_room(headers)?;
+    headers.insert(name, value);
+    Ok(())
+}
+
+/// Adds a field, after those of the same name.
+///
+/// # Errors
+///
+/// [`Fault::TooMany`], when there is no room.
+pub fn append(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) -> Result<(), Fault> {
+    has_room(headers)?;
+    headers.append(name, value);
+    Ok(())
+}
+
+/// The name of a field that a plugin wants to set, append or remove.
+///
+/// # Errors
+///
+/// [`Fault::Name`] or [`Fault::Framing`].
+pub fn given_name(name: &str) -> Result<HeaderName, Fault> {
+    let name = HeaderName::from_bytes(name.as_bytes()).map_err(Fault::Name)?;
+    if is_framing(&name) { Err(Fault::Framing(name)) } else { Ok(name) }
+}
+
+/// The value that a plugin gives a field: any bytes but control characters. Surrounding blanks are
+/// no part of a value.
+///
+/// # Errors
+///
+/// [`Fault::Value`].
+pub fn given_value(value: &[u8]) -> Result<HeaderValue, Fault> {
+    HeaderValue::from_bytes(trim(value)).map_err(Fault::Value)
+}
+
+/// The target of a request to which a plugin gives a path. A path with a question mark brings its
+/// own query, one without keeps `query`.
+///
+/// # Errors
+///
+/// [`Fault::Path`], unless it starts with a slash and consists of visible ASCII without `#`.
+pub fn given_path(path: &str, query: Option<&str>) -> Result<PathAndQuery, Fault> {
+    let target = match query {
+        Some(query) if !path.contains('?') => format!("{path}?{query}"),
+        _ => path.to_owned(),
+    };
+    let visible = target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    // The library counts in 16 bits.
+    if !path.starts_with('/') || !visible || target.len() >= usize::from(u16::MAX) {
+        return Err(Fault::Path);
+    }
+    PathAndQuery::try_from(target).ok().ok_or(Fault::Path)
+}
+
+/// The Host that a plugin gives a request: `host` or `host:port`.
+///
+/// # Errors
+///
+/// [`Fault::Host`], when it is not that, or has user information.
+pub fn given_host(host: &str) -> Result<HeaderValue, Fault> {
+    let authority = Authority::try_from(host).ok().ok_or(Fault::Host)?;
+    let rest = host.strip_prefix(authority.host()).ok_or(Fault::Host)?;
+    let port_fits = rest.is_empty() || authority.port_u16().is_some();
+    if authority.host().is_empty() || !port_fits {
+        return Err(Fault::Host);
+    }
+    HeaderValue::try_from(host).map_err(Fault::Value)
+}
+
+/// Why a header, path or host was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// Not a field name.
+    #[error("not a header name")]
+    Name(#[source] http::header::InvalidHeaderName),
+    /// A control character in a value.
+    #[error("a header value with a control character")]
+    Value(#[source] http::header::InvalidHeaderValue),
+    /// A field that only the host writes.
+    #[error("{0} is written by the host alone")]
+    Framing(HeaderName),
+    /// No room for another field.
+    #[error("more than {MAX_FIELDS} header fields")]
+    TooMany,
+    /// Not a path.
+    #[error("not a path of visible ASCII that starts with a slash")]
+    Path,
+    /// Not a host.
+    #[error("not a host or host:port")]
+    Host,
+}
+
+/// Removes the fields that `doomed` names and those that Connection nominates. Without any, it
+/// allocates nothing.
+fn strip(headers: &mut HeaderMap, doomed: impl Fn(&str) -> bool) {
+    let mut names: SmallVec<[HeaderName; 8]> = SmallVec::new();
+    for name in headers.keys() {
+        if doomed(name.as_str()) {
+            names.push(name.clone());
+        }
+    }
+    for value in headers.get_all(CONNECTION) {
+        for option in members(value).filter(|option| !is_plain_option(option)) {
+            if let Ok(name) = HeaderName::from_bytes(option)
+                && may_be_nominated(name.as_str())
+                && headers.contains_key(&name)
+            {
+                names.push(name);
+            }
+        }
+    }
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+/// The members of a comma-separated list.
+fn members(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    let members = value.as_bytes().split(|byte| *byte == b',').map(trim);
+    members.filter(|member| !member.is_empty())
+}
+
+fn trim(bytes: &[u8]) -> &[u8] {
+    bytes.trim_ascii()
+}
+
+/// Options that every other message carries and that name no field, or one that goes anyway.
+fn is_plain_option(option: &[u8]) -> bool {
+    [&b"keep-alive"[..], b"close", b"upgrade", b"te"]
+        .iter()
+        .any(|plain| option.eq_ignore_ascii_case(plain))
+}
+
+fn ends_at_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "http2-settings"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authentication-info"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+/// What only the host writes, in the words of the plugin contract.
+fn is_framing(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "content-length"
+            | "keep-alive"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+/// Whether a sender may declare a field to be for the next hop only. Not those that are meant for
+/// all recipients: stripping them would make the recipient see another message.
+fn may_be_nominated(name: &str) -> bool {
+    !is_head_only(name) && !is_forwarding(name) && !matches!(name, "date" | "trailer" | "via")
+}
+
+/// Framing, routing, authentication, controls and what says how to read the content.
+fn is_head_only(name: &str) -> bool {
+    matches!(
+        name,
+        "age"
+            | "authorization"
+            | "cache-control"
+            | "content-encoding"
+            | "content-length"
+            | "content-range"
+            | "content-type"
+            | "cookie"
+            | "expect"
+            | "expires"
+            | "host"
+            | "location"
+            | "max-forwards"
+            | "pragma"
+            | "range"
+            | "retry-after"
+            | "set-cookie"
+            | "trailer"
+            | "vary"
+            | "warning"
+            | "www-authenticate"
+    ) || name.starts_with("if-")
+}
+
+/// Whether upstreams take it for a proxy's word on the client.
+fn is_forwarding(name: &str) -> bool {
+    const PREFIX: &str = "x-forwarded-";
+    if !name.starts_with(['x', 'f']) {
+        return false;
+    }
+    let like = |known: &str| {
+        let pairs = name.bytes().zip(known.bytes());
+        name.len() >= known.len()
+            && pairs.into_iter().all(|(byte, known)| byte == known || (byte, known) == (b'_', b'-'))
+    };
+    let is = |known: &str| name.len() == known.len() && like(known);
+    like(PREFIX) || is("forwarded") || is("x-forwarded") || is("x-host") || is("x-real-ip")
+}
+
+fn has_room(headers: &HeaderMap) -> Result<(), Fault> {
+    if headers.len() < MAX_FIELDS { Ok(()) } else { Err(Fault::TooMany) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,34 @@
+//! The answers that Linkspan gives itself: the only place where an error becomes a response.
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_TYPE, SERVER};
+use http::{HeaderValue, Response};
+
+use crate::body::Body;
+use crate::relay::error::Error;
+
+/// Who answers.
+const NAME: HeaderValue = HeaderValue::from_static("linkspan");
+
+/// A short text with the error's status, and no detail about the inside.
+pub(super) fn error(error: &Error) -> Response<Body> {
+    let status = error.status();
+    let reason = status.canonical_reason().unwrap_or("Error");
+    let mut response = Response::new(Body::full(format!("{} {reason}\n", status.as_u16())));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(SERVER, NAME);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    if error.closes() {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// What a router answers.
+pub(super) fn given(response: Response<Bytes>) -> Response<Body> {
+    let bodyless = matches!(response.status().as_u16(), 204 | 304);
+    let mut response = response.map(|body| if bodyless { Body::empty() } else { Body::full(body) });
+    response.headers_mut().entry(SERVER).or_insert(NAME);
+    response
+}

@@ -1,0 +1,256 @@
+//! All that one request needs, immutable: the result of one configuration load.
+//!
+//! Workers share a snapshot and make a [`View`](crate::worker::View) of it with instances of their
+//! own. The instances that they begin with are made before the snapshot is shown to anybody, so
+//! that showing it is one atomic step, and a configuration that does not work is never shown.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::cluster::Cluster;
+use crate::cluster::members::View;
+use crate::cluster::registry::Registry;
+use crate::config::{self, Config, Instances, Name};
+use crate::plugin::{self, Component, Definition, Host, Kind, Members, Newborn, Refusal, Shared};
+use crate::store::{self, Store};
+
+/// The result of one configuration load.
+pub struct Snapshot {
+    /// Told apart from all others; later ones have higher numbers.
+    pub generation: u64,
+    /// What was configured.
+    pub config: Config,
+    /// The clusters by name.
+    pub clusters: BTreeMap<Name, Arc<Cluster>>,
+    views: BTreeMap<Name, Arc<View>>,
+    /// The plugins in use.
+    pub plugins: HashMap<Use, Staffed>,
+    stores: BTreeMap<Name, (config::Store, Arc<dyn Store>)>,
+}
+
+/// One use of a plugin: a balancer's with its cluster, all others of a plugin together.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Use {
+    /// The plugin.
+    pub plugin: Name,
+    /// The cluster that it balances.
+    pub cluster: Option<Name>,
+}
+
+/// A plugin with the instances that workers begin with.
+pub struct Staffed {
+    /// The plugin.
+    pub definition: Arc<Definition>,
+    /// The one instance of a shared plugin.
+    pub shared: Option<Shared>,
+    newborns: Vec<Mutex<Option<Newborn>>>,
+}
+
+impl Staffed {
+    /// The instance that was made for a worker, the first time that it asks.
+    #[must_use]
+    pub fn newborn(&self, worker: usize) -> Option<Newborn> {
+        let mut place = self.newborns.get(worker)?.lock().unwrap_or_else(PoisonError::into_inner);
+        place.take()
+    }
+}
+
+/// A plugin that was refused, and why.
+#[derive(Debug)]
+pub struct Refused {
+    /// The plugin.
+    pub plugin: Name,
+    /// The component that it names.
+    pub component: String,
+    /// Why.
+    pub refusal: Refusal,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "plugin {:?} (component {:?}) is refused: ",
+            self.plugin, self.component
+        )?;
+        write!(formatter, "{}", self.refusal)?;
+        let mut cause = std::error::Error::source(&self.refusal);
+        while let Some(error) = cause {
+            write!(formatter, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// What a configuration uses plugins for: each use, with the kinds that it must be of. A plugin
+/// that nothing uses is listed without kinds, to be judged all the same.
+fn uses(config: &Config) -> BTreeMap<Use, BTreeSet<Kind>> {
+    let mut uses: BTreeMap<Use, BTreeSet<Kind>> = BTreeMap::new();
+    let mut add = |plugin: &Name, cluster: Option<&Name>, kind| {
+        let key = Use { plugin: Arc::clone(plugin), cluster: cluster.cloned() };
+        uses.entry(key).or_default().insert(kind);
+    };
+    for listener in config.listeners.values() {
+        listener.routers.iter().for_each(|plugin| add(plugin, None, Kind::Router));
+        listener.rewriters.iter().for_each(|plugin| add(plugin, None, Kind::Rewriter));
+    }
+    for (name, cluster) in &config.clusters {
+        cluster.balancers.iter().for_each(|plugin| add(plugin, Some(name), Kind::Balancer));
+        cluster.rewriters.iter().for_each(|plugin| add(plugin, None, Kind::Rewriter));
+    }
+    for plugin in config.plugins.keys() {
+        if !uses.keys().any(|used| used.plugin == *plugin) {
+            uses.insert(Use { plugin: Arc::clone(plugin), cluster: None }, BTreeSet::new());
+        }
+    }
+    uses
+}
+
+impl Snapshot {
+    /// Loads all that a configuration names, and makes the instances that `workers` begin with.
+    /// What `previous` has and is still configured alike is kept, with its state.
+    ///
+    /// # Errors
+    ///
+    /// Every plugin that is refused.
+    pub async fn build(
+        host: &Host,
+        config: Config,
+        registry: &mut Registry,
+        previous: Option<&Self>,
+        workers: usize,
+    ) -> Result<Self, Vec<Refused>> {
+        let clusters = registry.load(&config).await;
+        let mut snapshot = Self {
+            generation: previous.map_or(1, |previous| previous.generation + 1),
+            stores: stores(&config, previous),
+            views: views(&clusters, previous),
+            config,
+            clusters,
+            plugins: HashMap::new(),
+        };
+        let mut refused = Vec::new();
+        for (used, kinds) in uses(&snapshot.config) {
+            let Some(plugin) = snapshot.config.plugins.get(&used.plugin) else { continue };
+            match snapshot.staff(host, &used, plugin, &kinds, previous, workers).await {
+                Ok(staffed) => {
+                    snapshot.plugins.insert(used, staffed);
+                }
+                Err(refusal) => refused.push(Refused {
+                    plugin: used.plugin,
+                    component: plugin.component.clone(),
+                    refusal,
+                }),
+            }
+        }
+        // A plugin that balances several clusters is refused once.
+        refused.dedup_by(|one, other| one.plugin == other.plugin);
+        if refused.is_empty() { Ok(snapshot) } else { Err(refused) }
+    }
+
+    /// Lets balancers that outlive the snapshot before see this one's clusters. To be called when
+    /// it is shown to the workers.
+    pub fn take_effect(&self) {
+        for (name, cluster) in &self.clusters {
+            if let Some(view) = self.views.get(name) {
+                view.show(Arc::clone(cluster));
+            }
+        }
+    }
+
+    async fn staff(
+        &self,
+        host: &Host,
+        used: &Use,
+        plugin: &config::Plugin,
+        kinds: &BTreeSet<Kind>,
+        previous: Option<&Self>,
+        workers: usize,
+    ) -> Result<Staffed, Refusal> {
+        let (_, bytes) = host.find(&plugin.component)?;
+        let component = host.load(&bytes).await?;
+        let kinds: Vec<Kind> = kinds.iter().copied().collect();
+        let before = previous.and_then(|previous| previous.plugins.get(used));
+        if let Some(before) = before
+            && self.keeps(before, plugin, &component, &kinds, previous)
+        {
+            return Ok(Staffed {
+                definition: Arc::clone(&before.definition),
+                shared: before.shared.clone(),
+                newborns: Vec::new(),
+            });
+        }
+        let members = used.cluster.as_ref().and_then(|name| {
+            let view: Arc<dyn Members> = self.views.get(name)?.clone();
+            Some((name, view))
+        });
+        let granted = plugin.grants.stores.iter();
+        let granted = granted
+            .filter_map(|name| {
+                self.stores.get(name).map(|(_, s)| (Arc::clone(name), Arc::clone(s)))
+            })
+            .collect();
+        let definition = host.define(plugin, component, &kinds, members, granted)?;
+        staffed(definition, workers).await
+    }
+
+    /// Whether a plugin goes on as it was: it and its stores are configured alike.
+    fn keeps(
+        &self,
+        before: &Staffed,
+        plugin: &config::Plugin,
+        component: &Component,
+        kinds: &[Kind],
+        previous: Option<&Self>,
+    ) -> bool {
+        let Some(previous) = previous else { return false };
+        let stores = plugin.grants.stores.iter().all(|name| {
+            let (now, then) = (self.stores.get(name), previous.stores.get(name));
+            now.zip(then).is_some_and(|((_, now), (_, then))| Arc::ptr_eq(now, then))
+        });
+        stores && before.definition.serves(plugin, &plugin::version(plugin, component), kinds)
+    }
+}
+
+/// The views of the clusters; those of clusters that were there before are kept.
+fn views(
+    clusters: &BTreeMap<Name, Arc<Cluster>>,
+    previous: Option<&Snapshot>,
+) -> BTreeMap<Name, Arc<View>> {
+    let view = |(name, cluster): (&Name, &Arc<Cluster>)| {
+        let before = previous.and_then(|previous| previous.views.get(name)).cloned();
+        (Arc::clone(name), before.unwrap_or_else(|| Arc::new(View::new(Arc::clone(cluster)))))
+    };
+    clusters.iter().map(view).collect()
+}
+
+/// The stores of a configuration; those configured alike before are kept, with what they hold.
+fn stores(
+    config: &Config,
+    previous: Option<&Snapshot>,
+) -> BTreeMap<Name, (config::Store, Arc<dyn Store>)> {
+    let open = |(name, settings): (&Name, &config::Store)| {
+        let before = previous.and_then(|previous| previous.stores.get(name));
+        let kept =
+            before.filter(|(before, _)| before == settings).map(|(_, store)| Arc::clone(store));
+        let store = kept.unwrap_or_else(|| store::open(settings));
+        (Arc::clone(name), (settings.clone(), store))
+    };
+    config.stores.iter().map(open).collect()
+}
+
+/// Makes the instances that workers begin with.
+async fn staffed(definition: Arc<Definition>, workers: usize) -> Result<Staffed, Refusal> {
+    if definition.config.instances == Instances::Shared {
+        let only = definition.birth_apart().await?;
+        let shared = Some(Arc::new(tokio::sync::Mutex::new(Some(only))));
+        return Ok(Staffed { definition, shared, newborns: Vec::new() });
+    }
+    let mut newborns = Vec::new();
+    for _ in 0..workers.max(1) {
+        newborns.push(Mutex::new(Some(definition.birth_apart().await?)));
+    }
+    Ok(Staffed { definition, shared: None, newborns })
+}

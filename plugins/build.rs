@@ -1,0 +1,13 @@
+//! Compiles the standard plugins.
+
+mod compile;
+
+fn main() {
+    let guests = compile::Guests {
+        folders: &["plugins/balancers", "plugins/rewriters", "plugins/routers"],
+        prefix: "linkspan",
+        sources: &["plugins/common"],
+        depth: 1,
+    };
+    guests.compile();
+}

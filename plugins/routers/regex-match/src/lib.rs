@@ -1,0 +1,70 @@
+//! Router: rules of regular expressions, the first that holds decides.
+//!
+//! A rule's `match` patterns are searched for in the percent-decoded path without the query:
+//! ignoring case, anywhere, byte by byte. `host`, `method` and `header` narrow it down. It names a
+//! `cluster`, perhaps with a new `path`, or a `redirect`, or what to `respond`. In a path or
+//! location `$0` to `$9` stand for what the first of its patterns matched, percent-encoded again,
+//! and `$$` for a dollar sign. A new path keeps the request's query, a location does not.
+
+use crate::bindings::exports::linkspan::plugin::{lifecycle, router};
+use crate::bindings::linkspan::plugin::request;
+use crate::rules::{Request, Rules};
+use std::cell::RefCell;
+
+mod config;
+mod patterns;
+mod rules;
+mod template;
+
+mod bindings {
+    wit_bindgen::generate!({ path: "../../../wit", world: "router-plugin" });
+}
+
+#[cfg(target_family = "wasm")]
+mod export {
+    #![expect(unsafe_code, reason = "the exported symbols of a component")]
+
+    use crate::Plugin;
+
+    crate::bindings::export!(Plugin with_types_in crate::bindings);
+}
+
+struct Plugin;
+
+thread_local! {
+    static RULES: RefCell<Option<Rules>> = const { RefCell::new(None) };
+}
+
+impl lifecycle::Guest for Plugin {
+    fn configure(config: String) -> Result<(), String> {
+        let rules = Rules::compile(linkspan_plugin_common::config::parse(&config)?)?;
+        RULES.set(Some(rules));
+        Ok(())
+    }
+}
+
+impl router::Guest for Plugin {
+    fn route() -> router::Decision {
+        RULES.with_borrow_mut(|rules| match rules {
+            Some(rules) => rules.decide(&request::decoded_path(), &Running),
+            None => router::Decision::Next,
+        })
+    }
+}
+
+/// The request that the running call is about.
+struct Running;
+
+impl Request for Running {
+    fn authority(&self) -> String {
+        request::authority()
+    }
+
+    fn method(&self) -> String {
+        request::method()
+    }
+
+    fn header_values(&self, name: &str) -> Vec<Vec<u8>> {
+        request::header_values(name)
+    }
+}

@@ -1,0 +1,222 @@
+use super::*;
+use linkspan_plugin_common::config;
+use proptest::prelude::*;
+
+#[derive(Default)]
+struct Fake {
+    authority: &'static str,
+    method: &'static str,
+    headers: Vec<(&'static str, &'static [u8])>,
+}
+
+impl Request for Fake {
+    fn authority(&self) -> String {
+        self.authority.to_owned()
+    }
+
+    fn method(&self) -> String {
+        self.method.to_owned()
+    }
+
+    fn header_values(&self, name: &str) -> Vec<Vec<u8>> {
+        self.headers
+            .iter()
+            .filter(|header| header.0 == name)
+            .map(|header| header.1.to_vec())
+            .collect()
+    }
+}
+
+fn compile(config: &str) -> Result<Rules, String> {
+    Rules::compile(config::parse(config)?)
+}
+
+/// A decision in short: `CLUSTER`, `CLUSTER PATH`, `STATUS LOCATION`, `STATUS`, `next`.
+fn decide(rules: &mut Rules, path: impl AsRef<[u8]>, request: &Fake) -> String {
+    match rules.decide(path.as_ref(), request) {
+        Decision::Next => "next".to_owned(),
+        Decision::Forward(Target { upstream: Upstream::Cluster(name), host: None, path: None }) => {
+            name
+        }
+        Decision::Forward(Target {
+            upstream: Upstream::Cluster(name),
+            host: None,
+            path: Some(path),
+        }) => {
+            format!("{name} {path}")
+        }
+        Decision::Forward(target) => panic!("{target:?}"),
+        Decision::Redirect(redirection) => {
+            format!("{} {}", redirection.status, redirection.location)
+        }
+        Decision::Respond(response) => response.status.to_string(),
+    }
+}
+
+fn on(rules: &str, path: impl AsRef<[u8]>) -> String {
+    decide(&mut compile(rules).unwrap(), path, &Fake::default())
+}
+
+#[test]
+fn the_first_matching_rule_decides() {
+    let rules = r#"{"rules": [
+        {"match": ["\\.php$"], "cluster": "php"},
+        {"match": ["\\.(jpg|png)$", "^/static/"], "cluster": "static"},
+        {"match": ["a"], "cluster": "late"}
+    ]}"#;
+    assert_eq!(on(rules, "/a.php"), "php");
+    assert_eq!(on(rules, "/A.PHP"), "php");
+    assert_eq!(on(rules, "/a.png"), "static");
+    assert_eq!(on(rules, "/static/a"), "static");
+    assert_eq!(on(rules, "/a.phpx"), "late");
+    assert_eq!(on(rules, "/"), "next");
+    assert_eq!(on(r#"{"rules": []}"#, "/"), "next");
+}
+
+#[test]
+fn patterns_see_bytes_and_line_breaks() {
+    assert_eq!(
+        on(
+            r#"{"rules": [{"match": ["^/private/.*\\.php$"], "cluster": "a"}]}"#,
+            "/private/x\ny.php"
+        ),
+        "a"
+    );
+    assert_eq!(
+        on(r#"{"rules": [{"match": ["^/private$"], "cluster": "a"}]}"#, "/private\n"),
+        "next"
+    );
+    assert_eq!(on(r#"{"rules": [{"match": ["/.\\xFF$"], "cluster": "a"}]}"#, b"/\x80\xff"), "a");
+    assert_eq!(on(r#"{"rules": [{"match": ["/*.php"], "cluster": "a"}]}"#, "/xphp"), "a");
+}
+
+#[test]
+fn other_conditions_narrow_a_rule_down() {
+    let mut rules = compile(
+        r#"{"rules": [
+        {"match": ["^/x"], "host": ["^a\\.example$", "^b\\."], "cluster": "host"},
+        {"method": ["PUT", "POST"], "cluster": "method"},
+        {"header": {"cookie": "beta=1", "x-a": "^$"}, "cluster": "header"},
+        {"cluster": "rest"}
+    ]}"#,
+    )
+    .unwrap();
+    let host = |authority| Fake { authority, ..Fake::default() };
+    assert_eq!(decide(&mut rules, "/x", &host("A.example:8080")), "host");
+    assert_eq!(decide(&mut rules, "/x", &host("b.test")), "host");
+    assert_eq!(decide(&mut rules, "/x", &host("xa.example")), "rest");
+    assert_eq!(decide(&mut rules, "/y", &host("a.example")), "rest");
+    assert_eq!(decide(&mut rules, "/", &Fake { method: "POST", ..Fake::default() }), "method");
+    assert_eq!(decide(&mut rules, "/", &Fake { method: "post", ..Fake::default() }), "rest");
+    let headers = vec![("cookie", &b"a=1"[..]), ("cookie", b"BETA=1"), ("x-a", b"")];
+    assert_eq!(decide(&mut rules, "/", &Fake { headers, ..Fake::default() }), "header");
+    let headers = vec![("cookie", &b"beta=1"[..])];
+    assert_eq!(decide(&mut rules, "/", &Fake { headers, ..Fake::default() }), "rest");
+}
+
+#[test]
+fn ports_are_no_part_of_a_host() {
+    for (authority, host) in
+        [("a", "a"), ("a:1", "a"), ("[::1]", "[::1]"), ("[::1]:80", "[::1]"), ("", "")]
+    {
+        assert_eq!(without_port(authority), host);
+    }
+}
+
+#[test]
+fn groups_go_into_paths_and_locations() {
+    let rules = r#"{"rules": [
+        {"match": ["^/old/(.*)", "^/older(/.*)"], "cluster": "a", "path": "/new/$1?from=$0"},
+        {"match": ["^/plain"], "cluster": "a", "path": "/fixed"},
+        {"match": ["^/strip(.*)"], "cluster": "a", "path": "$1"},
+        {"match": ["^/go/(.*)"], "redirect": {"status": 301, "location": "/$1"}},
+        {"match": ["^/out/([^/]*)"], "redirect": {"status": 302, "location": "https://b.test/$1#x"}},
+        {"match": ["^/gone"], "respond": {"status": 410, "body": "gone"}}
+    ]}"#;
+    assert_eq!(on(rules, "/old/a b"), "a /new/a%20b?from=/old/a%20b");
+    assert_eq!(on(rules, "/older/x"), "a /new//x?from=/older/x");
+    assert_eq!(on(rules, "/plain/x"), "a /fixed");
+    assert_eq!(on(rules, "/strip"), "a /");
+    assert_eq!(on(rules, "/strip/x"), "a /x");
+    assert_eq!(on(rules, "/go/x\r\ny: z"), "301 /x%0D%0Ay:%20z");
+    assert_eq!(on(rules, "/go///evil.example/"), "301 /evil.example/");
+    assert_eq!(on(rules, "/out/x/y"), "302 https://b.test/x#x");
+    assert_eq!(on(rules, "/gone"), "410");
+}
+
+#[test]
+fn every_faulty_rule_is_named() {
+    let faults = compile(
+        r#"{"rules": [
+        {"match": ["a", "("], "cluster": "a"},
+        {"match": ["a"]},
+        {"match": ["a"], "cluster": "a", "respond": {"status": 200}},
+        {"match": ["(a)"], "cluster": "a", "path": "/$2"},
+        {"match": ["a"], "redirect": {"status": 200, "location": "/"}},
+        {"match": [], "cluster": "a"},
+        {"host": ["a", "[b"], "cluster": "a"},
+        {"header": {"x": "*"}, "cluster": "a"},
+        {"header": {"x y": "a"}, "cluster": "a"},
+        {"respond": {"status": 99}},
+        {"path": "/", "respond": {"status": 200}}
+    ]}"#,
+    )
+    .err()
+    .unwrap();
+    let expected = [
+        "rules[1]: expected one of `cluster`, `redirect` and `respond`",
+        "rules[2]: expected one of `cluster`, `redirect` and `respond`, found several",
+        "rules[3].path: there is no $2: match[0] has 1 groups",
+        "rules[4].redirect.status: expected 301, 302, 303, 307 or 308, found 200",
+        "rules[5]: an empty list never matches",
+        "rules[6].host[1]: `[b`: unclosed character class",
+        "rules[7].header.x: `*`: repetition operator missing expression",
+        "rules[8].header: \"x y\" is no name of a header field",
+        "rules[9].respond.status: expected 200 to 599, found 99",
+        "rules[10].path: goes with `cluster` only",
+        "rules[0].match[1]: `(`: unclosed group",
+    ];
+    assert_eq!(faults.lines().collect::<Vec<_>>(), expected);
+    assert_eq!(
+        compile(r#"{"rules": [{"match": ["a"], "clustre": "a"}]}"#)
+            .err()
+            .unwrap()
+            .split(',')
+            .next(),
+        Some("rules[0].clustre: unknown field `clustre`")
+    );
+}
+
+#[test]
+fn ten_thousand_rules_keep_their_order() {
+    let rules: Vec<String> = (0..10_000)
+        .map(|rule| {
+            format!(r#"{{"match": ["^/app{rule}/", "\\.e{rule}$"], "cluster": "c{rule}"}}"#)
+        })
+        .collect();
+    let mut rules = compile(&format!(r#"{{"rules": [{}]}}"#, rules.join(","))).unwrap();
+    for (path, expected) in
+        [("/app9999/", "c9999"), ("/app70/x.e69", "c69"), ("/x.e8000", "c8000"), ("/x", "next")]
+    {
+        assert_eq!(decide(&mut rules, path, &Fake::default()), expected);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// The chunked search finds the rule that trying one pattern after the other finds.
+    #[test]
+    fn search_agrees_with_trying_each(
+        texts in prop::collection::vec("[abA.]{1,2}|\\^/[ab]|[ab]\\$|a\\*b\\+|", 1..700),
+        path in prop::collection::vec(prop::sample::select(&b"/abAB.\n\xff"[..]), 0..12),
+    ) {
+        let numbered = texts.iter().enumerate();
+        let paths: Vec<_> = numbered.map(|(rule, text)| (rule, 0, text.clone())).collect();
+        let mut faults = Vec::new();
+        let mut all = Patterns::compile(&paths, &mut faults);
+        prop_assert!(faults.is_empty());
+        let expected = texts.iter().position(|text| patterns::one(text).unwrap().is_match(&path));
+        prop_assert_eq!(all.find(&path, Some), expected);
+    }
+}

@@ -1,0 +1,108 @@
+//! Texts with `$0` to `$9` for what the pattern and its groups matched, and `$$` for a dollar sign.
+
+use std::mem;
+
+/// A text to put matches into.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Template(Vec<Piece>);
+
+#[derive(Debug, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    Group(usize),
+}
+
+impl Template {
+    /// Reads a template: part of a URL, so what is not printable ASCII must be percent-encoded.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let mut pieces = Vec::new();
+        let mut literal = String::new();
+        let mut characters = text.chars();
+        while let Some(character) = characters.next() {
+            match (character, if character == '$' { characters.next() } else { None }) {
+                ('$', Some('$')) => literal.push('$'),
+                ('$', Some(digit @ '0'..='9')) => {
+                    pieces.extend(
+                        (!literal.is_empty()).then(|| Piece::Text(mem::take(&mut literal))),
+                    );
+                    pieces.push(Piece::Group(usize::from(digit as u8 - b'0')));
+                }
+                ('$', _) => {
+                    return Err("a `$` stands before a digit, or another `$` for itself".to_owned());
+                }
+                ('!'..='~', _) => literal.push(character),
+                _ => return Err(format!("{character:?} must be percent-encoded")),
+            }
+        }
+        pieces.extend((!literal.is_empty()).then_some(Piece::Text(literal)));
+        Ok(Self(pieces))
+    }
+
+    /// The greatest group it names.
+    pub(crate) fn greatest_group(&self) -> Option<usize> {
+        let group =
+            |piece: &Piece| if let Piece::Group(group) = piece { Some(*group) } else { None };
+        self.0.iter().filter_map(group).max()
+    }
+
+    /// Whether it says itself that it begins with that text.
+    pub(crate) fn begins_with(&self, beginning: &str) -> bool {
+        matches!(self.0.first(), Some(Piece::Text(text)) if text.starts_with(beginning))
+    }
+
+    /// Fills in what the groups matched in a path, percent-encoding what cannot stand in one.
+    pub(crate) fn fill<'a>(&self, matched: impl Fn(usize) -> Option<&'a [u8]>) -> String {
+        let mut text = String::new();
+        for piece in &self.0 {
+            match piece {
+                Piece::Text(literal) => text.push_str(literal),
+                Piece::Group(group) => {
+                    matched(*group)
+                        .unwrap_or_default()
+                        .iter()
+                        .for_each(|byte| push_encoded(&mut text, *byte));
+                }
+            }
+        }
+        text
+    }
+}
+
+/// RFC 3986: what is neither a `pchar` nor a slash is encoded; so no line break, no `?` and no `#`
+/// gets out of a path.
+fn push_encoded(text: &mut String, byte: u8) {
+    if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&byte) {
+        text.push(char::from(byte));
+    } else {
+        let digit =
+            |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'A' + nibble - 10 });
+        text.extend(['%', digit(byte >> 4), digit(byte & 15)]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fill(template: &str, groups: &[Option<&[u8]>]) -> String {
+        Template::parse(template).unwrap().fill(|group| groups[group])
+    }
+
+    #[test]
+    fn groups_and_dollar_signs() {
+        let groups: [Option<&[u8]>; 3] = [Some(b"/aa/"), Some(b"aa"), None];
+        assert_eq!(fill("/$1-$2-$0x$$1", &groups), "/aa--/aa/x$1");
+        assert_eq!(fill("/new$15", &groups), "/newaa5");
+        assert_eq!(Template::parse("/a$9b$3").unwrap().greatest_group(), Some(9));
+        assert_eq!(Template::parse("/a$$9").unwrap().greatest_group(), None);
+        assert!(Template::parse("/a$").is_err());
+        assert!(Template::parse("/$x").is_err());
+        assert!(Template::parse("/a b").is_err());
+        assert!(Template::parse("/a\r\nb").is_err());
+    }
+
+    #[test]
+    fn what_was_decoded_is_encoded_again() {
+        assert_eq!(fill("/$0", &[Some(b"a b\r\nc?d#e%\xff/f")]), "/a%20b%0D%0Ac%3Fd%23e%25%FF/f");
+    }
+}

@@ -1,0 +1,201 @@
+//! Test guest: a router, balancer and rewriter that does what a proxy fears, when asked to.
+//!
+//! `at` says in which call it misbehaves: `route`, `pick`, `on-request` or `on-response`. What it
+//! does there is what `do` says, always, or without it what the request's field `x-do` asks for.
+//! Elsewhere, and when asked for nothing, it is neutral: `route` passes on, `pick` takes the first
+//! endpoint of the list that is usable and not tried before, `on-request` changes nothing, and
+//! `on-response` adds `x-misbehave: ok`.
+
+use crate::bindings::exports::linkspan::plugin::{
+    balancer, lifecycle, request_rewriter, response_rewriter, router,
+};
+use crate::bindings::linkspan::plugin::edits::Edit;
+use crate::bindings::linkspan::plugin::request;
+use crate::bindings::linkspan::plugin::types::{Field, Picked, Response};
+use crate::misdeeds::Misdeed;
+use linkspan_plugin_common::config;
+use linkspan_plugin_common::members::{Member, Members};
+use serde::Deserialize;
+use std::cell::RefCell;
+
+mod misdeeds;
+
+mod bindings {
+    wit_bindgen::generate!({
+        path: "../../../wit",
+        inline: "
+            package linkspan:test;
+
+            world misbehave {
+                include linkspan:plugin/router-plugin@0.1.0;
+                include linkspan:plugin/balancer-plugin@0.1.0;
+                include linkspan:plugin/rewriter-plugin@0.1.0;
+            }
+        ",
+        world: "linkspan:test/misbehave",
+        generate_all,
+    });
+}
+
+#[cfg(target_family = "wasm")]
+mod export {
+    #![expect(unsafe_code, reason = "the exported symbols of a component")]
+
+    use crate::Plugin;
+
+    crate::bindings::export!(Plugin with_types_in crate::bindings);
+}
+
+struct Plugin;
+
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    at: Call,
+    r#do: Option<Misdeed>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Call {
+    Route,
+    Pick,
+    OnRequest,
+    OnResponse,
+}
+
+thread_local! {
+    static CONFIG: RefCell<Option<Config>> = const { RefCell::new(None) };
+    static MEMBERS: RefCell<Members> = const { RefCell::new(Members::new()) };
+}
+
+/// What to do now. The misdeeds that are the same in every call are done here.
+fn asked(call: Call) -> Option<Misdeed> {
+    let config = CONFIG.with_borrow(Clone::clone).filter(|config| config.at == call)?;
+    let misdeed = config.r#do.or_else(|| Misdeed::parse(&request::header("x-do")?))?;
+    misdeed.commit();
+    Some(misdeed)
+}
+
+impl lifecycle::Guest for Plugin {
+    fn configure(config: String) -> Result<(), String> {
+        CONFIG.set(Some(config::parse(&config)?));
+        Ok(())
+    }
+}
+
+impl router::Guest for Plugin {
+    fn route() -> router::Decision {
+        match asked(Call::Route) {
+            Some(Misdeed::UnknownCluster) => {
+                forward(router::Upstream::Cluster("no-such-cluster".to_owned()), None)
+            }
+            Some(Misdeed::UngrantedAddress) => {
+                forward(router::Upstream::Address("http://127.0.0.1:1".to_owned()), None)
+            }
+            Some(Misdeed::BadPath) => {
+                let cluster = request::header("x-cluster").unwrap_or_default();
+                let cluster = String::from_utf8_lossy(&cluster).into_owned();
+                forward(router::Upstream::Cluster(cluster), Some("no slash\r\nx: y".to_owned()))
+            }
+            Some(Misdeed::BadStatus) => respond(99, Vec::new(), Vec::new()),
+            Some(Misdeed::BadRedirect) => router::Decision::Redirect(router::Redirection {
+                status: 200,
+                location: "/\r\nx: y".to_owned(),
+            }),
+            Some(Misdeed::FramingHeader) => {
+                respond(200, vec![field("content-length", "7")], Vec::new())
+            }
+            Some(Misdeed::CrlfHeader) => {
+                respond(200, vec![field("x-a", "1\r\nx-b: 2")], Vec::new())
+            }
+            Some(Misdeed::ManyHeaders) => respond(200, many_fields().collect(), Vec::new()),
+            Some(Misdeed::BigBody) => respond(200, Vec::new(), vec![b'x'; 2 << 20]),
+            _ => router::Decision::Next,
+        }
+    }
+}
+
+impl balancer::Guest for Plugin {
+    fn update(_cluster: u32, endpoints: Vec<balancer::Endpoint>) {
+        let list = endpoints.iter().map(|endpoint| member(endpoint.id, endpoint.state)).collect();
+        MEMBERS.with_borrow_mut(|members| members.update(list));
+    }
+
+    fn changed(_cluster: u32, states: Vec<(u32, balancer::EndpointState)>) {
+        let changed = states.into_iter().map(|(id, state)| member(id, state)).collect();
+        MEMBERS.with_borrow_mut(|members| members.change(changed));
+    }
+
+    fn pick(_cluster: u32, _attempt: u32, previous: Option<Picked>) -> balancer::Choice {
+        match asked(Call::Pick) {
+            Some(Misdeed::BadIndex) => {
+                return balancer::Choice::Endpoint(Picked { id: u32::MAX, token: 0 });
+            }
+            Some(Misdeed::Nobody) => return balancer::Choice::None,
+            Some(Misdeed::Next) => return balancer::Choice::Next,
+            _ => {}
+        }
+        let choice = MEMBERS.with_borrow(|members| match previous {
+            None => members.first(0),
+            Some(Picked { id, token }) => members.next(id, token),
+        });
+        choice.map_or(balancer::Choice::None, |choice| {
+            balancer::Choice::Endpoint(Picked { id: choice.id, token: choice.token })
+        })
+    }
+}
+
+impl request_rewriter::Guest for Plugin {
+    fn on_request() -> Vec<Edit> {
+        match asked(Call::OnRequest) {
+            // An edit of the other phase.
+            Some(Misdeed::BadStatus) => vec![Edit::Status(200)],
+            Some(misdeed) => bad_edits(misdeed),
+            None => Vec::new(),
+        }
+    }
+}
+
+impl response_rewriter::Guest for Plugin {
+    fn on_response() -> Vec<Edit> {
+        let mut edits = vec![Edit::Append(field("x-misbehave", "ok"))];
+        match asked(Call::OnResponse) {
+            Some(Misdeed::BadStatus) => edits.push(Edit::Status(99)),
+            Some(misdeed) => edits.extend(bad_edits(misdeed)),
+            None => {}
+        }
+        edits
+    }
+}
+
+fn bad_edits(misdeed: Misdeed) -> Vec<Edit> {
+    match misdeed {
+        Misdeed::FramingHeader => vec![Edit::Set(field("transfer-encoding", "chunked"))],
+        Misdeed::CrlfHeader => vec![Edit::Append(field("x-a", "1\r\nx-b: 2"))],
+        Misdeed::ManyHeaders => many_fields().map(Edit::Append).collect(),
+        Misdeed::BadPath => vec![Edit::Path("no slash\r\nx: y".to_owned())],
+        _ => Vec::new(),
+    }
+}
+
+/// More than an `http::HeaderMap` holds.
+fn many_fields() -> impl Iterator<Item = Field> {
+    (0..40_000).map(|number| field(&format!("x-{number}"), "1"))
+}
+
+fn field(name: &str, value: &str) -> Field {
+    Field { name: name.to_owned(), value: value.as_bytes().to_vec() }
+}
+
+fn forward(upstream: router::Upstream, path: Option<String>) -> router::Decision {
+    router::Decision::Forward(router::Target { upstream, host: None, path })
+}
+
+fn respond(status: u16, headers: Vec<Field>, body: Vec<u8>) -> router::Decision {
+    router::Decision::Respond(Response { status, headers, body })
+}
+
+fn member(id: u32, state: balancer::EndpointState) -> Member {
+    Member { id, open: state.usable && !state.draining, weight: state.weight }
+}
