@@ -6,5 +6,8 @@
     reason = "a harness that cannot go on has nothing better to do than to fail its test"
 )]
 
+mod balancing;
+mod headers;
+mod rewriting;
 mod routing;
 mod support;
