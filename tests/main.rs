@@ -10,5 +10,6 @@ mod balancing;
 mod headers;
 mod rewriting;
 mod routing;
+mod streaming;
 mod support;
 mod upstreams;
