@@ -27,6 +27,15 @@ impl Client {
         Self(Wire::new(socket.into()))
     }
 
+    /// One with this address of its own.
+    #[track_caller]
+    pub(crate) fn from(own: [u8; 4], address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((own, 0)).into()).unwrap();
+        socket.connect(&address.into()).unwrap();
+        Self(Wire::new(socket.into()))
+    }
+
     /// Sends a request and reads its response.
     #[track_caller]
     pub(crate) fn ask(
