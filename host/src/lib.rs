@@ -1,19 +1,20 @@
 //! Linkspan: a reverse proxy whose every decision is a WebAssembly component.
 
-pub mod body;
-pub mod cli;
-pub mod cluster;
-pub mod commands;
-pub mod config;
+pub mod socket;
 pub mod deadline;
 pub mod drain;
-pub mod listener;
+pub mod config;
 pub mod log;
 pub mod metrics;
-pub mod plugin;
-pub mod proxy;
-pub mod relay;
-pub mod snapshot;
-pub mod socket;
+pub mod body;
 pub mod store;
+pub mod plugin;
+pub mod cluster;
+pub mod snapshot;
+pub mod view;
 pub mod worker;
+pub mod listener;
+pub mod relay;
+pub mod proxy;
+pub mod cli;
+pub mod commands;

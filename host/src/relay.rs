@@ -5,7 +5,6 @@
 //! framing: bodies are streams, in both directions.
 
 mod attempt;
-pub mod budget;
 pub(crate) mod client;
 pub mod error;
 pub mod headers;
@@ -28,7 +27,8 @@ use crate::relay::client::{Client, OpenRequest};
 use crate::relay::error::Error;
 use crate::relay::headers::Forwarding;
 use crate::relay::record::Record;
-use crate::worker::{ClusterUse, Listener, View, Worker};
+use crate::view::{ClusterUse, Listener, View};
+use crate::worker::Worker;
 
 /// Serves one request.
 pub(crate) async fn handle(

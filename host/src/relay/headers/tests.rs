@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+use http::header::HOST;
+
 use super::*;
 
 const ALL: ForwardedHeaders = ForwardedHeaders {
@@ -38,10 +40,11 @@ fn completed(fields: &[(&str, &str)], enabled: ForwardedHeaders) -> Vec<String> 
         client: &client_address([192, 0, 2, 7].into()),
         scheme: &HeaderValue::from_static("http"),
         sent_host: sent.as_ref(),
-        host: upstream_host(HostHeader::Preserve, None, sent.as_ref(), &endpoint),
         version: Version::HTTP_11,
     };
     complete_request(&mut headers, &with).unwrap();
+    let host = upstream_host(HostHeader::Preserve, None, sent.as_ref(), &endpoint);
+    headers.insert(HOST, host.clone());
     list(&headers)
 }
 
