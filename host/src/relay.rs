@@ -1,6 +1,6 @@
 //! The life of a request: vetted, routed, rewritten, sent to an endpoint, and its response relayed.
 //!
-//! [`handle`] reads like a table of contents; each step is below it or in a module of its own. What
+//! `handle` reads like a table of contents; each step is below it or in a module of its own. What
 //! goes wrong becomes an [`error::Error`], and that a response, in one place. Assumes nothing about
 //! framing: bodies are streams, in both directions.
 
