@@ -1,4 +1,5 @@
 //! Linkspan: a reverse proxy whose every decision is a WebAssembly component.
 
+pub mod cluster;
 pub mod deadline;
 pub mod socket;

@@ -1,0 +1,4 @@
+//! Clusters: where requests go, and the connections that take them there.
+
+pub mod connect;
+pub mod peer;

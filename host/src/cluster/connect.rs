@@ -1,0 +1,143 @@
+//! Opening a connection to an endpoint.
+
+use std::io;
+
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Duration, timeout};
+
+use crate::cluster::peer::Peer;
+use crate::socket::Stream;
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Nobody listens there.
+    #[error("connection refused")]
+    Refused(#[source] io::Error),
+    /// No answer within the connect timeout, ours or the kernel's.
+    #[error("connect timed out")]
+    TimedOut,
+    /// No way leads there.
+    #[error("unreachable")]
+    Unreachable(#[source] io::Error),
+    /// This machine is out of descriptors, ports or memory: no fault of the endpoint.
+    #[error("out of local resources")]
+    Exhausted(#[source] io::Error),
+    /// Anything else.
+    #[error("connect failed")]
+    Failed(#[source] io::Error),
+    /// There is a stream, but no HTTP to be spoken over it.
+    #[error("protocol set-up failed")]
+    Protocol(#[source] hyper::Error),
+}
+
+impl ConnectError {
+    /// Whether the endpoint is to blame, so that its health may count the failure.
+    pub fn blames_endpoint(&self) -> bool {
+        !matches!(self, Self::Exhausted(_))
+    }
+}
+
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> Self {
+        use rustix::io::Errno;
+        let errno = Errno::from_io_error(&error);
+        match errno {
+            Some(Errno::MFILE | Errno::NFILE | Errno::ADDRNOTAVAIL | Errno::NOBUFS) => {
+                return Self::Exhausted(error);
+            }
+            // A Unix socket whose backlog is full answers with this one.
+            Some(Errno::AGAIN) => return Self::Refused(error),
+            _ => {}
+        }
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Self::Refused(error),
+            io::ErrorKind::TimedOut => Self::TimedOut,
+            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+                Self::Unreachable(error)
+            }
+            io::ErrorKind::OutOfMemory => Self::Exhausted(error),
+            _ => Self::Failed(error),
+        }
+    }
+}
+
+/// Connects to `peer` within `patience`. TCP connections do not delay small segments.
+pub async fn connect(peer: &Peer, patience: Duration) -> Result<Stream, ConnectError> {
+    match timeout(patience, open(peer)).await {
+        Ok(opened) => Ok(opened?),
+        Err(_elapsed) => Err(ConnectError::TimedOut),
+    }
+}
+
+async fn open(peer: &Peer) -> io::Result<Stream> {
+    match peer {
+        Peer::Tcp(address) => {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            Ok(Stream::Tcp(stream))
+        }
+        Peer::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, UnixListener};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    #[tokio::test]
+    async fn reaches_tcp_and_unix_peers() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = Peer::Tcp(listener.local_addr().unwrap());
+        let mut stream = connect(&peer, PATIENCE).await.unwrap();
+        stream.write_all(b"tcp").await.unwrap();
+        drop(stream);
+        let mut seen = String::new();
+        listener.accept().await.unwrap().0.read_to_string(&mut seen).await.unwrap();
+        assert_eq!(seen, "tcp");
+
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let listener = UnixListener::bind(&path).unwrap();
+        let mut stream = connect(&Peer::Unix(path), PATIENCE).await.unwrap();
+        stream.write_all(b"unix").await.unwrap();
+        drop(stream);
+        let mut seen = String::new();
+        listener.accept().await.unwrap().0.read_to_string(&mut seen).await.unwrap();
+        assert_eq!(seen, "unix");
+    }
+
+    #[tokio::test]
+    async fn tells_a_refusal_from_silence() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = Peer::Tcp(listener.local_addr().unwrap());
+        drop(listener);
+        assert!(matches!(connect(&peer, PATIENCE).await, Err(ConnectError::Refused(_))));
+
+        let absent = Peer::Unix("/nonexistent/linkspan.sock".into());
+        assert!(matches!(connect(&absent, PATIENCE).await, Err(ConnectError::Refused(_))));
+
+        // A listener with a full queue leaves further connections unanswered.
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let socket = socket.unwrap();
+        socket.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
+        socket.listen(0).unwrap();
+        let peer = Peer::Tcp(socket.local_addr().unwrap().as_socket().unwrap());
+        let _queued = connect(&peer, PATIENCE).await.unwrap();
+        let silent = connect(&peer, Duration::from_millis(50)).await;
+        assert!(matches!(silent, Err(ConnectError::TimedOut)), "{silent:?}");
+    }
+
+    #[test]
+    fn does_not_blame_the_endpoint_for_local_shortage() {
+        let shortage = io::Error::from(rustix::io::Errno::MFILE);
+        assert!(!ConnectError::from(shortage).blames_endpoint());
+        let refusal = io::Error::from(rustix::io::Errno::CONNREFUSED);
+        assert!(ConnectError::from(refusal).blames_endpoint());
+    }
+}
