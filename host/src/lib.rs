@@ -1,5 +1,6 @@
 //! Linkspan: a reverse proxy whose every decision is a WebAssembly component.
 
+pub mod body;
 pub mod cluster;
 pub mod deadline;
 pub mod socket;

@@ -1,0 +1,219 @@
+//! The one body type of each direction.
+//!
+//! [`Body`] goes downstream: nothing, bytes of our own, or what an upstream sends. [`RequestBody`]
+//! goes upstream. Data passes through both as [`Bytes`], without a copy and with back-pressure: a
+//! chunk is asked for only when the other side has room for it. An error after the head surfaces
+//! as an error of the body, upon which hyper ends the connection without ending the message, so
+//! that the reader can tell.
+
+mod upload;
+mod upstream;
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body as _, Frame, SizeHint};
+
+pub use self::upload::{RequestBody, Upload, UploadError, UploadLimits};
+pub use self::upstream::{DownloadLimits, Transport, UpstreamBody};
+
+/// What is removed from trailers before they pass.
+pub type TrailerFilter = fn(&mut HeaderMap);
+
+/// Why a response body ends early.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The upstream connection broke, or what came was not HTTP.
+    #[error("the upstream broke off its response")]
+    Broken(#[source] hyper::Error),
+    /// The upstream sent nothing for as long as the body timeout.
+    #[error("the upstream fell silent within its response")]
+    Silent,
+}
+
+/// How a body ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// All of it was handed over.
+    Complete,
+    /// Its source failed.
+    Broken,
+    /// Its reader went away.
+    Abandoned,
+}
+
+/// Watches one body: for byte counts, in-flight counts and the access log.
+pub trait Observer {
+    /// `bytes` more have been handed over.
+    fn data(&mut self, bytes: usize);
+    /// The body is over. Called exactly once, nothing is called after it.
+    fn ended(&mut self, how: Ended);
+}
+
+/// The body of a response to a client.
+#[must_use]
+pub struct Body {
+    content: Content,
+    observer: Option<Box<dyn Observer>>,
+}
+
+enum Content {
+    Empty,
+    Full(Bytes),
+    Upstream(UpstreamBody),
+}
+
+impl Body {
+    /// No body.
+    pub fn empty() -> Self {
+        Self { content: Content::Empty, observer: None }
+    }
+
+    /// These bytes.
+    pub fn full(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        let content = if bytes.is_empty() { Content::Empty } else { Content::Full(bytes) };
+        Self { content, observer: None }
+    }
+
+    /// What an upstream sends.
+    pub fn upstream(body: UpstreamBody) -> Self {
+        Self { content: Content::Upstream(body), observer: None }
+    }
+
+    /// The same body, watched. A body that is empty from the start ends when it is dropped.
+    ///
+    /// hyper never asks for the body of an answer to HEAD: give it [`Body::empty`], or the
+    /// observer hears of an abandoned body.
+    pub fn observed(mut self, observer: Box<dyn Observer>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    fn end(&mut self, how: Ended) {
+        if let Some(mut observer) = self.observer.take() {
+            observer.ended(how);
+        }
+    }
+
+    fn poll_content(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut self.content {
+            Content::Empty => Poll::Ready(None),
+            Content::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.content = Content::Empty;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Content::Upstream(body) => Pin::new(body).poll_frame(context),
+        }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = self.poll_content(context);
+        match &polled {
+            Poll::Pending => {}
+            Poll::Ready(None) => self.end(Ended::Complete),
+            Poll::Ready(Some(Err(_))) => self.end(Ended::Broken),
+            Poll::Ready(Some(Ok(frame))) => {
+                if let (Some(observer), Some(data)) = (&mut self.observer, frame.data_ref()) {
+                    observer.data(data.len());
+                }
+                // hyper asks no more once the end is in sight.
+                if self.is_end_stream() {
+                    self.end(Ended::Complete);
+                }
+            }
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Empty => true,
+            Content::Full(_) => false,
+            Content::Upstream(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Empty => SizeHint::with_exact(0),
+            Content::Full(bytes) => {
+                SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX))
+            }
+            Content::Upstream(body) => body.size_hint(),
+        }
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        let how =
+            if http_body::Body::is_end_stream(self) { Ended::Complete } else { Ended::Abandoned };
+        self.end(how);
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let content = match &self.content {
+            Content::Empty => "Empty",
+            Content::Full(_) => "Full",
+            Content::Upstream(_) => "Upstream",
+        };
+        formatter.debug_tuple("Body").field(&content).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Log(Rc<RefCell<Vec<String>>>);
+
+    impl Observer for Log {
+        fn data(&mut self, bytes: usize) {
+            self.0.borrow_mut().push(format!("data {bytes}"));
+        }
+        fn ended(&mut self, how: Ended) {
+            self.0.borrow_mut().push(format!("{how:?}"));
+        }
+    }
+
+    #[tokio::test]
+    async fn observers_hear_the_end_once() {
+        let log = Log::default();
+        let body = Body::full("hello").observed(Box::new(log.clone()));
+        assert_eq!(http_body::Body::size_hint(&body).exact(), Some(5));
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "hello");
+        assert_eq!(*log.0.borrow(), ["data 5", "Complete"]);
+
+        let log = Log::default();
+        drop(Body::full("hello").observed(Box::new(log.clone())));
+        assert_eq!(*log.0.borrow(), ["Abandoned"]);
+
+        let log = Log::default();
+        drop(Body::full("").observed(Box::new(log.clone())));
+        assert_eq!(*log.0.borrow(), ["Complete"]);
+    }
+}
