@@ -3,4 +3,5 @@
 pub mod body;
 pub mod cluster;
 pub mod deadline;
+pub mod listener;
 pub mod socket;
