@@ -1,0 +1,352 @@
+//! The upstream connections of one worker.
+//!
+//! The pool lends slots for one request each, not connections, so that a protocol with several
+//! requests on one connection fits behind the same face.
+//!
+//! No task drives a connection: the request drives it until the head of the response has come,
+//! then the body of the response does, whenever it is asked for data; when that has come to its
+//! end the connection goes back to the pool, and is driven by nobody. That it was closed there is
+//! noticed by its waker. Only a connection whose upstream answers before it has taken
+//! the whole request gets a task (see `Link::into_body`), for which a `LocalRuntime` or
+//! `LocalSet` must be around.
+//!
+//! Idle connections are reused last in, first out, so that surplus ones grow old and go. Their
+//! age is measured from one [`sweep`](Pool::sweep) to another: nobody reads a clock per request.
+
+mod interim;
+mod link;
+#[cfg(test)]
+mod tests;
+mod wakeups;
+mod wire;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::error::Error;
+use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::rc::Rc;
+
+use http::{HeaderMap, Request, Response, StatusCode};
+use tokio::time::{Duration, Instant};
+
+use self::link::{Failure, Link};
+use crate::body::{DownloadLimits, RequestBody, UploadError, UpstreamBody};
+use crate::cluster::connect::{ConnectError, connect};
+use crate::cluster::peer::Peer;
+
+/// How connections to one endpoint are made and kept.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectSettings {
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// How long a connection is kept unused, to within the time between two sweeps.
+    pub idle_timeout: Duration,
+    /// The most unused connections kept.
+    pub max_idle: usize,
+}
+
+/// What bounds one request and its response.
+#[derive(Debug, Clone, Copy)]
+pub struct SendLimits {
+    /// How long the upstream may take to answer. The clock starts anew with each chunk of the
+    /// request that it takes, and stands still while the client is the slow one.
+    pub response_timeout: Duration,
+    /// The same for the response body.
+    pub download: DownloadLimits,
+}
+
+/// Why there is no response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SendErrorKind {
+    /// The connection turned out to be closed before anything of the request was written. The
+    /// request is in the error, and may be sent again whatever its method.
+    Unsent,
+    /// The connection broke.
+    Broken,
+    /// What came is not HTTP.
+    Malformed,
+    /// Nothing came in time.
+    Timeout,
+    /// The request body is larger than allowed.
+    UploadTooLarge,
+    /// The client fell silent within its request body.
+    UploadSilent,
+    /// The client broke off its request body.
+    UploadBroken,
+}
+
+/// There is no response. The connection is closed.
+#[derive(Debug)]
+pub struct SendError {
+    /// Why.
+    pub kind: SendErrorKind,
+    /// The request, if it is [`Unsent`](SendErrorKind::Unsent).
+    pub request: Option<Box<Request<RequestBody>>>,
+    /// Whether the connection had served a request before.
+    pub reused: bool,
+    /// Whether any byte of a response came, be it an informational one.
+    pub answered: bool,
+    source: Option<hyper::Error>,
+}
+
+/// The upstream connections of one worker. Clones share them.
+#[derive(Clone)]
+pub struct Pool(Rc<Shared>);
+
+struct Shared {
+    shelves: RefCell<HashMap<u64, Rc<Shelf>, BuildHasherDefault<KeyHasher>>>,
+    /// The time of the last sweep.
+    clock: Rc<Cell<Instant>>,
+}
+
+/// Keys are identities that we give ourselves: mixing them is enough.
+#[derive(Default)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = (self.0 ^ key).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 ^= self.0 >> 32;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// The idle connections to one endpoint.
+#[expect(clippy::vec_box, reason = "a link is boxed for life, and large")]
+struct Shelf {
+    links: RefCell<Vec<Box<Link>>>,
+    max_idle: Cell<usize>,
+    idle_timeout: Cell<Duration>,
+    /// Connections that are in use go back to an open shelf only.
+    open: Cell<bool>,
+    clock: Rc<Cell<Instant>>,
+}
+
+/// The right to send one request over a connection. Dropped unused, it closes the connection.
+#[must_use]
+pub struct Slot {
+    link: Box<Link>,
+    reused: bool,
+}
+
+impl Pool {
+    /// An empty pool.
+    pub fn new() -> Self {
+        let clock = Rc::new(Cell::new(Instant::now()));
+        Self(Rc::new(Shared { shelves: RefCell::default(), clock }))
+    }
+
+    /// A slot on an idle connection to the endpoint that `key` identifies, or else on a new one
+    /// to `peer`. The settings hold for the connections of that endpoint from now on.
+    pub async fn acquire(
+        &self,
+        key: u64,
+        peer: &Peer,
+        settings: &ConnectSettings,
+    ) -> Result<Slot, ConnectError> {
+        let shelf = self.shelf(key, settings);
+        if let Some(mut link) = shelf.take() {
+            link.home = Some(shelf);
+            return Ok(Slot { link, reused: true });
+        }
+        let stream = connect(peer, settings.connect_timeout).await?;
+        let mut link = Link::open(stream).await.map_err(ConnectError::Protocol)?;
+        link.home = Some(shelf);
+        Ok(Slot { link, reused: false })
+    }
+
+    /// How many connections are idle.
+    pub fn idle_count(&self) -> usize {
+        self.0.shelves.borrow().values().map(|shelf| shelf.links.borrow().len()).sum()
+    }
+
+    /// Closes the connections to the endpoint that `key` identifies: idle ones now, others when
+    /// their response is over.
+    pub fn close_endpoint(&self, key: u64) {
+        let shelf = self.0.shelves.borrow_mut().remove(&key);
+        if let Some(shelf) = shelf {
+            shelf.close();
+        }
+    }
+
+    /// Likewise for all endpoints that `keep` does not want.
+    pub fn retain(&self, mut keep: impl FnMut(u64) -> bool) {
+        self.0.shelves.borrow_mut().retain(|key, shelf| {
+            let kept = keep(*key);
+            if !kept {
+                shelf.close();
+            }
+            kept
+        });
+    }
+
+    /// Drops idle connections that were closed, have been idle too long, or are too many. To be
+    /// called about once a second.
+    pub fn sweep(&self) {
+        let now = Instant::now();
+        self.0.clock.set(now);
+        self.0.shelves.borrow_mut().retain(|_key, shelf| {
+            shelf.sweep(now);
+            // Slots and bodies hold the shelf that they return their connection to.
+            Rc::strong_count(shelf) > 1 || !shelf.links.borrow().is_empty()
+        });
+    }
+
+    fn shelf(&self, key: u64, settings: &ConnectSettings) -> Rc<Shelf> {
+        let mut shelves = self.0.shelves.borrow_mut();
+        let shelf = shelves.entry(key).or_insert_with(|| {
+            Rc::new(Shelf {
+                links: RefCell::default(),
+                max_idle: Cell::default(),
+                idle_timeout: Cell::default(),
+                open: Cell::new(true),
+                clock: Rc::clone(&self.0.clock),
+            })
+        });
+        shelf.max_idle.set(settings.max_idle);
+        shelf.idle_timeout.set(settings.idle_timeout);
+        Rc::clone(shelf)
+    }
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Pool").field("idle", &self.idle_count()).finish()
+    }
+}
+
+impl Shelf {
+    fn take(&self) -> Option<Box<Link>> {
+        loop {
+            let mut link = self.links.borrow_mut().pop()?;
+            if link.is_open() {
+                return Some(link);
+            }
+        }
+    }
+
+    fn put(&self, mut link: Box<Link>) {
+        let mut links = self.links.borrow_mut();
+        if self.open.get() && links.len() < self.max_idle.get() {
+            link.idle_since = self.clock.get();
+            links.push(link);
+        }
+    }
+
+    fn close(&self) {
+        self.open.set(false);
+        self.links.take();
+    }
+
+    fn sweep(&self, now: Instant) {
+        let mut links = self.links.borrow_mut();
+        let timeout = self.idle_timeout.get();
+        links.retain_mut(|link| now - link.idle_since < timeout && link.is_open());
+        let surplus = links.len().saturating_sub(self.max_idle.get());
+        links.drain(..surplus);
+        links.iter().for_each(|link| link.rest());
+    }
+}
+
+impl Slot {
+    /// Whether the connection has served a request before, so that the upstream may just have
+    /// closed it.
+    pub fn reused(&self) -> bool {
+        self.reused
+    }
+
+    /// Sends `request` and waits for the head of its response. `interim` gets the informational
+    /// responses before it, all but 100 and 101; a 100 releases a [held](crate::body::Upload::hold)
+    /// request body.
+    ///
+    /// The request is written as it is: its version must be 1.1 (or 1.0), its target in the form
+    /// that the upstream is to get, Content-Length or Transfer-Encoding and Host as they should be.
+    /// Dropping the future closes the connection.
+    pub async fn send(
+        mut self,
+        request: Request<RequestBody>,
+        limits: &SendLimits,
+        interim: impl FnMut(StatusCode, HeaderMap),
+    ) -> Result<Response<UpstreamBody>, SendError> {
+        let before = self.link.read_bytes();
+        match self.link.exchange(request, limits.response_timeout, interim).await {
+            Ok(response) => {
+                Ok(response.map(|incoming| self.link.into_body(incoming, limits.download)))
+            }
+            Err(failure) => {
+                let answered = self.link.read_bytes() != before;
+                Err(SendError::new(failure, self.reused, answered))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Slot").field("reused", &self.reused).finish_non_exhaustive()
+    }
+}
+
+impl SendError {
+    fn new(failure: Failure, reused: bool, answered: bool) -> Self {
+        let (kind, request, source) = match failure {
+            Failure::Timeout => (SendErrorKind::Timeout, None, None),
+            Failure::Unsent(request, error) => (SendErrorKind::Unsent, Some(request), Some(error)),
+            Failure::Broken(error) => (SendErrorKind::of(&error), None, Some(error)),
+        };
+        Self { kind, request, reused, answered, source }
+    }
+}
+
+impl SendErrorKind {
+    fn of(error: &hyper::Error) -> Self {
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            if let Some(upload) = error.downcast_ref() {
+                return match upload {
+                    UploadError::TooLarge => Self::UploadTooLarge,
+                    UploadError::Silent => Self::UploadSilent,
+                    UploadError::Broken(_) | UploadError::Gone => Self::UploadBroken,
+                };
+            }
+            cause = error.source();
+        }
+        if error.is_parse() { Self::Malformed } else { Self::Broken }
+    }
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self.kind {
+            SendErrorKind::Unsent => "the upstream connection was closed before the request",
+            SendErrorKind::Broken => "the upstream connection broke",
+            SendErrorKind::Malformed => "the upstream's answer is malformed",
+            SendErrorKind::Timeout => "the upstream did not answer in time",
+            SendErrorKind::UploadTooLarge => "the request body is too large",
+            SendErrorKind::UploadSilent => "the client fell silent within its request body",
+            SendErrorKind::UploadBroken => "the client broke off its request body",
+        })
+    }
+}
+
+impl Error for SendError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_ref().map(|error| error as &dyn Error)
+    }
+}

@@ -1,0 +1,6 @@
+//! Promises of the pool, kept over real sockets.
+
+mod downloads;
+mod reuse;
+mod support;
+mod uploads;

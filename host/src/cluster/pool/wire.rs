@@ -1,0 +1,107 @@
+//! The stream beneath an upstream connection: counts bytes, reads informational responses along,
+//! and passes everything on.
+//!
+//! This is where responses will be judged byte by byte before hyper sees them.
+
+use std::cell::Cell;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::interim::Interims;
+use crate::socket::Stream;
+
+/// What went through a connection.
+#[derive(Debug, Default)]
+pub(super) struct Meter {
+    read: Cell<u64>,
+    written: Cell<u64>,
+    pub(super) interims: Interims,
+}
+
+impl Meter {
+    /// Bytes from the upstream.
+    pub(super) fn read_bytes(&self) -> u64 {
+        self.read.get()
+    }
+
+    /// Bytes in both directions.
+    pub(super) fn total_bytes(&self) -> u64 {
+        self.read.get().wrapping_add(self.written.get())
+    }
+}
+
+/// A stream that keeps a [`Meter`].
+pub(super) struct Wire {
+    stream: Stream,
+    meter: Rc<Meter>,
+}
+
+impl Wire {
+    pub(super) fn new(stream: Stream) -> (Self, Rc<Meter>) {
+        let meter = Rc::<Meter>::default();
+        (Self { stream, meter: Rc::clone(&meter) }, meter)
+    }
+
+    fn count(&self, polled: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = polled {
+            add(&self.meter.written, *bytes);
+        }
+    }
+}
+
+fn add(counter: &Cell<u64>, bytes: usize) {
+    counter.set(counter.get().wrapping_add(u64::try_from(bytes).unwrap_or(0)));
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let bytes = buffer.filled().get(before..).unwrap_or_default();
+        add(&self.meter.read, bytes.len());
+        self.meter.interims.read(bytes);
+        polled
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.count(&polled);
+        polled
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.count(&polled);
+        polled
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
