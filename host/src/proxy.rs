@@ -189,8 +189,7 @@ impl Proxy {
         }
         let mut sockets = Vec::new();
         for listener in config.listeners.values() {
-            if before.config.listeners.get(&listener.name).is_none_or(|l| l.bind != listener.bind)
-            {
+            if before.config.listeners.get(&listener.name).is_none_or(|l| l.bind != listener.bind) {
                 sockets.push((listener.clone(), open(listener)?));
             }
         }

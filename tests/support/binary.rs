@@ -1,0 +1,167 @@
+//! The real program in a process of its own, for what only a process has: signals, exit codes,
+//! standard output and memory.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use rustix::process::{Pid, kill_process};
+use tempfile::TempDir;
+
+use super::{Client, cache_home, directory, eventually};
+
+pub(crate) use rustix::process::Signal;
+
+/// A running or ended process. Dropped, it is killed.
+#[derive(Debug)]
+pub(crate) struct Binary {
+    child: Child,
+    stdout: Arc<Mutex<String>>,
+    stderr: Arc<Mutex<String>>,
+    directory: TempDir,
+}
+
+impl Binary {
+    /// Runs the program with arguments, in an empty directory.
+    pub(crate) fn run(arguments: &[&str]) -> Self {
+        Self::start(directory(&[]), arguments)
+    }
+
+    /// Runs the program with a configuration, and these test guests in `plugins.d`.
+    pub(crate) fn with(toml: &str, guests: &[&str], arguments: &[&str]) -> Self {
+        let directory = directory(guests);
+        fs::write(directory.path().join("linkspan.toml"), toml).unwrap();
+        Self::start(directory, arguments)
+    }
+
+    /// Serves a configuration.
+    pub(crate) fn serve(toml: &str) -> Self {
+        Self::with(toml, &[], &["run"])
+    }
+
+    fn start(directory: TempDir, arguments: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_linkspan"))
+            .args(arguments)
+            .current_dir(directory.path())
+            .env("XDG_CACHE_HOME", cache_home())
+            .env("XDG_CONFIG_HOME", directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdout = collect(child.stdout.take().unwrap());
+        let stderr = collect(child.stderr.take().unwrap());
+        Self { child, stdout, stderr, directory }
+    }
+
+    /// The address of a listener, as it is printed.
+    #[track_caller]
+    pub(crate) fn address(&mut self, listener: &str) -> SocketAddr {
+        let name = format!(" ({listener})");
+        eventually("the address of a listener", || {
+            if self.child.try_wait().unwrap().is_some() {
+                panic!("ended instead of listening: {}", self.stderr());
+            }
+            let stdout = self.stdout();
+            let line = stdout.lines().find_map(|line| line.strip_suffix(&name))?;
+            line.strip_prefix("listening on http://")?.parse().ok()
+        })
+    }
+
+    /// A connection to the listener `web`.
+    #[track_caller]
+    pub(crate) fn connect(&mut self) -> Client {
+        Client::connect(self.address("web"))
+    }
+
+    /// The file that it was started with.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.directory.path().join("linkspan.toml")
+    }
+
+    /// Where it was started.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// What it has printed so far.
+    pub(crate) fn stdout(&self) -> String {
+        self.stdout.lock().unwrap().clone()
+    }
+
+    /// What it has said on standard error so far: faults, diagnostics and the access log.
+    pub(crate) fn stderr(&self) -> String {
+        self.stderr.lock().unwrap().clone()
+    }
+
+    /// Waits until standard error has this text.
+    #[track_caller]
+    pub(crate) fn wait_for_stderr(&self, text: &str) {
+        eventually(text, || self.stderr().contains(text).then_some(()));
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// Waits until it ends by itself.
+    #[track_caller]
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let status = eventually("the process to end", || self.child.try_wait().unwrap());
+        // Its output may not all have been read yet.
+        eventually("its last words", || (Arc::strong_count(&self.stderr) == 1).then_some(()));
+        status
+    }
+
+    /// Whether it has not ended.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// The memory that it has in use, in bytes.
+    pub(crate) fn resident_bytes(&self) -> usize {
+        self.memory("VmRSS:")
+    }
+
+    /// The most memory that it ever had in use, in bytes.
+    pub(crate) fn peak_bytes(&self) -> usize {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, key: &str) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+}
+
+impl Drop for Binary {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Reads lines as they come, in a thread that ends with the process.
+fn collect(stream: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+    let text = Arc::<Mutex<String>>::default();
+    let collected = Arc::clone(&text);
+    thread::spawn(move || {
+        let mut lines = BufReader::new(stream);
+        let mut line = Vec::new();
+        while lines.read_until(b'\n', &mut line).is_ok_and(|bytes| bytes > 0) {
+            collected.lock().unwrap().push_str(&String::from_utf8_lossy(&line));
+            line.clear();
+        }
+    });
+    text
+}

@@ -1,0 +1,76 @@
+//! A client that does as it is told, correct or not.
+
+use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
+
+use super::message::{Head, Message, request};
+use super::wire::{Framing, Wire};
+
+/// A connection to a proxy. Bytes can be written and read by hand; [`Wire`] says how.
+#[derive(Debug)]
+pub(crate) struct Client(Wire);
+
+impl Client {
+    #[track_caller]
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        Self(Wire::connect(address))
+    }
+
+    /// Sends a request and reads its response.
+    #[track_caller]
+    pub(crate) fn ask(
+        &mut self,
+        method: &str,
+        target: &str,
+        fields: &[(&str, &str)],
+        body: &[u8],
+    ) -> Message {
+        self.send(request(method, target, fields, body));
+        self.response_to(method)
+    }
+
+    /// The response to a GET.
+    #[track_caller]
+    pub(crate) fn get(&mut self, target: &str) -> Message {
+        self.ask("GET", target, &[], &[])
+    }
+
+    /// The next final response.
+    #[track_caller]
+    pub(crate) fn response(&mut self) -> Message {
+        self.response_to("GET")
+    }
+
+    /// The next final response; whether it has a body depends on the request.
+    #[track_caller]
+    pub(crate) fn response_to(&mut self, method: &str) -> Message {
+        loop {
+            let head = self.response_head();
+            if !(100..200).contains(&head.status()) {
+                let framing = Framing::of_response(&head, method);
+                return self.0.message(head, framing);
+            }
+        }
+    }
+
+    /// The next head, that of an interim response included.
+    #[track_caller]
+    pub(crate) fn response_head(&mut self) -> Head {
+        let Some(head) = self.0.head() else { panic!("closed instead of an answer") };
+        head
+    }
+}
+
+impl Deref for Client {
+    type Target = Wire;
+
+    fn deref(&self) -> &Wire {
+        &self.0
+    }
+}
+
+impl DerefMut for Client {
+    fn deref_mut(&mut self) -> &mut Wire {
+        &mut self.0
+    }
+}
