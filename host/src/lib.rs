@@ -7,6 +7,7 @@ pub mod commands;
 pub mod config;
 pub mod deadline;
 pub mod drain;
+pub mod headers;
 pub mod listener;
 pub mod log;
 pub mod metrics;

@@ -17,6 +17,7 @@ use crate::cluster::Cluster;
 use crate::cluster::pool::{ConnectSettings, Pool, SendLimits};
 use crate::config::{self, Name};
 use crate::drain::Watcher;
+use crate::headers::clean_trailers;
 use crate::listener::accept::Accepted;
 use crate::log::access::{AccessLog, AccessRecord, AccessWriter};
 use crate::log::id::{RequestId, RequestIds};
@@ -24,7 +25,6 @@ use crate::metrics::{ClusterMetrics, ListenerMetrics, Metrics, Words};
 use crate::plugin::{FAILURES, Nursery, Plugin};
 use crate::relay::budget::Budget;
 use crate::relay::error::{Error, LABELS};
-use crate::relay::headers::clean_trailers;
 use crate::relay::serve::serve;
 use crate::snapshot::{Snapshot, Use};
 

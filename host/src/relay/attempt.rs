@@ -15,10 +15,10 @@ use crate::cluster::endpoint::Endpoint;
 use crate::cluster::pool::{SendError, SendErrorKind, Slot};
 use crate::cluster::{Admission, health};
 use crate::config::HostHeader;
+use crate::headers::clean_response;
 use crate::plugin::{Exchange, Pick, Picked};
 use crate::relay::client::Client;
 use crate::relay::error::{Error, chain};
-use crate::relay::headers::clean_response;
 use crate::relay::record::Record;
 use crate::worker::{ClusterUse, Worker};
 
