@@ -11,3 +11,4 @@ mod headers;
 mod rewriting;
 mod routing;
 mod support;
+mod tidy;

@@ -105,7 +105,8 @@ fn every_interface_of_the_contract_is_documented() {
             items += 1;
             let before = number.checked_sub(1).and_then(|before| lines.get(before)).copied();
             let item = lines.get(number + 1).copied().unwrap_or_default().trim_start();
-            let listed = ["import ", "export ", "include "].iter().any(|word| item.starts_with(word));
+            let listed =
+                ["import ", "export ", "include "].iter().any(|word| item.starts_with(word));
             let documented = before.is_some_and(|line| line.trim_start().starts_with("///"));
             assert!(documented || listed, "{}:{}: {item}", path.display(), number + 1);
         }

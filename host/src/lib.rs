@@ -54,6 +54,7 @@ pub mod socket;
 pub mod deadline;
 pub mod drain;
 pub mod config;
+pub mod headers;
 pub mod log;
 pub mod metrics;
 pub mod body;

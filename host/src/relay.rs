@@ -7,7 +7,6 @@
 mod attempt;
 pub(crate) mod client;
 pub mod error;
-pub mod headers;
 pub(crate) mod record;
 mod reply;
 pub(crate) mod serve;
@@ -21,11 +20,11 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, 
 use hyper::body::Incoming;
 
 use crate::body::{Body, Upload, UploadError, UpstreamBody};
+use crate::headers::{self, Forwarding};
 use crate::plugin::{Decision, Edit, Exchange, Plugin, Upstream};
 use crate::relay::attempt::Attempts;
 use crate::relay::client::{Client, OpenRequest};
 use crate::relay::error::Error;
-use crate::relay::headers::Forwarding;
 use crate::relay::record::Record;
 use crate::view::{ClusterUse, Listener, View};
 use crate::worker::Worker;

@@ -9,9 +9,9 @@ use crate::body::{DownloadLimits, UploadLimits};
 use crate::cluster::Cluster;
 use crate::cluster::pool::{ConnectSettings, SendLimits};
 use crate::config::{self, Name};
+use crate::headers::clean_trailers;
 use crate::metrics::{ClusterMetrics, ListenerMetrics, Metrics};
 use crate::plugin::{Nursery, Plugin};
-use crate::relay::headers::clean_trailers;
 use crate::snapshot::{Snapshot, Use};
 
 /// A snapshot as one worker sees it.

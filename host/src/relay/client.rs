@@ -8,9 +8,9 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 use crate::config::Name;
+use crate::headers::client_address;
 use crate::listener::stream::Handle;
 use crate::plugin::Connection;
-use crate::relay::headers::client_address;
 use crate::view::{Listener, View};
 use crate::worker::Worker;
 
