@@ -13,4 +13,5 @@ mod rewriting;
 mod routing;
 mod streaming;
 mod support;
+mod tidy;
 mod upstreams;

@@ -1,4 +1,5 @@
-//! The stream beneath an upstream connection: counts bytes, and passes them on.
+//! The stream beneath an upstream connection: counts bytes, reads informational responses along,
+//! and passes everything on.
 //!
 //! An upstream may answer and close without having taken the whole request. Writing then fails, but
 //! the answer is there to be read; hyper would give it up. So such a failure is kept from hyper:
@@ -14,13 +15,15 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::interim::Interims;
 use crate::socket::Stream;
 
-/// How many bytes went through a connection.
+/// What went through a connection.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
     read: Cell<u64>,
     written: Cell<u64>,
+    pub(super) interims: Interims,
 }
 
 impl Meter {
@@ -35,7 +38,7 @@ impl Meter {
     }
 }
 
-/// A counted stream.
+/// A stream that keeps a [`Meter`].
 pub(super) struct Wire {
     stream: Stream,
     meter: Rc<Meter>,
@@ -81,7 +84,9 @@ impl AsyncRead for Wire {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        add(&self.meter.read, buffer.filled().len().saturating_sub(before));
+        let bytes = buffer.filled().get(before..).unwrap_or_default();
+        add(&self.meter.read, bytes.len());
+        self.meter.interims.read(bytes);
         polled
     }
 }
