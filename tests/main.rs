@@ -8,7 +8,10 @@
 
 mod balancing;
 mod headers;
+mod limits;
 mod rewriting;
 mod routing;
+mod streaming;
 mod support;
 mod tidy;
+mod upstreams;
