@@ -9,8 +9,10 @@
 mod balancing;
 mod headers;
 mod limits;
+mod reload;
 mod rewriting;
 mod routing;
+mod shutdown;
 mod streaming;
 mod support;
 mod tidy;

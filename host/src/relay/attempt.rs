@@ -107,12 +107,13 @@ impl Attempts<'_> {
             let choice;
             let previous = tried.previous.filter(|(by, _)| *by == place).map(|(_, picked)| picked);
             (exchange, choice) = balancer.pick(exchange, attempt, previous).await;
-            let fallback = match choice {
+            let chosen = match choice {
                 Ok(Pick::Endpoint(picked)) => {
                     tried.previous = Some((place, picked));
-                    // It may have left since it was picked.
                     let endpoint = cluster.membership().endpoint(picked.id).cloned();
-                    return (exchange, Ok(endpoint));
+                    // A balancer outlives reloads: what it picks at the time of one may be no
+                    // endpoint that this request sees.
+                    endpoint.or_else(|| cluster.first_usable(health::now(), &tried.endpoints))
                 }
                 Ok(Pick::Next) => continue,
                 Ok(Pick::None) => None,
@@ -122,7 +123,7 @@ impl Attempts<'_> {
                     return (exchange, Err(Error::Plugin { kind: "balancer", plugin }));
                 }
             };
-            return (exchange, Ok(fallback));
+            return (exchange, Ok(chosen));
         }
         (exchange, Ok(None))
     }
