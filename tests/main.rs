@@ -6,5 +6,6 @@
     reason = "a harness that cannot go on has nothing better to do than to fail its test"
 )]
 
+mod examples;
 mod routing;
 mod support;
