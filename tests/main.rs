@@ -6,6 +6,10 @@
     reason = "a harness that cannot go on has nothing better to do than to fail its test"
 )]
 
+mod balancing;
 mod examples;
+mod headers;
+mod rewriting;
 mod routing;
 mod support;
+mod tidy;

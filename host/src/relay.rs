@@ -1,14 +1,12 @@
 //! The life of a request: vetted, routed, rewritten, sent to an endpoint, and its response relayed.
 //!
-//! [`handle`] reads like a table of contents; each step is below it or in a module of its own. What
+//! `handle` reads like a table of contents; each step is below it or in a module of its own. What
 //! goes wrong becomes an [`error::Error`], and that a response, in one place. Assumes nothing about
 //! framing: bodies are streams, in both directions.
 
 mod attempt;
-pub mod budget;
 pub(crate) mod client;
 pub mod error;
-pub mod headers;
 pub(crate) mod record;
 mod reply;
 pub(crate) mod serve;
@@ -22,13 +20,14 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, 
 use hyper::body::Incoming;
 
 use crate::body::{Body, Upload, UploadError, UpstreamBody};
+use crate::headers::{self, Forwarding};
 use crate::plugin::{Decision, Edit, Exchange, Plugin, Upstream};
 use crate::relay::attempt::Attempts;
 use crate::relay::client::{Client, OpenRequest};
 use crate::relay::error::Error;
-use crate::relay::headers::Forwarding;
 use crate::relay::record::Record;
-use crate::worker::{ClusterUse, Listener, View, Worker};
+use crate::view::{ClusterUse, Listener, View};
+use crate::worker::Worker;
 
 /// Serves one request.
 pub(crate) async fn handle(

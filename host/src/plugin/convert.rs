@@ -3,17 +3,14 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::header::{COOKIE, HOST, HeaderName, HeaderValue};
+use http::header::{COOKIE, HeaderName, HeaderValue, LOCATION};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, StatusCode};
 
+use crate::headers::{given_host, given_name, given_path, given_value};
 use crate::plugin::bindings::types::Field;
 use crate::plugin::bindings::{edits, router, types};
 use crate::plugin::error::Failure;
-
-/// The fields that frame a message or concern one connection only: the host's to write.
-const FRAMING: [&str; 7] =
-    ["connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"];
 
 /// The most changes that one call may ask for, and the most fields of an answer: far below what a
 /// header map can take.
@@ -130,12 +127,7 @@ fn contract(text: impl Into<String>) -> Failure {
 }
 
 fn name(text: &str) -> Result<HeaderName, Failure> {
-    let name = HeaderName::from_bytes(text.as_bytes())
-        .map_err(|_invalid| contract(format!("{text:?} is no field name")))?;
-    if FRAMING.contains(&name.as_str()) {
-        return Err(contract(format!("{text:?} is the host's to write")));
-    }
-    Ok(name)
+    given_name(text).map_err(|fault| contract(format!("the field name {text:?}: {fault}")))
 }
 
 fn field(field: Field) -> Result<(HeaderName, HeaderValue), Failure> {
@@ -145,26 +137,15 @@ fn field(field: Field) -> Result<(HeaderName, HeaderValue), Failure> {
 }
 
 fn header_value(value: Vec<u8>, name: &HeaderName) -> Result<HeaderValue, Failure> {
-    HeaderValue::from_maybe_shared(Bytes::from(value))
-        .map_err(|_invalid| contract(format!("a value of {name:?} holds bytes that no field may")))
+    given_value(value).map_err(|fault| contract(format!("the value of {name}: {fault}")))
 }
 
-fn authority(text: String) -> Result<HeaderValue, Failure> {
-    let valid = text.parse::<http::uri::Authority>().is_ok_and(|a| !a.as_str().contains('@'));
-    if !valid {
-        return Err(contract(format!("{text:?} is no host with or without a port")));
-    }
-    header_value(text.into_bytes(), &HOST)
+fn authority(text: &str) -> Result<HeaderValue, Failure> {
+    given_host(text).map_err(|fault| contract(format!("{text:?}: {fault}")))
 }
 
-fn path(text: String) -> Result<PathAndQuery, Failure> {
-    if !text.starts_with('/') || text.contains('#') {
-        return Err(contract(format!(
-            "the path {text:?} does not start with a slash or has a fragment"
-        )));
-    }
-    PathAndQuery::from_maybe_shared(Bytes::from(text))
-        .map_err(|_invalid| contract("a path holds bytes that no request target may"))
+fn path(text: &str) -> Result<PathAndQuery, Failure> {
+    given_path(text, None).map_err(|fault| contract(format!("{text:?}: {fault}")))
 }
 
 fn status(status: u16) -> Result<StatusCode, Failure> {
@@ -181,8 +162,8 @@ pub(super) fn decision(decision: router::Decision) -> Result<Decision, Failure> 
                 router::Upstream::Cluster(name) => Upstream::Cluster(name),
                 router::Upstream::Address(address) => Upstream::Address(address),
             },
-            host: target.host.map(authority).transpose()?,
-            path: target.path.map(path).transpose()?,
+            host: target.host.as_deref().map(authority).transpose()?,
+            path: target.path.as_deref().map(path).transpose()?,
         },
         router::Decision::Respond(response) => Decision::Respond(Box::new(answer(response)?)),
         router::Decision::Redirect(redirection) => {
@@ -191,9 +172,8 @@ pub(super) fn decision(decision: router::Decision) -> Result<Decision, Failure> 
             }
             let mut response = http::Response::new(Bytes::new());
             *response.status_mut() = status(redirection.status)?;
-            let location =
-                header_value(redirection.location.into_bytes(), &http::header::LOCATION)?;
-            response.headers_mut().insert(http::header::LOCATION, location);
+            let location = header_value(redirection.location.into_bytes(), &LOCATION)?;
+            response.headers_mut().insert(LOCATION, location);
             Decision::Respond(Box::new(response))
         }
     })
@@ -215,11 +195,11 @@ fn answer(answer: types::Response) -> Result<http::Response<Bytes>, Failure> {
 /// Checks the changes to a request's head.
 pub(super) fn request_edits(edits: Vec<edits::Edit>) -> Result<Vec<Edit>, Failure> {
     checked(edits, |edit| match edit {
-        edits::Edit::Path(text) => Ok(Edit::Path(path(text)?)),
-        edits::Edit::Authority(text) => Ok(Edit::Authority(authority(text)?)),
+        edits::Edit::Path(text) => Ok(Edit::Path(path(&text)?)),
+        edits::Edit::Authority(text) => Ok(Edit::Authority(authority(&text)?)),
         edits::Edit::Set(field) if field.name.eq_ignore_ascii_case("host") => {
             let text = String::from_utf8(field.value).map_err(|_e| contract("Host is no text"))?;
-            Ok(Edit::Authority(authority(text)?))
+            Ok(Edit::Authority(authority(&text)?))
         }
         edits::Edit::Append(field) if field.name.eq_ignore_ascii_case("host") => {
             Err(contract("a request has one Host"))

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 use crate::config::Name;
+use crate::headers::client_address;
 use crate::listener::stream::Handle;
 use crate::plugin::Connection;
-use crate::relay::headers::client_address;
-use crate::worker::{Listener, View, Worker};
+use crate::view::{Listener, View};
+use crate::worker::Worker;
 
 /// A downstream connection.
 pub(crate) struct Client {

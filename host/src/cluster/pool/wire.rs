@@ -1,4 +1,5 @@
-//! The stream beneath an upstream connection: counts bytes, and passes them on.
+//! The stream beneath an upstream connection: counts bytes, reads informational responses along,
+//! and passes everything on.
 //!
 //! This is where responses will be judged byte by byte before hyper sees them.
 
@@ -10,13 +11,15 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::interim::Interims;
 use crate::socket::Stream;
 
-/// How many bytes went through a connection.
+/// What went through a connection.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
     read: Cell<u64>,
     written: Cell<u64>,
+    pub(super) interims: Interims,
 }
 
 impl Meter {
@@ -31,7 +34,7 @@ impl Meter {
     }
 }
 
-/// A counted stream.
+/// A stream that keeps a [`Meter`].
 pub(super) struct Wire {
     stream: Stream,
     meter: Rc<Meter>,
@@ -62,7 +65,9 @@ impl AsyncRead for Wire {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        add(&self.meter.read, buffer.filled().len().saturating_sub(before));
+        let bytes = buffer.filled().get(before..).unwrap_or_default();
+        add(&self.meter.read, bytes.len());
+        self.meter.interims.read(bytes);
         polled
     }
 }

@@ -17,6 +17,7 @@
 
 use std::net::IpAddr;
 
+use bytes::Bytes;
 use http::header::{CONNECTION, TE, VIA};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
@@ -173,8 +174,14 @@ pub fn given_name(name: &str) -> Result<HeaderName, Fault> {
 /// # Errors
 ///
 /// [`Fault::Value`].
-pub fn given_value(value: &[u8]) -> Result<HeaderValue, Fault> {
-    HeaderValue::from_bytes(trim(value)).map_err(Fault::Value)
+pub fn given_value(value: Vec<u8>) -> Result<HeaderValue, Fault> {
+    let trimmed = trim(&value);
+    if trimmed.len() == value.len() {
+        HeaderValue::from_maybe_shared(Bytes::from(value))
+    } else {
+        HeaderValue::from_bytes(trimmed)
+    }
+    .map_err(Fault::Value)
 }
 
 /// The target of a request to which a plugin gives a path. A path with a question mark brings its
