@@ -1,8 +1,6 @@
 //! What each side is told of the other, and what ends at the hop.
 
-use std::net::Ipv4Addr;
-
-use crate::support::{Origin, Proxy, one_cluster, reply};
+use crate::support::{Client, Origin, Proxy, one_cluster, reply};
 
 /// What the origin gets of a request with these fields.
 fn upstream_fields(cluster: &str, sent: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -196,13 +194,8 @@ fn header_values_pass_byte_by_byte() {
 fn the_clients_address_is_that_of_its_connection() {
     let origin = Origin::replying("");
     let proxy = Proxy::start(&one_cluster(&[origin.address()], "", ""));
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    let other = std::net::SocketAddr::from((Ipv4Addr::new(127, 0, 0, 77), 0));
-    socket.bind(&other.into()).unwrap();
-    socket.connect(&proxy.address("web").into()).unwrap();
-    let mut client = crate::support::Wire::new(socket.into());
-    client.send("GET / HTTP/1.1\r\nhost: test\r\n\r\n");
-    assert_eq!(client.head().unwrap().status(), 200);
+    let mut client = Client::from([127, 0, 0, 77], proxy.address("web"));
+    assert_eq!(client.get("/").status(), 200);
     assert_eq!(origin.request().value("x-forwarded-for"), Some("127.0.0.77"));
     let client = proxy.access(1)[0]["client"].as_str().unwrap().to_owned();
     assert!(client.starts_with("127.0.0.77:"), "{client}");

@@ -9,7 +9,10 @@
 mod balancing;
 mod examples;
 mod headers;
+mod limits;
 mod rewriting;
 mod routing;
+mod streaming;
 mod support;
 mod tidy;
+mod upstreams;
