@@ -7,6 +7,7 @@
 )]
 
 mod balancing;
+mod examples;
 mod headers;
 mod limits;
 mod reload;

@@ -6,6 +6,7 @@ mod inspect;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -13,8 +14,9 @@ use crate::cli::Run;
 use crate::cluster::registry::Registry;
 use crate::config::Config;
 use crate::log::Logs;
+use crate::metrics::Metrics;
 use crate::plugin::BuiltIn;
-use crate::proxy::{Options, Proxy, plugin_host};
+use crate::proxy::{Options, Proxy, WORDS, plugin_host};
 use crate::snapshot::Snapshot;
 
 pub use demo::demo;
@@ -169,6 +171,11 @@ impl Signals {
     }
 }
 
+/// For commands that count nothing.
+fn uncounted() -> Arc<Metrics> {
+    Arc::new(Metrics::new(0, WORDS))
+}
+
 /// Checks everything but serving.
 pub async fn check(path: Result<PathBuf, String>) -> ExitCode {
     let path = match path {
@@ -183,7 +190,7 @@ pub async fn check(path: Result<PathBuf, String>) -> ExitCode {
         Ok(options) => (options, 1),
         Err(error) => return fail(&error),
     };
-    let host = match plugin_host(&config, &options) {
+    let host = match plugin_host(&config, &options, &uncounted()) {
         Ok(host) => host,
         Err(error) => return fail(&error),
     };

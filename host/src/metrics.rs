@@ -9,6 +9,8 @@
 //! stands for a line that all other threads share.
 
 mod cells;
+mod figures;
+mod plugin;
 mod text;
 
 use std::collections::BTreeMap;
@@ -19,6 +21,9 @@ use std::time::Duration;
 
 pub use self::cells::Distribution;
 use self::cells::{Histogram, PerWorker};
+pub use self::figures::Figures;
+use self::plugin::PluginCells;
+pub use self::plugin::{PluginMetrics, SAMPLED};
 pub use self::text::{Family, Sample, Value};
 
 /// The `worker` of threads that are none.
@@ -75,15 +80,8 @@ impl Metrics {
     /// The counters of a plugin.
     #[must_use]
     pub fn plugin(&self, name: &Arc<str>) -> Arc<PluginMetrics> {
-        let cells = || PluginCells {
-            guest_time: Histogram::default(),
-            busy: AtomicU64::new(0),
-            failures: counters(self.words.plugin_failures),
-        };
-        self.plugins.entry(name, || PluginMetrics {
-            cells: self.per_worker(cells),
-            parked: AtomicU64::new(0),
-        })
+        let words = self.words.plugin_failures;
+        self.plugins.entry(name, || PluginMetrics::new(self.per_worker(|| PluginCells::new(words))))
     }
 
     /// Counts a request that failed; `reason` is an index into [`Words::errors`].
@@ -187,45 +185,6 @@ impl ClusterMetrics {
     /// Counts an attempt that is not the first of its request.
     pub fn retry(&self, worker: usize) {
         increment(&self.0.of(worker).retries);
-    }
-}
-
-/// The counters of one plugin.
-#[derive(Debug)]
-pub struct PluginMetrics {
-    cells: PerWorker<PluginCells>,
-    /// 1 while it is parked.
-    parked: AtomicU64,
-}
-
-#[derive(Debug)]
-struct PluginCells {
-    guest_time: Histogram,
-    busy: AtomicU64,
-    failures: Box<[AtomicU64]>,
-}
-
-impl PluginMetrics {
-    /// Counts a call that was made, whatever came of it, and the time spent in the guest.
-    pub fn call(&self, worker: usize, guest_time: Duration) {
-        self.cells.of(worker).guest_time.observe(&text::GUEST_BOUNDS, guest_time);
-    }
-
-    /// Counts a failure; `cause` is an index into [`Words::plugin_failures`].
-    pub fn failure(&self, worker: usize, cause: usize) {
-        if let Some(counter) = self.cells.of(worker).failures.get(cause) {
-            increment(counter);
-        }
-    }
-
-    /// Counts a call that was not made because no instance was free.
-    pub fn busy(&self, worker: usize) {
-        increment(&self.cells.of(worker).busy);
-    }
-
-    /// Notes whether the plugin is parked.
-    pub fn set_parked(&self, parked: bool) {
-        self.parked.store(u64::from(parked), Ordering::Relaxed);
     }
 }
 

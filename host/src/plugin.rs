@@ -20,13 +20,13 @@ mod definition;
 mod engine;
 mod error;
 mod exchange;
-mod figures;
 mod guest;
 mod host;
 mod identity;
 mod imports;
 mod instance;
 mod members;
+mod nursery;
 mod parking;
 mod pool;
 pub(crate) mod time;
@@ -38,20 +38,19 @@ use std::sync::Arc;
 use crate::config::OnFailure;
 use crate::plugin::bindings::balancer::Choice;
 use crate::plugin::guest::Running;
-use crate::plugin::instance::Call;
-use crate::plugin::parking::Permission;
+use crate::plugin::instance::{Call, Faces};
 use crate::plugin::pool::Pool;
 
 pub use compile::{COMMAND as COMPILE_COMMAND, Compiler, child as compile_child};
 pub use component::{Component, Kind};
 pub use convert::{Decision, Edit, Upstream};
 pub use definition::{Definition, Newborn};
-pub use error::{Failure, Refusal};
+pub use error::{FAILURES, Failure, Refusal};
 pub use exchange::{Connection, Exchange};
 pub use host::{BuiltIn, Host, Settings, Source, read, version};
-pub use identity::LABELS as FAILURES;
 pub use members::{Endpoint, EndpointId, EndpointState, Figure, Members, Picked};
-pub use pool::{Nursery, Order, Shared};
+pub use nursery::{Nursery, Order};
+pub use pool::Shared;
 
 /// A plugin as one worker uses it. Cloning shares its instances.
 #[derive(Clone)]
@@ -78,17 +77,16 @@ pub enum Pick {
 }
 
 impl Plugin {
-    /// A plugin with one instance that is ready, or with the shared one.
+    /// A plugin on a worker, with one instance that is ready, or with the shared one.
     #[must_use]
     pub fn new(
         definition: Arc<Definition>,
         nursery: Nursery,
+        worker: usize,
         first: Option<Newborn>,
         shared: Option<Shared>,
     ) -> Self {
-        // What a plugin skips is the same for all its instances: they are configured alike.
-        let skips = first.as_ref().map(|newborn| newborn.0.skips()).unwrap_or_default();
-        Self { pool: Pool::new(definition, nursery, first, shared, skips) }
+        Self { pool: Pool::new(definition, nursery, worker, first, shared) }
     }
 
     /// What it is made of.
@@ -106,10 +104,11 @@ impl Plugin {
         &self,
         exchange: Box<Exchange>,
     ) -> (Box<Exchange>, Result<Decision, Rejected>) {
-        let call = Call { face: |faces| faces.route, params: (), running: Running::Request };
+        let face = |faces: &Faces| faces.route;
+        let call = Call { name: "route", face, params: (), running: Running::Request };
         let (exchange, result) = self.pool.call(call, exchange).await;
         let decision = match result {
-            Ok((decision,)) => self.kept(convert::decision(decision)),
+            Ok((decision,)) => self.kept(convert::decision(decision), "route"),
             Err(_noted) => None,
         };
         let decision = match (decision, self.pool.definition.config.on_failure) {
@@ -134,13 +133,15 @@ impl Plugin {
         let members = self.pool.definition.members.as_deref();
         let cluster = members.map_or(0, Members::cluster);
         let params = (cluster, attempt, previous);
-        let call = Call { face: |faces| faces.pick, params, running: Running::Request };
+        let face = |faces: &Faces| faces.pick;
+        let call = Call { name: "pick", face, params, running: Running::Request };
         let (exchange, result) = self.pool.call(call, exchange).await;
         let pick = match result {
             Ok((Choice::Endpoint(picked),)) => match members {
                 Some(members) if members.has(picked.id) => Some(Pick::Endpoint(picked)),
                 _ => {
-                    self.unfit(format!("endpoint {} is none of the cluster's", picked.id));
+                    let text = format!("endpoint {} is none of the cluster's", picked.id);
+                    self.pool.unfit(&Failure::Contract(text), "pick");
                     None
                 }
             },
@@ -159,13 +160,15 @@ impl Plugin {
     /// Whether a rewriter wants to see requests.
     #[must_use]
     pub fn rewrites_requests(&self) -> bool {
-        self.pool.definition.component.exports.on_request.is_some() && !self.pool.skips.request
+        self.pool.definition.component.exports.on_request.is_some()
+            && !self.pool.definition.skips().request
     }
 
     /// Whether a rewriter wants to see responses.
     #[must_use]
     pub fn rewrites_responses(&self) -> bool {
-        self.pool.definition.component.exports.on_response.is_some() && !self.pool.skips.response
+        self.pool.definition.component.exports.on_response.is_some()
+            && !self.pool.definition.skips().response
     }
 
     /// Asks a rewriter about a request.
@@ -177,10 +180,11 @@ impl Plugin {
         &self,
         exchange: Box<Exchange>,
     ) -> (Box<Exchange>, Result<Vec<Edit>, Rejected>) {
-        let call = Call { face: |faces| faces.on_request, params: (), running: Running::Request };
+        let face = |faces: &Faces| faces.on_request;
+        let call = Call { name: "on-request", face, params: (), running: Running::Request };
         let (exchange, result) = self.pool.call(call, exchange).await;
         let edits = match result {
-            Ok((edits,)) => self.kept(convert::request_edits(edits)),
+            Ok((edits,)) => self.kept(convert::request_edits(edits), "on-request"),
             Err(_noted) => None,
         };
         (exchange, self.edits(edits))
@@ -195,10 +199,11 @@ impl Plugin {
         &self,
         exchange: Box<Exchange>,
     ) -> (Box<Exchange>, Result<Vec<Edit>, Rejected>) {
-        let call = Call { face: |faces| faces.on_response, params: (), running: Running::Response };
+        let face = |faces: &Faces| faces.on_response;
+        let call = Call { name: "on-response", face, params: (), running: Running::Response };
         let (exchange, result) = self.pool.call(call, exchange).await;
         let edits = match result {
-            Ok((edits,)) => self.kept(convert::response_edits(edits)),
+            Ok((edits,)) => self.kept(convert::response_edits(edits), "on-response"),
             Err(_noted) => None,
         };
         (exchange, self.edits(edits))
@@ -213,8 +218,8 @@ impl Plugin {
     }
 
     /// An answer that keeps to the contract, or a failure noted.
-    fn kept<T>(&self, checked: Result<T, Failure>) -> Option<T> {
-        checked.inspect_err(|failure| self.pool.judge(Some(failure), Permission::Call)).ok()
+    fn kept<T>(&self, checked: Result<T, Failure>, call: &'static str) -> Option<T> {
+        checked.inspect_err(|failure| self.pool.unfit(failure, call)).ok()
     }
 
     /// Notes a decision that fits the contract and yet cannot be followed, such as an unknown
@@ -224,12 +229,8 @@ impl Plugin {
     ///
     /// If its `on-failure` is `reject`; else the next router is to be asked.
     pub fn unfit_route(&self, text: String) -> Result<(), Rejected> {
-        self.unfit(text);
+        self.pool.unfit(&Failure::Contract(text), "route");
         let next = self.pool.definition.config.on_failure == Some(OnFailure::Next);
         if next { Ok(()) } else { Err(Rejected) }
-    }
-
-    fn unfit(&self, text: String) {
-        self.pool.judge(Some(&Failure::Contract(text)), Permission::Call);
     }
 }

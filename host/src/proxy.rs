@@ -30,7 +30,7 @@ use crate::snapshot::{Refused, Snapshot, Stage};
 use crate::view::Make;
 
 /// The words that are counted by.
-const WORDS: Words = Words { errors: &LABELS, plugin_failures: &FAILURES };
+pub const WORDS: Words = Words { errors: &LABELS, plugin_failures: &FAILURES };
 
 /// Instances on order at a time.
 const ORDERS: usize = 1024;
@@ -87,7 +87,11 @@ impl fmt::Display for Lines<'_> {
 /// # Errors
 ///
 /// If it cannot be started on this machine.
-pub fn plugin_host(config: &Config, options: &Options) -> Result<Host, Refusal> {
+pub fn plugin_host(
+    config: &Config,
+    options: &Options,
+    metrics: &Arc<Metrics>,
+) -> Result<Host, Refusal> {
     Host::start(Settings {
         plugin_dir: config.server.plugin_dir.clone(),
         cache_dir: Some(config.server.cache_dir.clone()),
@@ -98,6 +102,7 @@ pub fn plugin_host(config: &Config, options: &Options) -> Result<Host, Refusal> 
             memory_bytes: config.server.compile_memory_bytes,
         },
         built_in: options.built_in,
+        metrics: Arc::clone(metrics),
     })
 }
 
@@ -129,13 +134,16 @@ impl Proxy {
             sockets.push((listener.clone(), open(listener)?));
         }
         let count = config.server.workers;
-        let host = plugin_host(&config, options)?;
+        let metrics = Arc::new(Metrics::new(count, WORDS));
+        let host = plugin_host(&config, options, &metrics)?;
         let mut registry = Registry::default();
         let snapshot = Snapshot::build(&host, config, &mut registry, None, count)
             .await
             .map_err(StartError::Plugins)?;
         let stage = Arc::new(Stage::new(Arc::new(snapshot)));
-        let metrics = Arc::new(Metrics::new(count, WORDS));
+        let access = options.access.clone();
+        let help = "Lines of the access log that were lost";
+        metrics.watch("linkspan_log_lines_dropped", help, move || access.dropped());
         let (nursery, orders) = Nursery::new(ORDERS);
         let births = tokio::spawn(births(orders));
         let drain = Drain::new();
@@ -218,6 +226,8 @@ impl Proxy {
         let next = Arc::new(next.await.map_err(StartError::Plugins)?);
         self.stage.show(Arc::clone(&next));
         self.listen(&before.config, &next.config, sockets);
+        // What has gone is counted until nobody holds it, which is seen at the next reload.
+        self.metrics.forget_unused();
         Ok(())
     }
 

@@ -285,7 +285,7 @@ fn stores(
 async fn staffed(definition: Arc<Definition>, workers: usize) -> Result<Staffed, Refusal> {
     if definition.config.instances == Instances::Shared {
         let only = definition.birth_apart().await?;
-        let shared = Some(Arc::new(tokio::sync::Mutex::new(Some(only))));
+        let shared = Some(Shared::new(only));
         return Ok(Staffed { definition, shared, newborns: Vec::new() });
     }
     let mut newborns = Vec::new();

@@ -83,7 +83,8 @@ impl View {
                 let plugin = kept.cloned().unwrap_or_else(|| {
                     let first = staffed.newborn(make.worker);
                     let definition = Arc::clone(&staffed.definition);
-                    Plugin::new(definition, make.nursery.clone(), first, staffed.shared.clone())
+                    let (nursery, shared) = (make.nursery.clone(), staffed.shared.clone());
+                    Plugin::new(definition, nursery, make.worker, first, shared)
                 });
                 (used.clone(), plugin)
             })

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::commands::{BUILT_IN, fail, options, say};
+use crate::commands::{BUILT_IN, fail, options, say, uncounted};
 use crate::config::Config;
 use crate::plugin::{self, Compiler, Component, Host, Settings, Source};
 use crate::proxy::plugin_host;
@@ -25,6 +25,7 @@ pub async fn inspect(file: &Path) -> ExitCode {
         cache_bytes: 0,
         compiler: Compiler { program, timeout: Duration::from_secs(60), memory_bytes: 2 << 30 },
         built_in: BUILT_IN,
+        metrics: uncounted(),
     };
     let host = match Host::start(settings) {
         Ok(host) => host,
@@ -71,9 +72,9 @@ pub async fn plugins(path: Result<PathBuf, String>) -> ExitCode {
         Ok(config) => config,
         Err(text) => return fail(&text),
     };
-    let host = options(None)
-        .map_err(|error| error.to_string())
-        .and_then(|options| plugin_host(&config, &options).map_err(|error| error.to_string()));
+    let host = options(None).map_err(|error| error.to_string()).and_then(|options| {
+        plugin_host(&config, &options, &uncounted()).map_err(|error| error.to_string())
+    });
     let host = match host {
         Ok(host) => host,
         Err(text) => return fail(&text),

@@ -51,10 +51,15 @@ pub(super) struct Histogram {
 
 impl Histogram {
     pub(super) fn observe(&self, bounds: &Bounds, duration: Duration) {
+        self.observe_for(bounds, duration, 1);
+    }
+
+    /// Adds a duration that stands for so many.
+    pub(super) fn observe_for(&self, bounds: &Bounds, duration: Duration, many: u64) {
         let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let index = bounds.partition_point(|bound| *bound < nanoseconds);
-        self.buckets.get(index).unwrap_or(&self.beyond).fetch_add(1, Ordering::Relaxed);
-        self.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+        self.buckets.get(index).unwrap_or(&self.beyond).fetch_add(many, Ordering::Relaxed);
+        self.nanoseconds.fetch_add(nanoseconds.wrapping_mul(many), Ordering::Relaxed);
     }
 }
 

@@ -83,12 +83,19 @@ fn workers_do_not_share_lines() {
 fn the_text_is_what_prometheus_reads() {
     let metrics = Metrics::new(2, WORDS);
     let plugin = metrics.plugin(&"by \"path\"".into());
-    plugin.call(0, Duration::from_nanos(300));
-    plugin.call(1, Duration::from_micros(3));
-    plugin.call(1, Duration::from_secs(1));
+    for (worker, time) in [(0, 300), (1, 3_000), (1, 1_000_000_000)] {
+        plugin.call(worker);
+        plugin.guest_time(worker, Duration::from_nanos(time));
+    }
     plugin.failure(1, 0);
     plugin.busy(0);
-    plugin.set_parked(true);
+    plugin.park();
+    plugin.park();
+    plugin.unpark();
+    plugin.message_dropped();
+    plugin.figures.count("hits", 5);
+    plugin.figures.gauge("load", 0.5);
+    plugin.figures.gauge("Wrong", 0.5);
     metrics.watch("linkspan_log_lines_dropped", "Lines that were lost", || 7);
     let text = metrics.text();
     let expected = [
@@ -99,12 +106,16 @@ fn the_text_is_what_prometheus_reads() {
         r#"linkspan_plugin_failures_total{plugin="by \"path\"",cause="timed-out"} 0"#,
         r#"linkspan_plugin_busy_total{plugin="by \"path\""} 1"#,
         r#"linkspan_plugin_parked{plugin="by \"path\""} 1"#,
-        r#"linkspan_plugin_guest_seconds_sum{plugin="by \"path\""} 1.0000033"#,
-        r#"linkspan_plugin_guest_seconds_count{plugin="by \"path\""} 3"#,
+        r#"linkspan_plugin_guest_seconds_sum{plugin="by \"path\""} 16.0000528"#,
+        r#"linkspan_plugin_guest_seconds_count{plugin="by \"path\""} 48"#,
         r#"linkspan_plugin_guest_seconds_bucket{le="2.5e-7",plugin="by \"path\""} 0"#,
-        r#"linkspan_plugin_guest_seconds_bucket{le="5e-7",plugin="by \"path\""} 1"#,
-        r#"linkspan_plugin_guest_seconds_bucket{le="0.1",plugin="by \"path\""} 2"#,
-        r#"linkspan_plugin_guest_seconds_bucket{le="+Inf",plugin="by \"path\""} 3"#,
+        r#"linkspan_plugin_guest_seconds_bucket{le="5e-7",plugin="by \"path\""} 16"#,
+        r#"linkspan_plugin_guest_seconds_bucket{le="0.1",plugin="by \"path\""} 32"#,
+        r#"linkspan_plugin_guest_seconds_bucket{le="+Inf",plugin="by \"path\""} 48"#,
+        r#"linkspan_plugin_messages_dropped_total{plugin="by \"path\""} 1"#,
+        r#"linkspan_plugin_counter_total{plugin="by \"path\"",name="hits"} 5"#,
+        r#"linkspan_plugin_gauge{plugin="by \"path\"",name="load"} 0.5"#,
+        r#"linkspan_plugin_figures_dropped_total{plugin="by \"path\""} 1"#,
         "linkspan_log_lines_dropped_total 7",
         r#"linkspan_errors_total{reason="connect"} 0"#,
         "# EOF",

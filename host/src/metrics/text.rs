@@ -1,7 +1,7 @@
 //! What readers get: the sums, by name and labels, and as text for Prometheus.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
@@ -10,10 +10,10 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::cells::{Bounds, Distribution, PerWorker};
-use super::{ClusterCells, ListenerCells, Metrics, PluginMetrics, Table, lock};
+use super::{ClusterCells, ListenerCells, Metrics, Table, lock};
 
-const MICROSECOND: u64 = 1_000;
-const MILLISECOND: u64 = 1_000_000;
+pub(super) const MICROSECOND: u64 = 1_000;
+pub(super) const MILLISECOND: u64 = 1_000_000;
 const SECOND: u64 = 1_000_000_000;
 
 /// Half a millisecond to a minute.
@@ -36,26 +36,6 @@ pub(super) const REQUEST_BOUNDS: Bounds = [
     60 * SECOND,
 ];
 
-/// A quarter of a microsecond to a tenth of a second.
-pub(super) const GUEST_BOUNDS: Bounds = [
-    250,
-    500,
-    MICROSECOND,
-    2_500,
-    5 * MICROSECOND,
-    10 * MICROSECOND,
-    25 * MICROSECOND,
-    50 * MICROSECOND,
-    100 * MICROSECOND,
-    250 * MICROSECOND,
-    500 * MICROSECOND,
-    MILLISECOND,
-    2_500 * MICROSECOND,
-    5 * MILLISECOND,
-    10 * MILLISECOND,
-    100 * MILLISECOND,
-];
-
 const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// All samples of one metric.
@@ -67,7 +47,7 @@ pub struct Family {
     pub help: &'static str,
     /// One per set of labels.
     pub samples: Vec<Sample>,
-    kind: MetricType,
+    pub(super) kind: MetricType,
 }
 
 /// One value of a metric.
@@ -86,6 +66,8 @@ pub enum Value {
     Counter(u64),
     /// Rises and falls.
     Gauge(u64),
+    /// Rises and falls in fractions.
+    Fraction(f64),
     /// Durations.
     Histogram(&'static Bounds, Box<Distribution>),
 }
@@ -130,6 +112,12 @@ impl Metrics {
             .map(|sample| match &sample.value {
                 Value::Counter(value) | Value::Gauge(value) => *value,
                 Value::Histogram(_, distribution) => distribution.count(),
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "saturates"
+                )]
+                Value::Fraction(value) => *value as u64,
             })
             .sum()
     }
@@ -198,53 +186,18 @@ impl Metrics {
             &cells.retries
         });
     }
-
-    fn plugins(&self, families: &mut Vec<Family>) {
-        let table = &self.plugins;
-        let guest_time = |plugin: &PluginMetrics| {
-            histogram(&GUEST_BOUNDS, &plugin.cells, |cells| &cells.guest_time)
-        };
-        let mut push = |name, help, kind, samples| {
-            families.push(Family { name, help, samples, kind });
-        };
-        let calls = table.sample("plugin", |plugin| {
-            let times = plugin.cells.all().map(|cells| &cells.guest_time);
-            Value::Counter(Distribution::of(times).count())
-        });
-        push("linkspan_plugin_calls", "Calls of a plugin", MetricType::Counter, calls);
-        push(
-            "linkspan_plugin_guest_seconds",
-            "Time that calls spent in the guest",
-            MetricType::Histogram,
-            table.sample("plugin", guest_time),
-        );
-        let failures = table.samples("plugin", |plugin| {
-            let causes = self.words.plugin_failures.iter().enumerate().map(|(index, cause)| {
-                let failures = plugin.cells.sum(|cells| cells.failures.get(index));
-                (Some(("cause", *cause)), Value::Counter(failures))
-            });
-            causes.collect()
-        });
-        push("linkspan_plugin_failures", "Calls that failed", MetricType::Counter, failures);
-        let busy = table
-            .sample("plugin", |plugin| Value::Counter(plugin.cells.sum(|cells| Some(&cells.busy))));
-        push("linkspan_plugin_busy", "Calls without a free instance", MetricType::Counter, busy);
-        let parked =
-            table.sample("plugin", |plugin| Value::Gauge(plugin.parked.load(Ordering::Relaxed)));
-        push("linkspan_plugin_parked", "1 while it is not called", MetricType::Gauge, parked);
-    }
 }
 
-type Label = (&'static str, &'static str);
+pub(super) type Label = (&'static str, &'static str);
 
 impl<T> Table<T> {
-    /// One sample per name.
-    fn sample(&self, label: &'static str, value: impl Fn(&T) -> Value) -> Vec<Sample> {
+    /// One sample per handle.
+    pub(super) fn sample(&self, label: &'static str, value: impl Fn(&T) -> Value) -> Vec<Sample> {
         self.samples(label, |handle| vec![(None, value(handle))])
     }
 
-    /// Several samples per name, with a label more.
-    fn samples(
+    /// Several samples per handle, with a label more.
+    pub(super) fn samples(
         &self,
         label: &'static str,
         values: impl Fn(&T) -> Vec<(Option<Label>, Value)>,
@@ -261,7 +214,7 @@ impl<T> Table<T> {
     }
 }
 
-fn histogram<T>(
+pub(super) fn histogram<T>(
     bounds: &'static Bounds,
     cells: &PerWorker<T>,
     part: fn(&T) -> &super::Histogram,
@@ -294,6 +247,7 @@ impl Value {
         match self {
             Self::Counter(value) => encoder.encode_counter::<NoLabelSet, _, f64>(value, None),
             Self::Gauge(value) => encoder.encode_gauge(value),
+            Self::Fraction(value) => encoder.encode_gauge(value),
             Self::Histogram(bounds, distribution) => {
                 let bounds = bounds.iter().map(|bound| Duration::from_nanos(*bound).as_secs_f64());
                 let mut buckets: Vec<_> =

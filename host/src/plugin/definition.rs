@@ -8,11 +8,11 @@ use tokio::runtime::Handle;
 use crate::config;
 use crate::plugin::component::{Component, Kind};
 use crate::plugin::engine::Machine;
-use crate::plugin::error::{Failure, Refusal};
-use crate::plugin::identity::{Account, Identity};
+use crate::plugin::error::Refusal;
+use crate::plugin::guest::Skips;
+use crate::plugin::identity::Identity;
 use crate::plugin::instance::Instance;
 use crate::plugin::members::Members;
-use crate::plugin::time;
 
 /// One use of a plugin: of a balancer one per cluster, of others one for all their uses.
 pub struct Definition {
@@ -68,12 +68,6 @@ impl Definition {
         &self.identity.version
     }
 
-    /// What it has cost so far.
-    #[must_use]
-    pub fn account(&self) -> &Account {
-        &self.identity.account
-    }
-
     /// Whether it is the same plugin as a newly configured one, so that its instances and their
     /// state can be kept.
     #[must_use]
@@ -81,19 +75,8 @@ impl Definition {
         self.config == *config && self.version() == version && self.kinds == kinds
     }
 
-    /// Counts and logs a failure; true if the plugin is parked because of it.
-    pub(super) fn note(&self, failure: &Failure) {
-        let identity = &self.identity;
-        let label = failure.label();
-        identity.account.fail(label);
-        if identity.failure_gate(label).pass(time::since_start(), 1) {
-            let (plugin, version) = (&*identity.name, &*identity.version);
-            match failure {
-                Failure::Trapped(error) => {
-                    tracing::warn!(plugin, version, "trapped: {error:?}");
-                }
-                other => tracing::warn!(plugin, version, "{other}"),
-            }
-        }
+    /// The phases that it need not be called for; none until an instance has been born.
+    pub(super) fn skips(&self) -> Skips {
+        self.identity.skips.get().copied().unwrap_or_default()
     }
 }

@@ -1,6 +1,9 @@
 //! What can go wrong with a component, when it is loaded and when it is called.
 
+use std::error::Error;
 use std::time::Duration;
+
+use wasmtime::WasmBacktrace;
 
 /// Why a call into a plugin gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -9,8 +12,13 @@ pub enum Failure {
     #[error("trapped: {0:#}")]
     Trapped(wasmtime::Error),
     /// The guest used up its deadline.
-    #[error("ran past its deadline of {0:?}")]
-    TimedOut(Duration),
+    #[error("ran past its deadline of {after:?}")]
+    TimedOut {
+        /// The deadline.
+        after: Duration,
+        /// Where it was then.
+        trace: wasmtime::Error,
+    },
     /// The guest asked for more memory than its limit and then trapped.
     #[error("asked for more than its {0} bytes of memory")]
     OutOfMemory(usize),
@@ -24,17 +32,48 @@ pub enum Failure {
     #[error("parked after repeated failures")]
     Parked,
     /// An instance could not be made.
-    #[error("could not be started")]
+    #[error("a new instance could not be started")]
     Birth(#[source] Box<Refusal>),
 }
 
 impl Failure {
-    /// The cause as a metric label.
+    /// Which of [`FAILURES`] it counts as; `None` for [`Self::Busy`], which is counted apart.
     #[must_use]
-    pub fn label(&self) -> &'static str {
+    pub fn index(&self) -> Option<usize> {
+        let label = self.label();
+        FAILURES.iter().position(|known| *known == label)
+    }
+
+    /// Whether failures like this are reason to leave the plugin alone.
+    pub(super) fn parks(&self) -> bool {
+        match self {
+            Self::Trapped(_) | Self::TimedOut { .. } | Self::OutOfMemory(_) | Self::Birth(_) => {
+                true
+            }
+            Self::Contract(_) | Self::Busy | Self::Parked => false,
+        }
+    }
+
+    /// All that is known, for a log: the cause, and the guest's stack where there is one.
+    pub(super) fn report(&self) -> String {
+        match self {
+            Self::Trapped(error) => format!("trapped: {error:?}"),
+            Self::TimedOut { trace, .. } => match trace.downcast_ref::<WasmBacktrace>() {
+                Some(stack) => format!("{self}\n{stack}"),
+                None => self.to_string(),
+            },
+            Self::Birth(refusal) => {
+                let cause = refusal.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+                format!("{self}: {refusal}{cause}")
+            }
+            _ => self.to_string(),
+        }
+    }
+
+    fn label(&self) -> &'static str {
         match self {
             Self::Trapped(_) => "trap",
-            Self::TimedOut(_) => "deadline",
+            Self::TimedOut { .. } => "deadline",
             Self::OutOfMemory(_) => "memory",
             Self::Contract(_) => "contract",
             Self::Busy => "busy",
@@ -43,6 +82,9 @@ impl Failure {
         }
     }
 }
+
+/// The causes of failures as metric labels.
+pub const FAILURES: [&str; 6] = ["trap", "deadline", "memory", "contract", "parked", "birth"];
 
 /// Why a component is not accepted.
 #[derive(Debug, thiserror::Error)]

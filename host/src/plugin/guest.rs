@@ -98,6 +98,8 @@ pub(super) struct Clock {
     ticks: u64,
     /// Ticks that it may see.
     budget: u64,
+    /// The time that these are.
+    pub(super) deadline: Duration,
     /// The thread's CPU time at the first tick.
     first: Duration,
     /// Whether to let others run at each tick; only in an asynchronous call.
@@ -110,6 +112,7 @@ impl Clock {
     /// Begins a call.
     pub(super) fn start(&mut self, deadline: Duration, yields: bool) {
         self.ticks = 0;
+        self.deadline = deadline;
         self.budget = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX).max(1);
         self.yields = yields;
         self.expired = false;

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use sha2::{Digest, Sha256};
 
 use crate::config::{self, Instances, Name, OnFailure};
+use crate::metrics::Metrics;
 use crate::plugin::cache::{Cache, deserialise};
 use crate::plugin::cells::AllCells;
 use crate::plugin::compile::{COMPONENT_BYTES, Compiler};
@@ -17,8 +18,7 @@ use crate::plugin::component::{Component, Kind, check_preamble};
 use crate::plugin::definition::Definition;
 use crate::plugin::engine::Machine;
 use crate::plugin::error::Refusal;
-use crate::plugin::figures::Figures;
-use crate::plugin::identity::{Account, Gate, Identity};
+use crate::plugin::identity::{Gate, Identity};
 use crate::plugin::members::Members;
 use crate::plugin::parking::Parking;
 use crate::store::Store;
@@ -39,6 +39,8 @@ pub struct Settings {
     pub compiler: Compiler,
     /// The components that the program carries.
     pub built_in: BuiltIn,
+    /// Where plugins are counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Where a component comes from.
@@ -57,7 +59,6 @@ pub struct Host {
     cache: Option<Cache>,
     cells: AllCells,
     loaded: Mutex<HashMap<Arc<str>, Weak<Component>>>,
-    figures: Mutex<HashMap<Name, Weak<Figures>>>,
 }
 
 impl Host {
@@ -79,7 +80,6 @@ impl Host {
             cache,
             cells: AllCells::default(),
             loaded: Mutex::default(),
-            figures: Mutex::default(),
         })
     }
 
@@ -191,28 +191,19 @@ impl Host {
             limits: config.limits,
             stores,
             cells: self.cells.of(format!("{}/{cluster}", config.name)),
-            figures: self.figures(&config.name),
-            account: Account::default(),
+            metrics: self.settings.metrics.plugin(&config.name),
+            skips: OnceLock::new(),
             yields: AtomicBool::new(false),
             parking: Parking::default(),
             log_gate: Gate::default(),
             failure_gates: Default::default(),
+            busy_gate: Gate::default(),
             ticker: Arc::clone(&self.machine.ticker),
         };
         let members = members.map(|(_, members)| members);
         let machine = Arc::clone(&self.machine);
         let identity = Arc::new(identity);
         Ok(Arc::new(Definition::new(config.clone(), component, kinds, members, identity, machine)))
-    }
-
-    fn figures(&self, name: &Name) -> Arc<Figures> {
-        let mut all = self.figures.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(figures) = all.get(name).and_then(Weak::upgrade) {
-            return figures;
-        }
-        let figures = Arc::new(Figures::default());
-        all.insert(Arc::clone(name), Arc::downgrade(&figures));
-        figures
     }
 }
 

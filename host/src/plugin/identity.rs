@@ -1,13 +1,15 @@
 //! Who a plugin is: what its instances have in common, in all workers.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::config::{Limits, Name};
+use crate::metrics::PluginMetrics;
 use crate::plugin::cells::Cells;
 use crate::plugin::engine::Ticker;
-use crate::plugin::figures::Figures;
+use crate::plugin::error::{FAILURES, Failure};
+use crate::plugin::guest::Skips;
 use crate::plugin::parking::Parking;
 use crate::store::Store;
 
@@ -23,10 +25,10 @@ pub(super) struct Identity {
     pub(super) stores: Vec<(Name, Arc<dyn Store>)>,
     /// The numbers that instances share.
     pub(super) cells: Arc<Cells>,
-    /// The plugin's own counters and gauges.
-    pub(super) figures: Arc<Figures>,
-    /// Calls, failures, guest time.
-    pub(super) account: Account,
+    /// Where it is counted, and its own counters and gauges.
+    pub(super) metrics: Arc<PluginMetrics>,
+    /// The phases that it need not be called for, as its first instance said in `configure`.
+    pub(super) skips: OnceLock<Skips>,
     /// Whether a deadline was ever missed: from then on, calls yield.
     pub(super) yields: AtomicBool,
     /// Whether it is parked.
@@ -34,43 +36,26 @@ pub(super) struct Identity {
     /// How often it may still log in this second.
     pub(super) log_gate: Gate,
     /// How often its failures may still be logged in this second, by kind.
-    pub(super) failure_gates: [Gate; LABELS.len()],
+    pub(super) failure_gates: [Gate; FAILURES.len()],
+    /// The same for requests that found no instance.
+    pub(super) busy_gate: Gate,
     /// Measures its time.
     pub(super) ticker: Arc<Ticker>,
 }
 
 impl Identity {
     /// The gate of a kind of failure.
-    pub(super) fn failure_gate(&self, label: &str) -> &Gate {
-        let place = LABELS.iter().position(|known| *known == label).unwrap_or(0);
-        self.failure_gates.get(place).unwrap_or(&self.log_gate)
+    pub(super) fn failure_gate(&self, failure: &Failure) -> &Gate {
+        let gate = failure.index().and_then(|index| self.failure_gates.get(index));
+        gate.unwrap_or(&self.busy_gate)
     }
 }
 
-/// What a plugin has cost so far.
-#[derive(Debug, Default)]
-pub struct Account {
-    /// Failed calls by cause, as [`super::Failure::label`] names them.
-    failures: [AtomicU64; LABELS.len()],
-    /// Messages dropped for their number.
-    pub(super) dropped_messages: AtomicU64,
-}
-
-/// The causes that are counted apart.
-pub const LABELS: [&str; 7] = ["trap", "deadline", "memory", "contract", "busy", "parked", "birth"];
-
-impl Account {
-    /// Counts a failure.
-    pub(super) fn fail(&self, label: &str) {
-        let counters = LABELS.iter().zip(&self.failures);
-        for (_, counter) in counters.filter(|(known, _)| **known == label) {
-            counter.fetch_add(1, Ordering::Relaxed);
+impl Drop for Identity {
+    fn drop(&mut self) {
+        if self.parking.concerns() {
+            self.metrics.unpark();
         }
-    }
-
-    /// Failures so far, by cause.
-    pub fn failures(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        LABELS.into_iter().zip(&self.failures).map(|(l, n)| (l, n.load(Ordering::Relaxed)))
     }
 }
 

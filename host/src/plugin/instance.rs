@@ -11,7 +11,7 @@ use crate::plugin::component::Exports;
 use crate::plugin::definition::Definition;
 use crate::plugin::error::{Failure, Refusal};
 use crate::plugin::exchange::Exchange;
-use crate::plugin::guest::{Guest, Running, Skips, on_epoch};
+use crate::plugin::guest::{Guest, Running, on_epoch};
 use crate::plugin::members::{EndpointId, EndpointState, Members};
 
 /// How long an instance may take to begin, in guest time: instantiation, `configure`, `update`.
@@ -74,6 +74,8 @@ impl Instance {
             .map_err(|error| Refusal::Unfit(format!("{error:#}")))?;
         let mut instance = Box::new(Self { store, faces, told: Told::default() });
         instance.configure(&component.exports, &wasm, &definition.config.config).await?;
+        // All instances are configured alike, and the first speaks for them.
+        let _ = definition.identity.skips.set(instance.store.data().skips);
         let caught_up = instance.catch_up(BIRTH).await;
         caught_up.map_err(|cause| Refusal::Start { step: "update", cause })?;
         Ok(instance)
@@ -99,11 +101,6 @@ impl Instance {
             }
             Err(error) => Err(start("configure", &self.store, error)),
         }
-    }
-
-    /// The phases that the plugin need not be called for.
-    pub(super) fn skips(&self) -> Skips {
-        self.store.data().skips
     }
 
     /// Whether its cluster has changed since it was told.
@@ -230,6 +227,8 @@ impl Instance {
 
 /// A call to make.
 pub(super) struct Call<P, R> {
+    /// Its name, as logs have it.
+    pub(super) name: &'static str,
     /// Which function.
     pub(super) face: fn(&Faces) -> Option<TypedFunc<P, R>>,
     /// What it gets.
@@ -248,7 +247,7 @@ fn equal(one: &EndpointState, other: &EndpointState) -> bool {
 
 fn classify(guest: &Guest, error: wasmtime::Error) -> Failure {
     if guest.clock.expired {
-        return Failure::TimedOut(guest.identity.limits.deadline);
+        return Failure::TimedOut { after: guest.clock.deadline, trace: error };
     }
     if guest.meter.denied {
         return Failure::OutOfMemory(guest.identity.limits.memory_bytes);
@@ -257,11 +256,7 @@ fn classify(guest: &Guest, error: wasmtime::Error) -> Failure {
 }
 
 fn start(step: &'static str, store: &Store<Guest>, error: wasmtime::Error) -> Refusal {
-    let cause = match classify(store.data(), error) {
-        Failure::TimedOut(_) => Failure::TimedOut(BIRTH),
-        other => other,
-    };
-    Refusal::Start { step, cause }
+    Refusal::Start { step, cause: classify(store.data(), error) }
 }
 
 fn look_up(exports: &Exports, wasm: &Wasm, store: &mut Store<Guest>) -> wasmtime::Result<Faces> {

@@ -1,5 +1,9 @@
 //! When a failing plugin is left alone: after 5 failures in 10 s it is not called for 5 s, then
 //! once; as long as that one call fails the time doubles, up to 5 minutes.
+//!
+//! Failures are what costs more than an answer: traps, broken limits, births that fail. An answer
+//! against the contract is none of them, or a client that finds a request which a plugin answers
+//! badly could have it left alone for everybody.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -62,26 +66,33 @@ impl Parking {
         Permission::Probe
     }
 
-    /// A call failed. True if that has parked it just now.
-    pub(super) fn failed(&self, now: Duration, permission: Permission) -> bool {
+    /// A call failed that was no probe. Gives the pause if that has parked the plugin just now.
+    pub(super) fn failed(&self, now: Duration) -> Option<Duration> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if permission == Permission::Probe {
-            state.probing = false;
-            state.pause = (state.pause * 2).min(LONGEST);
-            self.park(now + state.pause);
-            return true;
+        if self.concerns() {
+            // A call that began before says nothing new.
+            return None;
         }
         while state.recent.front().is_some_and(|first| now.saturating_sub(*first) > WINDOW) {
             state.recent.pop_front();
         }
         state.recent.push_back(now);
-        if state.recent.len() < FAILURES || self.concerns() {
-            return false;
+        if state.recent.len() < FAILURES {
+            return None;
         }
         state.recent.clear();
         state.pause = FIRST;
         self.park(now + FIRST);
-        true
+        Some(FIRST)
+    }
+
+    /// The probing call failed. Gives the pause until the next.
+    pub(super) fn probe_failed(&self, now: Duration) -> Duration {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.probing = false;
+        state.pause = (state.pause * 2).min(LONGEST);
+        self.park(now + state.pause);
+        state.pause
     }
 
     /// The probing call succeeded.
@@ -91,7 +102,7 @@ impl Parking {
         self.until.store(0, Ordering::Relaxed);
     }
 
-    /// The probing call was not made after all.
+    /// The probing call was not made after all: the next may be one.
     pub(super) fn release(&self) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).probing = false;
     }
@@ -114,11 +125,12 @@ mod tests {
     fn five_failures_within_ten_seconds_park() {
         let parking = Parking::default();
         for second in [0, 3, 6, 9] {
-            assert!(!parking.failed(at(second), Permission::Call));
+            assert_eq!(parking.failed(at(second)), None);
         }
-        assert!(!parking.failed(at(12), Permission::Call), "the first is forgotten");
+        assert_eq!(parking.failed(at(12)), None, "the first is forgotten");
         assert!(!parking.concerns());
-        assert!(parking.failed(at(13), Permission::Call));
+        assert_eq!(parking.failed(at(13)), Some(FIRST));
+        assert_eq!(parking.failed(at(13)), None, "one that began before");
         assert_eq!(parking.permission(at(17)), Permission::Parked);
         assert_eq!(parking.permission(at(18)), Permission::Probe);
         assert_eq!(parking.permission(at(18)), Permission::Parked, "one probe at a time");
@@ -128,12 +140,12 @@ mod tests {
     fn the_pause_doubles_to_five_minutes_and_a_success_ends_it() {
         let parking = Parking::default();
         for _ in 0..5 {
-            parking.failed(at(0), Permission::Call);
+            parking.failed(at(0));
         }
         let mut now = at(5);
         for pause in [10, 20, 40, 80, 160, 300, 300] {
             assert_eq!(parking.permission(now), Permission::Probe);
-            assert!(parking.failed(now, Permission::Probe));
+            assert_eq!(parking.probe_failed(now), Duration::from_secs(pause));
             assert_eq!(
                 parking.permission(now + Duration::from_secs(pause - 1)),
                 Permission::Parked

@@ -1,89 +1,89 @@
 //! The instances of a plugin on one worker, and calls through them.
 //!
-//! As long as calls are synchronous one instance is all that is used. Calls that wait or yield can
-//! overlap, and then the pool grows to its bound. An instance that failed is dropped, and its
-//! successor is made off the worker; a request that finds none waits for it.
+//! - A call holds its instance alone. It puts it back when the guest has returned, and only then:
+//!   whatever else happens (a trap, a missed deadline, a panic of the host, a task that ends with
+//!   its runtime) leaves a vacancy, so that no instance is called again that was left halfway.
+//! - Calls that wait or yield run in a task of their own. A client that leaves drops its request,
+//!   not the call: that ends as it would have, is judged, and its instance serves the next.
+//! - Synchronous calls need one instance. Those that wait or yield overlap, and then there are as
+//!   many instances as requests that want one, up to the plugin's limit.
+
+mod instances;
+mod shared;
+mod verdict;
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, Notify, mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::spawn_local;
+use tokio::time::Instant;
 use wasmtime::component::{ComponentNamedList, Lift, Lower};
 
-use crate::config::Instances;
+use crate::metrics::SAMPLED;
 use crate::plugin::definition::{Definition, Newborn};
-use crate::plugin::error::{Failure, Refusal};
+use crate::plugin::error::Failure;
 use crate::plugin::exchange::Exchange;
-use crate::plugin::guest::Skips;
 use crate::plugin::instance::{Call, Instance};
-use crate::plugin::parking::Permission;
-use crate::plugin::time;
+use crate::plugin::nursery::Nursery;
+use crate::plugin::pool::instances::{Delivery, Vacancy};
+use crate::plugin::pool::verdict::Probe;
+
+pub use shared::Shared;
 
 /// How long a request waits for an instance.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Where instances are ordered: a handle to the control thread. Cloning shares it.
-#[derive(Clone)]
-pub struct Nursery(mpsc::Sender<Order>);
-
-/// An instance to be made.
-pub struct Order {
-    /// Of what.
-    pub definition: Arc<Definition>,
-    /// Where it is sent.
-    pub reply: oneshot::Sender<Result<Newborn, Refusal>>,
-}
-
-impl Nursery {
-    /// A handle, and the orders given through it: at most as many wait as `bound`.
-    #[must_use]
-    pub fn new(bound: usize) -> (Self, mpsc::Receiver<Order>) {
-        let (sender, receiver) = mpsc::channel(bound);
-        (Self(sender), receiver)
-    }
-}
-
-/// The one instance of a plugin that all workers share.
-pub type Shared = Arc<Mutex<Option<Newborn>>>;
+/// How much longer than a call a balancer may take to be told of its cluster.
+const UPDATE: u32 = 10;
 
 /// The instances of one plugin on one worker.
 pub(super) struct Pool {
     pub(super) definition: Arc<Definition>,
-    pub(super) skips: Skips,
+    worker: usize,
     nursery: Nursery,
     shared: Option<Shared>,
     #[expect(clippy::vec_box, reason = "an instance is moved out and in by every call")]
     idle: RefCell<Vec<Box<Instance>>>,
+    /// Requests that wait for an instance, first come, first served.
+    waiting: RefCell<VecDeque<oneshot::Sender<Result<Delivery, Failure>>>>,
     /// Instances that exist, or are being made.
     live: Cell<usize>,
-    /// Births that failed.
-    failed: Cell<u64>,
-    freed: Notify,
+    /// Those of them that are being made.
+    births: Cell<usize>,
+    /// Counts calls, to measure some.
+    turn: Cell<u64>,
 }
+
+/// An answer, or why there is none, with the exchange that it was about.
+type Answered<R> = (Box<Exchange>, Result<R, Failure>);
 
 impl Pool {
     /// A pool that begins with one instance of its own, or with the shared one.
     pub(super) fn new(
         definition: Arc<Definition>,
         nursery: Nursery,
+        worker: usize,
         first: Option<Newborn>,
         shared: Option<Shared>,
-        skips: Skips,
     ) -> Rc<Self> {
         let idle: Vec<_> = first.map(|newborn| newborn.0).into_iter().collect();
         Rc::new(Self {
-            skips,
+            definition,
+            worker,
             nursery,
             shared,
             live: Cell::new(idle.len()),
             idle: RefCell::new(idle),
-            failed: Cell::new(0),
-            freed: Notify::new(),
-            definition,
+            waiting: RefCell::default(),
+            births: Cell::new(0),
+            turn: Cell::new(0),
         })
     }
 
@@ -92,67 +92,78 @@ impl Pool {
         self: &Rc<Self>,
         call: Call<P, R>,
         exchange: Box<Exchange>,
-    ) -> (Box<Exchange>, Result<R, Failure>)
+    ) -> Answered<R>
     where
         P: ComponentNamedList + Lower + Send + Sync + 'static,
         R: ComponentNamedList + Lift + Send + Sync + 'static,
     {
-        let parking = &self.definition.identity.parking;
-        let mut permission = Permission::Call;
-        if parking.concerns() {
-            permission = parking.permission(time::since_start());
-            if permission == Permission::Parked {
-                // Counted, but no news.
-                self.definition.identity.account.fail(Failure::Parked.label());
-                return (exchange, Err(Failure::Parked));
-            }
-        }
-        self.definition.machine.ticker.touch();
-        let (exchange, result) = if self.definition.config.instances == Instances::Shared {
-            self.call_shared(call, exchange).await
-        } else {
-            self.call_own(call, exchange).await
+        let probe = match self.permission() {
+            Ok(probe) => probe,
+            Err(parked) => return (exchange, Err(parked)),
         };
-        self.judge(result.as_ref().err(), permission);
+        let acquired = match &self.shared {
+            Some(shared) => self.acquire_shared(shared).await,
+            None => self.acquire().await,
+        };
+        let (instance, vacancy) = match acquired {
+            Ok(acquired) => acquired,
+            Err(failure) => {
+                self.judge(Some(&failure), call.name, probe);
+                return (exchange, Err(failure));
+            }
+        };
+        let definition = &self.definition;
+        definition.machine.ticker.touch();
+        let stale = definition.members.as_deref().is_some_and(|m| instance.is_stale(m));
+        if stale || definition.component.waits || definition.identity.yields.load(Ordering::Relaxed)
+        {
+            return self.call_apart(Held { instance, vacancy, stale }, call, exchange, probe).await;
+        }
+        let begun = self.measured().then(Instant::now);
+        let (mut instance, name) = (instance, call.name);
+        let (exchange, result) = instance.call(call, exchange);
+        if let Some(begun) = begun {
+            definition.identity.metrics.guest_time(self.worker, begun.elapsed());
+        }
+        self.end(instance, vacancy, result.as_ref().err(), name, probe);
         (exchange, result)
     }
 
-    async fn call_own<P, R>(
+    /// Makes a call in a task of its own, which is not dropped with its request.
+    async fn call_apart<P, R>(
         self: &Rc<Self>,
+        held: Held,
         call: Call<P, R>,
         exchange: Box<Exchange>,
-    ) -> (Box<Exchange>, Result<R, Failure>)
+        probe: Option<Probe>,
+    ) -> Answered<R>
     where
         P: ComponentNamedList + Lower + Send + Sync + 'static,
         R: ComponentNamedList + Lift + Send + Sync + 'static,
     {
-        let mut instance = match self.acquire().await {
-            Ok(instance) => instance,
-            Err(failure) => return (exchange, Err(failure)),
-        };
-        let definition = &self.definition;
-        let stale = definition.members.as_deref().is_some_and(|m| instance.is_stale(m));
-        let yields =
-            definition.component.waits || definition.identity.yields.load(Ordering::Relaxed);
-        if !stale && !yields {
-            let (exchange, result) = instance.call(call, exchange);
-            self.put_back(instance, result.is_ok());
-            return (exchange, result);
-        }
-        // A guest call is never dropped halfway: if the client leaves, the task goes on.
         let pool = Rc::clone(self);
         let task = spawn_local(async move {
-            let deadline = pool.definition.identity.limits.deadline;
-            let caught_up = if stale { instance.catch_up(deadline * 10).await } else { Ok(()) };
+            let Held { mut instance, vacancy, stale } = held;
+            let (identity, name) = (&pool.definition.identity, call.name);
+            let measured = pool.measured();
+            let caught_up = match stale {
+                true => instance.catch_up(identity.limits.deadline * UPDATE).await,
+                false => Ok(()),
+            };
             let (exchange, result) = match caught_up {
+                Ok(()) if measured => {
+                    let (answered, time) = timed(instance.call_yielding(call, exchange)).await;
+                    identity.metrics.guest_time(pool.worker, time);
+                    answered
+                }
                 Ok(()) => instance.call_yielding(call, exchange).await,
                 Err(failure) => (exchange, Err(failure)),
             };
-            pool.put_back(instance, result.is_ok());
+            pool.end(instance, vacancy, result.as_ref().err(), name, probe);
             (exchange, result)
         });
         match task.await {
-            Ok(done) => done,
+            Ok(answered) => answered,
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
                 // The runtime ends, and the request with it.
@@ -161,133 +172,52 @@ impl Pool {
         }
     }
 
-    async fn call_shared<P, R>(
+    /// Puts an instance back, or leaves its place to another, and draws the consequences.
+    fn end(
         self: &Rc<Self>,
-        call: Call<P, R>,
-        exchange: Box<Exchange>,
-    ) -> (Box<Exchange>, Result<R, Failure>)
-    where
-        P: ComponentNamedList + Lower + Send + Sync + 'static,
-        R: ComponentNamedList + Lift + Send + Sync + 'static,
-    {
-        let Some(shared) = &self.shared else { return (exchange, Err(Failure::Busy)) };
-        let deadline = self.definition.identity.limits.deadline;
-        let Ok(mut place) = tokio::time::timeout(deadline, shared.lock()).await else {
-            return (exchange, Err(Failure::Busy));
-        };
-        if place.is_none() {
-            match self.order().await {
-                Ok(newborn) => *place = Some(newborn),
-                Err(failure) => return (exchange, Err(failure)),
-            }
-        }
-        let Some(Newborn(instance)) = place.as_mut() else { return (exchange, Err(Failure::Busy)) };
-        if self.definition.members.as_deref().is_some_and(|m| instance.is_stale(m)) {
-            // If the client leaves meanwhile the instance is lost, and the next caller orders
-            // another: so it is out of its place while it is told.
-            let Some(Newborn(mut instance)) = place.take() else {
-                return (exchange, Err(Failure::Busy));
-            };
-            if let Err(failure) = instance.catch_up(deadline * 10).await {
-                return (exchange, Err(failure));
-            }
-            *place = Some(Newborn(instance));
-        }
-        let Some(Newborn(instance)) = place.as_mut() else { return (exchange, Err(Failure::Busy)) };
-        let (exchange, result) = instance.call(call, exchange);
-        if result.is_err() {
-            *place = None;
-        }
-        (exchange, result)
-    }
-
-    /// Takes an instance, or waits for one.
-    async fn acquire(self: &Rc<Self>) -> Result<Box<Instance>, Failure> {
-        if let Some(instance) = self.idle.borrow_mut().pop() {
-            return Ok(instance);
-        }
-        self.grow();
-        let failed = self.failed.get();
-        let freed = async {
-            loop {
-                self.freed.notified().await;
-                if let Some(instance) = self.idle.borrow_mut().pop() {
-                    return Ok(instance);
-                }
-                if self.failed.get() != failed {
-                    return Err(Failure::Busy);
-                }
-                self.grow();
-            }
-        };
-        tokio::time::timeout(PATIENCE, freed).await.unwrap_or(Err(Failure::Busy))
-    }
-
-    fn put_back(self: &Rc<Self>, instance: Box<Instance>, sound: bool) {
-        if sound {
-            self.idle.borrow_mut().push(instance);
-            self.freed.notify_one();
+        instance: Box<Instance>,
+        vacancy: Vacancy,
+        failure: Option<&Failure>,
+        name: &'static str,
+        probe: Option<Probe>,
+    ) {
+        if failure.is_none() {
+            vacancy.fill(instance);
         } else {
             drop(instance);
-            self.live.set(self.live.get().saturating_sub(1));
-            self.grow();
+            drop(vacancy);
+        }
+        self.judge(failure, name, probe);
+        if failure.is_some() {
+            self.replace();
         }
     }
 
-    /// Orders one more instance, unless there are as many as there may be.
-    fn grow(self: &Rc<Self>) {
-        if self.live.get() >= self.definition.identity.limits.instances {
-            return;
-        }
-        self.live.set(self.live.get() + 1);
-        let pool = Rc::clone(self);
-        spawn_local(async move {
-            match pool.order().await {
-                Ok(newborn) => pool.put_back(newborn.0, true),
-                Err(failure) => {
-                    pool.definition.note(&failure);
-                    pool.live.set(pool.live.get().saturating_sub(1));
-                    pool.failed.set(pool.failed.get() + 1);
-                    pool.freed.notify_waiters();
-                }
-            }
-        });
+    /// Whether to measure a call: one in [`SAMPLED`], so that the others read no clock. Counts it.
+    fn measured(&self) -> bool {
+        self.definition.identity.metrics.call(self.worker);
+        let turn = self.turn.get();
+        self.turn.set(turn.wrapping_add(1));
+        turn % SAMPLED == SAMPLED / 2
     }
+}
 
-    async fn order(&self) -> Result<Newborn, Failure> {
-        let (reply, answer) = oneshot::channel();
-        let order = Order { definition: Arc::clone(&self.definition), reply };
-        if self.nursery.0.try_send(order).is_err() {
-            return Err(Failure::Busy);
-        }
-        match answer.await {
-            Ok(born) => born.map_err(|refusal| Failure::Birth(Box::new(refusal))),
-            Err(_dropped) => Err(Failure::Busy),
-        }
-    }
+/// An instance that is held for a call.
+struct Held {
+    instance: Box<Instance>,
+    vacancy: Vacancy,
+    /// Whether it has to be told of its cluster first.
+    stale: bool,
+}
 
-    /// Draws the consequences of a call's outcome for the plugin.
-    pub(super) fn judge(&self, failure: Option<&Failure>, permission: Permission) {
-        let identity = &self.definition.identity;
-        let Some(failure) = failure else {
-            if permission == Permission::Probe {
-                tracing::info!(plugin = &*identity.name, "answers again, no longer parked");
-                identity.parking.recovered();
-            }
-            return;
-        };
-        self.definition.note(failure);
-        if matches!(failure, Failure::Busy) {
-            if permission == Permission::Probe {
-                identity.parking.release();
-            }
-            return;
-        }
-        if matches!(failure, Failure::TimedOut(_)) {
-            identity.yields.store(true, Ordering::Relaxed);
-        }
-        if identity.parking.failed(time::since_start(), permission) {
-            tracing::warn!(plugin = &*identity.name, "parked after repeated failures");
-        }
-    }
+/// Runs a future and tells how long it ran, without the time that it waited.
+async fn timed<F: Future>(future: F) -> (F::Output, Duration) {
+    let (mut future, mut time) = (pin!(future), Duration::ZERO);
+    let output = poll_fn(|context| {
+        let begun = Instant::now();
+        let poll = future.as_mut().poll(context);
+        time += begun.elapsed();
+        poll
+    });
+    (output.await, time)
 }

@@ -1,7 +1,5 @@
 //! `log`: messages of plugins, bounded in length and number.
 
-use std::sync::atomic::Ordering;
-
 use wasmtime::Result;
 
 use crate::plugin::bindings::log::{self, Level};
@@ -16,7 +14,7 @@ impl Guest {
     pub(in crate::plugin) fn say(&self, level: Level, message: &str) {
         let identity = &self.identity;
         if !identity.log_gate.pass(time::since_start(), identity.limits.log_rate) {
-            identity.account.dropped_messages.fetch_add(1, Ordering::Relaxed);
+            identity.metrics.message_dropped();
             return;
         }
         let end = message.floor_char_boundary(MESSAGE_BYTES);

@@ -20,7 +20,7 @@ pub(super) enum Figure {
 
 /// A plugin's figures by name.
 #[derive(Debug, Default)]
-pub(super) struct Figures(Mutex<State>);
+pub struct Figures(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -31,7 +31,7 @@ struct State {
 impl Figures {
     /// Adds to a counter. Dropped and counted if the name is not allowed, one too many, or a
     /// gauge's.
-    pub(super) fn count(&self, name: &str, amount: u64) {
+    pub fn count(&self, name: &str, amount: u64) {
         self.change(name, Figure::Counter(0), |figure| match figure {
             Figure::Counter(sum) => {
                 *sum = sum.wrapping_add(amount);
@@ -42,7 +42,7 @@ impl Figures {
     }
 
     /// Sets a gauge. Dropped and counted if the name is not allowed, one too many, or a counter's.
-    pub(super) fn gauge(&self, name: &str, new: f64) {
+    pub fn gauge(&self, name: &str, new: f64) {
         self.change(name, Figure::Gauge(0.0), |figure| match figure {
             Figure::Gauge(value) => {
                 *value = new;

@@ -1,0 +1,185 @@
+//! What is counted of plugins, and what they count themselves.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use prometheus_client::metrics::MetricType;
+
+use super::cells::{Bounds, Histogram, PerWorker};
+use super::figures::{Figure, Figures};
+use super::text::{Family, MICROSECOND, MILLISECOND, Sample, Value, histogram};
+use super::{Metrics, counters, increment, lock};
+
+/// One in so many calls is measured, and stands for as many.
+pub const SAMPLED: u64 = 16;
+
+/// A quarter of a microsecond to a tenth of a second.
+const GUEST_BOUNDS: Bounds = [
+    250,
+    500,
+    MICROSECOND,
+    2_500,
+    5 * MICROSECOND,
+    10 * MICROSECOND,
+    25 * MICROSECOND,
+    50 * MICROSECOND,
+    100 * MICROSECOND,
+    250 * MICROSECOND,
+    500 * MICROSECOND,
+    MILLISECOND,
+    2_500 * MICROSECOND,
+    5 * MILLISECOND,
+    10 * MILLISECOND,
+    100 * MILLISECOND,
+];
+
+/// The counters of one plugin, of all its uses together.
+#[derive(Debug)]
+pub struct PluginMetrics {
+    cells: PerWorker<PluginCells>,
+    /// How many of its uses are parked.
+    parked: AtomicU64,
+    messages_dropped: AtomicU64,
+    /// What it counts itself.
+    pub figures: Figures,
+}
+
+#[derive(Debug)]
+pub(super) struct PluginCells {
+    calls: AtomicU64,
+    guest_time: Histogram,
+    busy: AtomicU64,
+    failures: Box<[AtomicU64]>,
+}
+
+impl PluginCells {
+    pub(super) fn new(failures: &[&str]) -> Self {
+        Self {
+            calls: AtomicU64::new(0),
+            guest_time: Histogram::default(),
+            busy: AtomicU64::new(0),
+            failures: counters(failures),
+        }
+    }
+}
+
+impl PluginMetrics {
+    pub(super) fn new(cells: PerWorker<PluginCells>) -> Self {
+        Self {
+            cells,
+            parked: AtomicU64::new(0),
+            messages_dropped: AtomicU64::new(0),
+            figures: Figures::default(),
+        }
+    }
+
+    /// Counts a call that was made, whatever came of it.
+    pub fn call(&self, worker: usize) {
+        increment(&self.cells.of(worker).calls);
+    }
+
+    /// Adds the time that a call spent in the guest: one of [`SAMPLED`].
+    pub fn guest_time(&self, worker: usize, time: Duration) {
+        self.cells.of(worker).guest_time.observe_for(&GUEST_BOUNDS, time, SAMPLED);
+    }
+
+    /// Counts a failure; `cause` is an index into
+    /// [`Words::plugin_failures`](super::Words::plugin_failures).
+    pub fn failure(&self, worker: usize, cause: usize) {
+        if let Some(counter) = self.cells.of(worker).failures.get(cause) {
+            increment(counter);
+        }
+    }
+
+    /// Counts a call that was not made because no instance was free.
+    pub fn busy(&self, worker: usize) {
+        increment(&self.cells.of(worker).busy);
+    }
+
+    /// Notes that a use of the plugin is not called from now on.
+    pub fn park(&self) {
+        increment(&self.parked);
+    }
+
+    /// Notes that it is called again, or gone.
+    pub fn unpark(&self) {
+        self.parked.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Counts a log message that was one too many.
+    pub fn message_dropped(&self) {
+        increment(&self.messages_dropped);
+    }
+}
+
+impl Metrics {
+    pub(super) fn plugins(&self, families: &mut Vec<Family>) {
+        let table = &self.plugins;
+        let mut push = |name, help, kind, samples| {
+            families.push(Family { name, help, samples, kind });
+        };
+        let counter = MetricType::Counter;
+        let sum = |part: fn(&PluginCells) -> &AtomicU64| {
+            table.sample("plugin", |plugin| {
+                Value::Counter(plugin.cells.sum(|cells| Some(part(cells))))
+            })
+        };
+        push("linkspan_plugin_calls", "Calls of a plugin", counter, sum(|cells| &cells.calls));
+        let guest_time = |plugin: &PluginMetrics| {
+            histogram(&GUEST_BOUNDS, &plugin.cells, |cells| &cells.guest_time)
+        };
+        push(
+            "linkspan_plugin_guest_seconds",
+            "Time that calls spent in the guest, measured in one of 16 that then counts as 16",
+            MetricType::Histogram,
+            table.sample("plugin", guest_time),
+        );
+        let failures = table.samples("plugin", |plugin| {
+            let causes = self.words.plugin_failures.iter().enumerate().map(|(index, cause)| {
+                let failures = plugin.cells.sum(|cells| cells.failures.get(index));
+                (Some(("cause", *cause)), Value::Counter(failures))
+            });
+            causes.collect()
+        });
+        push("linkspan_plugin_failures", "Calls that failed", counter, failures);
+        let busy = sum(|cells| &cells.busy);
+        push("linkspan_plugin_busy", "Calls without a free instance", counter, busy);
+        let read = |value: &AtomicU64| value.load(Ordering::Relaxed);
+        let parked = table.sample("plugin", |plugin| Value::Gauge(read(&plugin.parked)));
+        let help = "Uses of a plugin that are not called, after repeated failures";
+        push("linkspan_plugin_parked", help, MetricType::Gauge, parked);
+        let dropped = table.sample("plugin", |p| Value::Counter(read(&p.messages_dropped)));
+        push("linkspan_plugin_messages_dropped", "Log messages one too many", counter, dropped);
+        self.figures(families);
+    }
+
+    /// What plugins count themselves.
+    fn figures(&self, families: &mut Vec<Family>) {
+        let (mut counters, mut gauges, mut dropped) = (Vec::new(), Vec::new(), Vec::new());
+        for (plugin, handle) in &*lock(&self.plugins.0) {
+            let (figures, lost) = handle.figures.read();
+            let labels =
+                |name: &str| vec![("plugin", plugin.to_string()), ("name", name.to_owned())];
+            for (name, figure) in figures {
+                let labels = labels(&name);
+                match figure {
+                    Figure::Counter(sum) => {
+                        counters.push(Sample { labels, value: Value::Counter(sum) });
+                    }
+                    Figure::Gauge(value) => {
+                        gauges.push(Sample { labels, value: Value::Fraction(value) });
+                    }
+                }
+            }
+            let labels = vec![("plugin", plugin.to_string())];
+            dropped.push(Sample { labels, value: Value::Counter(lost) });
+        }
+        let mut push = |name, help, kind, samples| {
+            families.push(Family { name, help, samples, kind });
+        };
+        push("linkspan_plugin_counter", "Plugins' own counters", MetricType::Counter, counters);
+        push("linkspan_plugin_gauge", "Plugins' own gauges", MetricType::Gauge, gauges);
+        let help = "Changes of plugins' own figures that broke a rule";
+        push("linkspan_plugin_figures_dropped", help, MetricType::Counter, dropped);
+    }
+}
