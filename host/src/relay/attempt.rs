@@ -110,9 +110,11 @@ impl Attempts<'_> {
             let fallback = match choice {
                 Ok(Pick::Endpoint(picked)) => {
                     tried.previous = Some((place, picked));
-                    // It may have left since it was picked.
+                    // Balancers are told of the newest members, and this request may see those
+                    // of a snapshot before.
                     let endpoint = cluster.membership().endpoint(picked.id).cloned();
-                    return (exchange, Ok(endpoint));
+                    let other = || cluster.first_usable(health::now(), &tried.endpoints);
+                    return (exchange, Ok(endpoint.or_else(other)));
                 }
                 Ok(Pick::Next) => continue,
                 Ok(Pick::None) => None,
