@@ -6,5 +6,12 @@
     reason = "a harness that cannot go on has nothing better to do than to fail its test"
 )]
 
+mod balancing;
+mod headers;
+mod limits;
+mod rewriting;
 mod routing;
+mod streaming;
 mod support;
+mod tidy;
+mod upstreams;

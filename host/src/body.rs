@@ -58,6 +58,8 @@ pub trait Observer {
 pub struct Body {
     content: Content,
     observer: Option<Box<dyn Observer>>,
+    /// How it ended early, until its reader is told.
+    broken: Option<BodyError>,
 }
 
 enum Content {
@@ -69,19 +71,19 @@ enum Content {
 impl Body {
     /// No body.
     pub fn empty() -> Self {
-        Self { content: Content::Empty, observer: None }
+        Self::of(Content::Empty)
     }
 
     /// These bytes.
     pub fn full(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         let content = if bytes.is_empty() { Content::Empty } else { Content::Full(bytes) };
-        Self { content, observer: None }
+        Self::of(content)
     }
 
     /// What an upstream sends.
     pub fn upstream(body: UpstreamBody) -> Self {
-        Self { content: Content::Upstream(body), observer: None }
+        Self::of(Content::Upstream(body))
     }
 
     /// The same body, watched. A body that is empty from the start ends when it is dropped.
@@ -91,6 +93,10 @@ impl Body {
     pub fn observed(mut self, observer: Box<dyn Observer>) -> Self {
         self.observer = Some(observer);
         self
+    }
+
+    fn of(content: Content) -> Self {
+        Self { content, observer: None, broken: None }
     }
 
     fn end(&mut self, how: Ended) {
@@ -123,12 +129,24 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let polled = self.poll_content(context);
-        match &polled {
-            Poll::Pending => {}
-            Poll::Ready(None) => self.end(Ended::Complete),
-            Poll::Ready(Some(Err(_))) => self.end(Ended::Broken),
-            Poll::Ready(Some(Ok(frame))) => {
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        let Poll::Ready(frame) = self.poll_content(context) else { return Poll::Pending };
+        match frame {
+            None => {
+                self.end(Ended::Complete);
+                Poll::Ready(None)
+            }
+            Some(Err(error)) => {
+                self.end(Ended::Broken);
+                // On an error hyper drops what it has not written yet, perhaps even the head. It
+                // gets a turn to write that.
+                self.broken = Some(error);
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Some(Ok(frame)) => {
                 if let (Some(observer), Some(data)) = (&mut self.observer, frame.data_ref()) {
                     observer.data(data.len());
                 }
@@ -136,16 +154,16 @@ impl http_body::Body for Body {
                 if self.is_end_stream() {
                     self.end(Ended::Complete);
                 }
+                Poll::Ready(Some(Ok(frame)))
             }
         }
-        polled
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Empty => true,
             Content::Full(_) => false,
-            Content::Upstream(body) => body.is_end_stream(),
+            Content::Upstream(body) => self.broken.is_none() && body.is_end_stream(),
         }
     }
 

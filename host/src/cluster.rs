@@ -10,6 +10,7 @@
 //! Nothing here knows of requests, plugins or sockets. Time is passed in, in milliseconds since the
 //! process began ([`health::now`]).
 
+pub mod budget;
 pub mod connect;
 pub mod endpoint;
 pub mod health;

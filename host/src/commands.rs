@@ -16,9 +16,8 @@ use crate::config::Config;
 use crate::log::Logs;
 use crate::metrics::Metrics;
 use crate::plugin::BuiltIn;
-use crate::proxy::{Options, Proxy, plugin_host};
+use crate::proxy::{Options, Proxy, WORDS, plugin_host};
 use crate::snapshot::Snapshot;
-use crate::worker::WORDS;
 
 pub use demo::demo;
 pub use inspect::{inspect, plugins};

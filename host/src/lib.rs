@@ -1,20 +1,71 @@
 //! Linkspan: a reverse proxy whose every decision is a WebAssembly component.
+//!
+//! The host accepts connections, tracks health and relays bytes natively, on hyper. Which cluster a
+//! request goes to, which endpoint serves it, and how heads are rewritten is decided per request by
+//! sandboxed plugins. `wit/` is the contract with them, and the one thing that host and plugins
+//! share.
+//!
+//! ```text
+//! accept -> read head -> ROUTERS decide -> REWRITERS edit the request head -> BALANCER picks an endpoint
+//!        -> connect or reuse -> relay request -> relay response -> REWRITERS edit the head
+//! ```
+//!
+//! # Threads
+//!
+//! - **Workers**, one per core, each with a runtime of its own ([`proxy`], [`worker`]). A connection,
+//!   the upstream connections it uses and the plugin instances it calls live on one worker: no lock,
+//!   no channel and no wake-up of another thread on the path of a request.
+//! - **The acceptor** owns the listening sockets and the limits ([`listener::accept`]).
+//! - **The control thread** is whoever awaits [`proxy::Proxy`]: configuration, loading plugins, making
+//!   instances, signals. Guests that begin compute on threads of its pool, never on a worker.
+//! - **The ticker** counts milliseconds while guests run ([`plugin`]), and sleeps otherwise. One thread
+//!   per log target writes lines ([`log`]).
+//!
+//! # What is shared
+//!
+//! All that comes from one configuration is one immutable [`snapshot::Snapshot`]; a request takes what
+//! it needs of it once ([`view::View`]) and keeps it to the end. What changes per request (in flight,
+//! health, latency) are atomics of an endpoint ([`cluster::endpoint`]), which outlive a reload; counters
+//! are per worker and summed up by readers ([`metrics`]).
+//!
+//! # How a request goes
+//!
+//! [`relay`] reads like a table of contents: vet, route, complete, rewrite, attempt, respond. The
+//! upstream connection has no task of its own: the request drives it until the head of the response is
+//! there, then the response's body does ([`cluster::pool`]). Getters of plugins answer from the
+//! exchange, which is handed to the store of an instance for the length of a call and back, so nothing
+//! is copied ahead of a plugin asking ([`plugin`]).
+//!
+//! # What is not
+//!
+//! - Plugins never see sockets, files, the environment or each other's memory. WASI links, and denies.
+//! - No policy lives here: whatever could be decided in two ways is decided by a component. The one
+//!   exception is the fallback for a balancer that failed: the first usable endpoint.
+//! - Nothing below [`snapshot`] knows of routes; [`plugin`] knows nothing of relaying, and nobody else
+//!   knows wasmtime; [`cluster`] knows of plugins only the trait that it implements.
+//! - Nothing that comes from the network, a guest, a file or a store is trusted to be small: each limit
+//!   is a configuration key with a default, or a named constant.
+//!
+//! # Order of dependence
+//!
+//! Modules use only those that stand before them in this list; a test holds them to it.
 
-pub mod body;
-pub mod cli;
-pub mod cluster;
-pub mod commands;
-pub mod config;
+pub mod socket;
 pub mod deadline;
 pub mod drain;
+pub mod config;
 pub mod headers;
-pub mod listener;
 pub mod log;
 pub mod metrics;
-pub mod plugin;
-pub mod proxy;
-pub mod relay;
-pub mod snapshot;
-pub mod socket;
+pub mod body;
+pub mod listener;
 pub mod store;
+pub mod plugin;
+pub mod cluster;
+pub mod snapshot;
+pub mod view;
 pub mod worker;
+pub mod relay;
+pub mod proxy;
+pub mod cli;
+pub mod commands;

@@ -4,13 +4,15 @@
 //! [`Proxy::shut_down`]. It lives on the control thread's runtime, which makes plugin instances for
 //! the workers and takes reloads.
 
+mod thread;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -21,10 +23,14 @@ use crate::config::{self, Config, Name};
 use crate::drain::Drain;
 use crate::listener::accept::{Acceptor, Desk, bind};
 use crate::log::access::AccessLog;
-use crate::metrics::Metrics;
-use crate::plugin::{BuiltIn, Compiler, Host, Nursery, Order, Refusal, Settings};
-use crate::snapshot::{Refused, Snapshot};
-use crate::worker::{self, Stage};
+use crate::metrics::{Metrics, Words};
+use crate::plugin::{BuiltIn, Compiler, FAILURES, Host, Nursery, Order, Refusal, Settings};
+use crate::relay::error::LABELS;
+use crate::snapshot::{Refused, Snapshot, Stage};
+use crate::view::Make;
+
+/// The words that are counted by.
+pub const WORDS: Words = Words { errors: &LABELS, plugin_failures: &FAILURES };
 
 /// Instances on order at a time.
 const ORDERS: usize = 1024;
@@ -126,7 +132,7 @@ impl Proxy {
             sockets.push((listener.clone(), open(listener)?));
         }
         let count = config.server.workers;
-        let metrics = Arc::new(Metrics::new(count, worker::WORDS));
+        let metrics = Arc::new(Metrics::new(count, WORDS));
         let host = plugin_host(&config, options, &metrics)?;
         let mut registry = Registry::default();
         let snapshot = Snapshot::build(&host, config, &mut registry, None, count)
@@ -144,17 +150,20 @@ impl Proxy {
         for index in 0..count {
             let (desk, connections) = Desk::new();
             desks.push(desk);
-            let start = worker::Start {
-                index,
+            let start = thread::Start {
+                make: Make {
+                    worker: index,
+                    workers: count,
+                    nursery: nursery.clone(),
+                    metrics: Arc::clone(&metrics),
+                },
                 stage: Arc::clone(&stage),
-                nursery: nursery.clone(),
-                metrics: Arc::clone(&metrics),
                 access: options.access.writer(),
                 connections,
                 drain: drain.watch(),
             };
-            let thread = thread::Builder::new().name(format!("linkspan-{index}"));
-            workers.push(thread.spawn(move || start.run()).map_err(StartError::Thread)?);
+            let builder = Builder::new().name(format!("linkspan-{index}"));
+            workers.push(builder.spawn(move || start.run()).map_err(StartError::Thread)?);
         }
         let mut acceptor = Acceptor::start(desks).map_err(StartError::Thread)?;
         let mut addresses = BTreeMap::new();

@@ -1,11 +1,10 @@
 //! The life of a request: vetted, routed, rewritten, sent to an endpoint, and its response relayed.
 //!
-//! [`handle`] reads like a table of contents; each step is below it or in a module of its own. What
+//! `handle` reads like a table of contents; each step is below it or in a module of its own. What
 //! goes wrong becomes an [`error::Error`], and that a response, in one place. Assumes nothing about
 //! framing: bodies are streams, in both directions.
 
 mod attempt;
-pub mod budget;
 pub(crate) mod client;
 pub mod error;
 pub(crate) mod record;
@@ -27,7 +26,8 @@ use crate::relay::attempt::Attempts;
 use crate::relay::client::{Client, OpenRequest};
 use crate::relay::error::Error;
 use crate::relay::record::Record;
-use crate::worker::{ClusterUse, Listener, View, Worker};
+use crate::view::{ClusterUse, Listener, View};
+use crate::worker::Worker;
 
 /// Serves one request.
 pub(crate) async fn handle(

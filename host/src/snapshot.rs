@@ -1,12 +1,15 @@
 //! All that one request needs, immutable: the result of one configuration load.
 //!
-//! Workers share a snapshot and make a [`View`](crate::worker::View) of it with instances of their
+//! Workers share a snapshot and make a view of it with instances of their
 //! own. The instances that they begin with are made before the snapshot is shown to anybody, so
 //! that showing it is one atomic step, and a configuration that does not work is never shown.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
 
 use crate::cluster::Cluster;
 use crate::cluster::members::View;
@@ -81,6 +84,43 @@ impl fmt::Display for Refused {
             cause = error.source();
         }
         Ok(())
+    }
+}
+
+/// What is shown to all workers at once.
+pub struct Stage {
+    snapshot: ArcSwap<Snapshot>,
+    /// The shown snapshot's, so that a request need only compare numbers.
+    generation: AtomicU64,
+}
+
+impl Stage {
+    /// Shows a first snapshot.
+    #[must_use]
+    pub fn new(snapshot: Arc<Snapshot>) -> Self {
+        snapshot.take_effect();
+        let generation = AtomicU64::new(snapshot.generation);
+        Self { snapshot: ArcSwap::new(snapshot), generation }
+    }
+
+    /// Shows another, in one step for all workers: requests that begin after it see the new one.
+    pub fn show(&self, snapshot: Arc<Snapshot>) {
+        let generation = snapshot.generation;
+        snapshot.take_effect();
+        self.snapshot.store(snapshot);
+        self.generation.store(generation, Ordering::Release);
+    }
+
+    /// What is shown.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// The number of what is shown.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 }
 

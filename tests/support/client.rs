@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 
+use socket2::{Domain, Socket, Type};
+
 use super::message::{Head, Message, request};
 use super::wire::{Framing, Wire};
 
@@ -14,6 +16,24 @@ impl Client {
     #[track_caller]
     pub(crate) fn connect(address: SocketAddr) -> Self {
         Self(Wire::connect(address))
+    }
+
+    /// One whose kernel takes little before it is read from, so that a slow reader is felt soon.
+    #[track_caller]
+    pub(crate) fn small(address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(16 << 10).unwrap();
+        socket.connect(&address.into()).unwrap();
+        Self(Wire::new(socket.into()))
+    }
+
+    /// One with this address of its own.
+    #[track_caller]
+    pub(crate) fn from(own: [u8; 4], address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((own, 0)).into()).unwrap();
+        socket.connect(&address.into()).unwrap();
+        Self(Wire::new(socket.into()))
     }
 
     /// Sends a request and reads its response.

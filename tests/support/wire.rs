@@ -206,11 +206,6 @@ impl Wire {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
-    /// Keeps the kernel's buffers small, so that a slow reader is felt soon.
-    pub(crate) fn small_buffers(&mut self) {
-        SockRef::from(&self.stream).set_recv_buffer_size(16 << 10).unwrap();
-    }
-
     fn more(&mut self) -> io::Result<()> {
         if self.fill()? == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
     }

@@ -6,13 +6,14 @@
 //! No task drives a connection: the request drives it until the head of the response has come,
 //! then the body of the response does, whenever it is asked for data; when that has come to its
 //! end the connection goes back to the pool, and is driven by nobody. That it was closed there is
-//! noticed by its [waker](wakeups). Only a connection whose upstream answers before it has taken
-//! the whole request gets a task (see [`Link::into_body`]), for which a `LocalRuntime` or
+//! noticed by its waker. Only a connection whose upstream answers before it has taken
+//! the whole request gets a task (see `Link::into_body`), for which a `LocalRuntime` or
 //! `LocalSet` must be around.
 //!
 //! Idle connections are reused last in, first out, so that surplus ones grow old and go. Their
 //! age is measured from one [`sweep`](Pool::sweep) to another: nobody reads a clock per request.
 
+mod interim;
 mod link;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -93,9 +95,30 @@ pub struct SendError {
 pub struct Pool(Rc<Shared>);
 
 struct Shared {
-    shelves: RefCell<HashMap<u64, Rc<Shelf>>>,
+    shelves: RefCell<HashMap<u64, Rc<Shelf>, BuildHasherDefault<KeyHasher>>>,
     /// The time of the last sweep.
     clock: Rc<Cell<Instant>>,
+}
+
+/// Keys are identities that we give ourselves: mixing them is enough.
+#[derive(Default)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = (self.0 ^ key).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 ^= self.0 >> 32;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// The idle connections to one endpoint.
@@ -237,6 +260,7 @@ impl Shelf {
         links.retain_mut(|link| now - link.idle_since < timeout && link.is_open());
         let surplus = links.len().saturating_sub(self.max_idle.get());
         links.drain(..surplus);
+        links.iter().for_each(|link| link.rest());
     }
 }
 

@@ -131,7 +131,13 @@ impl Row {
             let import = import.strip_prefix("linkspan:plugin/").unwrap_or(import);
             import.split('@').next().unwrap_or_default().to_owned()
         };
-        let imports: Vec<_> = component.imports.iter().map(short).collect();
+        let (wasi, own): (Vec<_>, Vec<_>) =
+            component.imports.iter().partition(|import| import.starts_with("wasi:"));
+        let mut imports: Vec<_> = own.into_iter().map(short).collect();
+        if !wasi.is_empty() {
+            // A dozen interfaces come with any toolchain, and all of them deny.
+            imports.push(format!("wasi({})", wasi.len()));
+        }
         let size = component.size.to_string();
         Self([
             name.to_owned(),

@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+use http::header::HOST;
+
 use super::*;
 
 const ALL: ForwardedHeaders = ForwardedHeaders {
@@ -30,7 +32,7 @@ fn list(headers: &HeaderMap) -> Vec<String> {
 
 fn completed(fields: &[(&str, &str)], enabled: ForwardedHeaders) -> Vec<String> {
     let mut headers = map(fields);
-    let sent = headers.get(http::header::HOST).cloned();
+    let sent = headers.get(HOST).cloned();
     clean_request(&mut headers);
     let with = Forwarding {
         enabled,
@@ -40,6 +42,9 @@ fn completed(fields: &[(&str, &str)], enabled: ForwardedHeaders) -> Vec<String> 
         version: Version::HTTP_11,
     };
     complete_request(&mut headers, &with).unwrap();
+    let endpoint = HeaderValue::from_static("10.0.0.1:8080");
+    let host = upstream_host(HostHeader::Preserve, None, sent.as_ref(), &endpoint);
+    headers.insert(HOST, host.clone());
     list(&headers)
 }
 

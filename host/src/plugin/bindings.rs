@@ -4,8 +4,6 @@
 //! wanted of them is their types. Calls into guests are made with typed functions looked up in
 //! [`super::instance`], because one store must be callable both ways, synchronously and not.
 
-#![expect(clippy::all, clippy::restriction, reason = "generated code")]
-
 wasmtime::component::bindgen!({
     path: "../wit",
     inline: "

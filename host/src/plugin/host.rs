@@ -125,7 +125,9 @@ impl Host {
             Some((_, bytes)) => Ok((Source::BuiltIn, bytes.to_vec())),
             None => {
                 let known: Vec<_> = self.names().into_iter().map(|(name, _)| name).collect();
-                let text = format!("{name:?}; there are {}", known.join(", "));
+                let near = config::closest(name, known.iter().map(String::as_str)).join(" or ");
+                let hint = if near.is_empty() { near } else { format!("; did you mean {near}?") };
+                let text = format!("{name:?}{hint} (there are {})", known.join(", "));
                 Err(Refusal::Missing(text))
             }
         }

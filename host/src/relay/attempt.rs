@@ -14,13 +14,13 @@ use crate::body::{Upload, UpstreamBody};
 use crate::cluster::endpoint::Endpoint;
 use crate::cluster::pool::{SendError, SendErrorKind, Slot};
 use crate::cluster::{Admission, health};
-use crate::config::HostHeader;
-use crate::headers::clean_response;
+use crate::headers::{clean_response, upstream_host};
 use crate::plugin::{Exchange, Pick, Picked};
 use crate::relay::client::Client;
 use crate::relay::error::{Error, chain};
 use crate::relay::record::Record;
-use crate::worker::{ClusterUse, Worker};
+use crate::view::ClusterUse;
+use crate::worker::Worker;
 
 /// One request on its way to a cluster.
 pub(super) struct Attempts<'a> {
@@ -258,18 +258,10 @@ impl Attempts<'_> {
         *request.version_mut() = Version::HTTP_11;
         *request.headers_mut() = exchange.request.headers.clone();
         let headers = request.headers_mut();
-        match &self.host {
-            Some(host) => {
-                headers.insert(HOST, host.clone());
-            }
-            None if self.cluster.cluster.settings().host_header == HostHeader::Endpoint => {
-                headers.insert(HOST, endpoint.authority().clone());
-            }
-            None => {
-                // An HTTP/1.0 client may have named none.
-                headers.entry(HOST).or_insert_with(|| endpoint.authority().clone());
-            }
-        }
+        let rule = self.cluster.cluster.settings().host_header;
+        let sent = headers.get(HOST);
+        let host = upstream_host(rule, self.host.as_ref(), sent, endpoint.authority()).clone();
+        headers.insert(HOST, host);
         if !self.upload.held() {
             headers.remove(EXPECT);
         }

@@ -11,7 +11,8 @@ use crate::config::Name;
 use crate::headers::client_address;
 use crate::listener::stream::Handle;
 use crate::plugin::Connection;
-use crate::worker::{Listener, View, Worker};
+use crate::view::{Listener, View};
+use crate::worker::Worker;
 
 /// A downstream connection.
 pub(crate) struct Client {

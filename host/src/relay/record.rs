@@ -17,7 +17,8 @@ use crate::metrics::ListenerMetrics;
 use crate::plugin::Plugin;
 use crate::relay::client::Client;
 use crate::relay::error::Error;
-use crate::worker::{Listener, Worker};
+use crate::view::Listener;
+use crate::worker::Worker;
 
 /// One request. Dropping it writes it down.
 pub(crate) struct Record {
@@ -144,7 +145,7 @@ impl Drop for Record {
         let total = self.started.elapsed();
         self.metrics.request(self.worker.index, status, total);
         if let Some(error) = &self.error {
-            self.worker.count_error(error);
+            self.worker.count_error(error.index());
         }
         let reason = self.reason();
         self.worker.write(&AccessRecord {

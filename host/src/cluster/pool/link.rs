@@ -3,8 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
@@ -31,7 +30,6 @@ const BUFFER_BYTES: usize = 64 * 1024;
 pub(super) struct Link {
     sender: SendRequest<RequestBody>,
     driver: Driver,
-    interims: Arc<Interims>,
     meter: Rc<Meter>,
     deadline: Deadline,
     /// What is being sent, until the connection is idle again.
@@ -71,7 +69,6 @@ impl Link {
         Ok(Box::new(Self {
             sender,
             driver: Driver { connection: Some(connection), wakeups, waker },
-            interims: Arc::default(),
             meter,
             deadline: Deadline::default(),
             upload: Upload::empty(),
@@ -88,6 +85,11 @@ impl Link {
         self.sender.is_ready()
     }
 
+    /// It has been idle for a while.
+    pub(super) fn rest(&self) {
+        self.driver.wakeups.leave_task();
+    }
+
     pub(super) fn read_bytes(&self) -> u64 {
         self.meter.read_bytes()
     }
@@ -95,19 +97,19 @@ impl Link {
     /// Sends `request` and waits for the head of its response.
     pub(super) async fn exchange(
         &mut self,
-        mut request: Request<RequestBody>,
+        request: Request<RequestBody>,
         response_timeout: Duration,
         mut interim: impl FnMut(StatusCode, HeaderMap),
     ) -> Result<Response<Incoming>, Failure> {
         self.upload = request.body().upload();
         self.patience = response_timeout;
-        Interims::record(&self.interims, &mut request);
+        self.meter.interims.expect();
         let mut answer = pin!(self.sender.try_send_request(request));
         self.deadline.set(response_timeout);
         let mut sent = 0;
         poll_fn(|context| {
-            self.driver.drive(context, |context| {
-                self.interims.drain(|status, headers| match status {
+            self.driver.drive(context, Turn::Connection, |context| {
+                self.meter.interims.drain(|status, headers| match status {
                     StatusCode::CONTINUE => self.upload.proceed(),
                     _ => interim(status, headers),
                 });
@@ -161,7 +163,7 @@ impl Link {
         let mut seen = this.meter.total_bytes();
         this.deadline.set(this.patience);
         let idle = poll_fn(|context| {
-            this.driver.drive(context, |context| {
+            this.driver.drive(context, Turn::Connection, |context| {
                 if this.sender.is_ready() || this.sender.is_closed() {
                     return Poll::Ready(this.sender.is_ready());
                 }
@@ -202,7 +204,8 @@ impl Transport for Link {
         context: &mut Context<'_>,
         body: &mut Incoming,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        self.driver.drive(context, |context| Pin::new(&mut *body).poll_frame(context))
+        // What has arrived is taken before the connection is polled for more.
+        self.driver.drive(context, Turn::Step, |context| Pin::new(&mut *body).poll_frame(context))
     }
 
     fn release(self: Box<Self>) {
@@ -222,28 +225,40 @@ struct Driver {
     waker: Waker,
 }
 
+/// Which of two is polled first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Connection,
+    Step,
+}
+
 impl Driver {
-    /// Polls the connection, then `step`, which waits for something that comes through it; again
+    /// Polls the connection and `step`, which waits for something that comes through it, in turn
     /// as long as one of them wakes the other.
     fn drive<T>(
         &mut self,
         context: &mut Context<'_>,
+        first: Turn,
         mut step: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
         /// More rounds than any exchange needs; beyond it other tasks get their turn.
         const ROUNDS: usize = 8;
         self.wakeups.begin(context.waker());
+        let mut turn = first;
         for _ in 0..ROUNDS {
-            self.wakeups.clear();
-            self.poll_connection();
+            if turn == Turn::Connection {
+                self.wakeups.clear();
+                self.poll_connection();
+            }
             let polled = step(&mut Context::from_waker(&self.waker));
             if polled.is_ready() {
                 self.wakeups.end();
                 return polled;
             }
-            if !self.wakeups.noted() {
+            if turn == Turn::Connection && !self.wakeups.noted() {
                 break;
             }
+            turn = Turn::Connection;
         }
         if self.wakeups.end() {
             context.waker().wake_by_ref();
@@ -268,36 +283,6 @@ impl Driver {
                 tracing::debug!(error = &error as &dyn std::error::Error, "upstream connection");
             }
             self.connection = None;
-        }
-    }
-}
-
-/// Informational responses that arrived. hyper hands them to a callback that must be `Sync`.
-#[derive(Default)]
-struct Interims {
-    any: AtomicBool,
-    queue: Mutex<Vec<(StatusCode, HeaderMap)>>,
-}
-
-impl Interims {
-    /// Has hyper queue the informational responses to `request`.
-    fn record(this: &Arc<Self>, request: &mut Request<RequestBody>) {
-        let this = Arc::clone(this);
-        hyper::ext::on_informational(request, move |response| {
-            let mut queue = this.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            queue.push((response.status(), response.headers().clone()));
-            this.any.store(true, Ordering::Relaxed);
-        });
-    }
-
-    fn drain(&self, mut each: impl FnMut(StatusCode, HeaderMap)) {
-        if self.any.load(Ordering::Relaxed) {
-            self.any.store(false, Ordering::Relaxed);
-            let queue =
-                std::mem::take(&mut *self.queue.lock().unwrap_or_else(PoisonError::into_inner));
-            for (status, headers) in queue {
-                each(status, headers);
-            }
         }
     }
 }

@@ -6,8 +6,9 @@
 //! the task that used it last. So the connection gets this waker: while it is being driven, and
 //! while it is idle, wake-ups are only noted, else they go to the task that drove it last.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 
 /// Where the wake-ups of a connection go. Lives as long as the connection.
@@ -15,6 +16,8 @@ use std::task::{Wake, Waker};
 /// The atomics need no ordering: all that holds the waker lives on the worker's thread.
 pub(super) struct Wakeups {
     task: Mutex<Waker>,
+    /// What `task` wakes, to know it again without the lock. `task` keeps it from being reused.
+    known: AtomicPtr<()>,
     quiet: AtomicBool,
     noted: AtomicBool,
 }
@@ -24,6 +27,7 @@ impl Wakeups {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
             task: Mutex::new(Waker::noop().clone()),
+            known: AtomicPtr::new(ptr::null_mut()),
             quiet: AtomicBool::new(true),
             noted: AtomicBool::new(false),
         })
@@ -32,7 +36,11 @@ impl Wakeups {
     /// From now on wake-ups are noted only; later ones go to `task`.
     pub(super) fn begin(&self, task: &Waker) {
         self.quiet.store(true, Ordering::Relaxed);
-        self.task.lock().unwrap_or_else(PoisonError::into_inner).clone_from(task);
+        let known = task.data().cast_mut();
+        if known.is_null() || known != self.known.load(Ordering::Relaxed) {
+            self.known.store(known, Ordering::Relaxed);
+            self.task().clone_from(task);
+        }
     }
 
     /// From now on wake-ups go to the task. True if some were noted since [`clear`](Self::clear).
@@ -44,8 +52,14 @@ impl Wakeups {
     /// Nobody waits for the connection any more: wake-ups are noted only.
     pub(super) fn park(&self) {
         self.quiet.store(true, Ordering::Relaxed);
-        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Waker::noop().clone();
         self.clear();
+    }
+
+    /// Lets go of the task that drove the connection last, whose memory its waker keeps.
+    pub(super) fn leave_task(&self) {
+        if !self.known.swap(ptr::null_mut(), Ordering::Relaxed).is_null() {
+            *self.task() = Waker::noop().clone();
+        }
     }
 
     /// Forgets what was noted.
@@ -57,6 +71,10 @@ impl Wakeups {
     pub(super) fn noted(&self) -> bool {
         self.noted.load(Ordering::Relaxed)
     }
+
+    fn task(&self) -> MutexGuard<'_, Waker> {
+        self.task.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Wake for Wakeups {
@@ -67,7 +85,7 @@ impl Wake for Wakeups {
     fn wake_by_ref(self: &Arc<Self>) {
         self.noted.store(true, Ordering::Relaxed);
         if !self.quiet.load(Ordering::Relaxed) {
-            self.task.lock().unwrap_or_else(PoisonError::into_inner).wake_by_ref();
+            self.task().wake_by_ref();
         }
     }
 }

@@ -1,4 +1,9 @@
-//! The stream beneath an upstream connection: counts bytes, and passes them on.
+//! The stream beneath an upstream connection: counts bytes, reads informational responses along,
+//! and passes everything on.
+//!
+//! An upstream may answer and close without having taken the whole request. Writing then fails, but
+//! the answer is there to be read; hyper would give it up. So such a failure is kept from hyper:
+//! writing waits for ever, and what can still be read, or its end, decides.
 //!
 //! This is where responses will be judged byte by byte before hyper sees them.
 
@@ -10,13 +15,15 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::interim::Interims;
 use crate::socket::Stream;
 
-/// How many bytes went through a connection.
+/// What went through a connection.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
     read: Cell<u64>,
     written: Cell<u64>,
+    pub(super) interims: Interims,
 }
 
 impl Meter {
@@ -31,23 +38,38 @@ impl Meter {
     }
 }
 
-/// A counted stream.
+/// A stream that keeps a [`Meter`].
 pub(super) struct Wire {
     stream: Stream,
     meter: Rc<Meter>,
+    /// The upstream takes nothing any more.
+    deaf: bool,
 }
 
 impl Wire {
     pub(super) fn new(stream: Stream) -> (Self, Rc<Meter>) {
         let meter = Rc::<Meter>::default();
-        (Self { stream, meter: Rc::clone(&meter) }, meter)
+        (Self { stream, meter: Rc::clone(&meter), deaf: false }, meter)
     }
 
-    fn count(&self, polled: &Poll<io::Result<usize>>) {
-        if let Poll::Ready(Ok(bytes)) = polled {
-            add(&self.meter.written, *bytes);
+    /// Counts what was written, and keeps from hyper that nothing more can be.
+    fn watch(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match polled {
+            Poll::Ready(Err(error)) if closed(&error) => {
+                self.deaf = true;
+                Poll::Pending
+            }
+            Poll::Ready(Ok(bytes)) => {
+                add(&self.meter.written, bytes);
+                Poll::Ready(Ok(bytes))
+            }
+            other => other,
         }
     }
+}
+
+fn closed(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
 fn add(counter: &Cell<u64>, bytes: usize) {
@@ -62,7 +84,9 @@ impl AsyncRead for Wire {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        add(&self.meter.read, buffer.filled().len().saturating_sub(before));
+        let bytes = buffer.filled().get(before..).unwrap_or_default();
+        add(&self.meter.read, bytes.len());
+        self.meter.interims.read(bytes);
         polled
     }
 }
@@ -73,9 +97,11 @@ impl AsyncWrite for Wire {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.deaf {
+            return Poll::Pending;
+        }
         let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.count(&polled);
-        polled
+        self.watch(polled)
     }
 
     fn poll_write_vectored(
@@ -83,9 +109,11 @@ impl AsyncWrite for Wire {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.deaf {
+            return Poll::Pending;
+        }
         let polled = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.count(&polled);
-        polled
+        self.watch(polled)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,3 +1,5 @@
+//! Sequences that other systems document, and properties that hold for any.
+
 use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeSet;

@@ -1,3 +1,5 @@
+//! Rules on requests, as the configuration writes them.
+
 use super::*;
 use linkspan_plugin_common::config;
 use proptest::prelude::*;

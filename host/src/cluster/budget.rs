@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 
-use crate::cluster::health;
+use super::health;
 
 /// Repetitions a second that are always allowed, over all workers.
 const FLOOR: u64 = 10;

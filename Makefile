@@ -1,0 +1,31 @@
+# Two commands do everything: `make run` to try it, `make test` to test it.
+
+.PHONY: run test check bench target
+
+# Builds the proxy and serves a demo: three origins of its own behind the built-in plugins.
+run: target
+	cargo run --release --locked -- demo
+
+# Every test. nginx and the load generators are what some of them drive.
+test: target
+	tools/need.sh nginx curl ab wrk python3
+	cargo test --workspace --locked
+
+# What has to hold besides the tests.
+check: target
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked
+	cargo deny check bans licenses sources
+
+# What a request and a call cost, beside nginx; a few minutes on two quiet cores.
+bench: target
+	tools/need.sh nginx wrk python3
+	cargo build --release --locked
+	python3 bench/bench.py figures
+	python3 bench/bench.py cpu
+	cargo bench --locked -p linkspan --bench calls
+
+# Plugins are compiled for wasm32-wasip2.
+target:
+	@tools/wasm-target.sh

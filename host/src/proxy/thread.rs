@@ -1,0 +1,70 @@
+//! A worker's thread: its runtime, its connections, its house-keeping.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc;
+use tokio::task::spawn_local;
+
+use crate::drain::Watcher;
+use crate::listener::accept::Accepted;
+use crate::log::access::AccessWriter;
+use crate::relay::serve::serve;
+use crate::snapshot::Stage;
+use crate::view::Make;
+use crate::worker::Worker;
+
+/// The time between two looks at the access log.
+const FLUSH: Duration = Duration::from_millis(100);
+
+/// Flushes between two sweeps of idle connections.
+const SWEEP: u32 = 10;
+
+/// What a worker's thread begins with.
+pub(super) struct Start {
+    /// What it makes its views with.
+    pub(super) make: Make,
+    /// What it sees.
+    pub(super) stage: Arc<Stage>,
+    /// Where its access lines go.
+    pub(super) access: AccessWriter,
+    /// The connections that are handed to it; it ends when no more can come.
+    pub(super) connections: mpsc::Receiver<Accepted>,
+    /// When to end connections.
+    pub(super) drain: Watcher,
+}
+
+impl Start {
+    /// Runs the worker on this thread, until no connection can come any more.
+    pub(super) fn run(self) {
+        let runtime =
+            Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        match runtime {
+            Ok(runtime) => runtime.block_on(self.serve()),
+            Err(error) => tracing::error!(worker = self.make.worker, "cannot run: {error}"),
+        }
+    }
+
+    async fn serve(self) {
+        let Self { make, stage, access, mut connections, drain } = self;
+        let worker = Worker::new(make, stage, access);
+        spawn_local(keep_house(Rc::clone(&worker)));
+        while let Some(accepted) = connections.recv().await {
+            spawn_local(serve(Rc::clone(&worker), accepted, drain.clone()));
+        }
+        worker.flush();
+    }
+}
+
+async fn keep_house(worker: Rc<Worker>) {
+    let mut flush = tokio::time::interval(FLUSH);
+    for round in 0_u32.. {
+        flush.tick().await;
+        worker.flush();
+        if round.is_multiple_of(SWEEP) {
+            worker.sweep();
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! A snapshot as one worker sees it: its listeners and clusters, with the worker's own instances of
+//! their plugins.
+
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::body::{DownloadLimits, UploadLimits};
+use crate::cluster::Cluster;
+use crate::cluster::pool::{ConnectSettings, SendLimits};
+use crate::config::{self, Name};
+use crate::headers::clean_trailers;
+use crate::metrics::{ClusterMetrics, ListenerMetrics, Metrics};
+use crate::plugin::{Nursery, Plugin};
+use crate::snapshot::{Snapshot, Use};
+
+/// A snapshot as one worker sees it.
+pub struct View {
+    /// The snapshot's number.
+    pub generation: u64,
+    listeners: HashMap<Name, Rc<Listener>>,
+    clusters: BTreeMap<Name, Rc<ClusterUse>>,
+    plugins: HashMap<Use, Plugin>,
+}
+
+/// A listener with its plugins.
+pub struct Listener {
+    /// What is configured.
+    pub settings: config::Listener,
+    /// In the order in which they are asked.
+    pub routers: Vec<Plugin>,
+    /// In the order of requests.
+    pub on_request: Vec<Plugin>,
+    /// In the order of responses.
+    pub on_response: Vec<Plugin>,
+    /// Where requests go that no router decides.
+    pub default_cluster: Option<Rc<ClusterUse>>,
+    /// Where it counts.
+    pub metrics: Arc<ListenerMetrics>,
+}
+
+/// A cluster with its plugins and what its settings come to.
+pub struct ClusterUse {
+    /// The cluster.
+    pub cluster: Arc<Cluster>,
+    /// In the order in which they are asked.
+    pub balancers: Vec<Plugin>,
+    /// In the order of requests.
+    pub on_request: Vec<Plugin>,
+    /// In the order of responses.
+    pub on_response: Vec<Plugin>,
+    /// How connections to its endpoints are made.
+    pub connect: ConnectSettings,
+    /// What bounds a request to them.
+    pub send: SendLimits,
+    /// Where it counts.
+    pub metrics: Arc<ClusterMetrics>,
+}
+
+/// What a worker makes its views with.
+pub struct Make {
+    /// The worker's number, from 0.
+    pub worker: usize,
+    /// How many there are.
+    pub workers: usize,
+    /// Where instances are ordered.
+    pub nursery: Nursery,
+    /// Where it is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl View {
+    /// A worker's view of a snapshot. Plugins that are the same as before keep their instances.
+    #[must_use]
+    pub fn new(snapshot: &Snapshot, before: Option<&Self>, make: &Make) -> Self {
+        let plugins: HashMap<Use, Plugin> = snapshot
+            .plugins
+            .iter()
+            .map(|(used, staffed)| {
+                let kept = before
+                    .and_then(|before| before.plugins.get(used))
+                    .filter(|plugin| Arc::ptr_eq(plugin.definition(), &staffed.definition));
+                let plugin = kept.cloned().unwrap_or_else(|| {
+                    let first = staffed.newborn(make.worker);
+                    let definition = Arc::clone(&staffed.definition);
+                    let (nursery, shared) = (make.nursery.clone(), staffed.shared.clone());
+                    Plugin::new(definition, nursery, make.worker, first, shared)
+                });
+                (used.clone(), plugin)
+            })
+            .collect();
+        let clusters: BTreeMap<Name, Rc<ClusterUse>> = snapshot
+            .clusters
+            .iter()
+            .map(|(name, cluster)| {
+                (Arc::clone(name), Rc::new(cluster_use(cluster, &plugins, make)))
+            })
+            .collect();
+        let listeners = snapshot.config.listeners.iter();
+        let listeners = listeners
+            .map(|(name, settings)| {
+                (Arc::clone(name), Rc::new(listener(settings, &clusters, &plugins, make)))
+            })
+            .collect();
+        Self { generation: snapshot.generation, listeners, clusters, plugins }
+    }
+
+    /// A listener; `None` if the snapshot has none of that name.
+    #[must_use]
+    pub fn listener(&self, name: &str) -> Option<&Rc<Listener>> {
+        self.listeners.get(name)
+    }
+
+    /// The endpoints of all clusters, as the pool tells them apart, in order.
+    #[must_use]
+    pub fn endpoint_keys(&self) -> Vec<u64> {
+        let mut keys = Vec::new();
+        for cluster in self.clusters.values() {
+            keys.extend(cluster.cluster.membership().endpoints().iter().map(|e| e.key()));
+        }
+        keys.sort_unstable();
+        keys
+    }
+
+    /// A cluster; `None` if the snapshot has none of that name.
+    #[must_use]
+    pub fn cluster(&self, name: &str) -> Option<&Rc<ClusterUse>> {
+        self.clusters.get(name)
+    }
+}
+
+/// The plugins of these names, as the use says.
+fn named(names: &[Name], cluster: Option<&Name>, plugins: &HashMap<Use, Plugin>) -> Vec<Plugin> {
+    let plugin = |name: &Name| {
+        plugins.get(&Use { plugin: Arc::clone(name), cluster: cluster.cloned() }).cloned()
+    };
+    names.iter().filter_map(plugin).collect()
+}
+
+/// The rewriters of these names, apart by what they want to see, each in the order of the calls.
+fn rewriters(names: &[Name], plugins: &HashMap<Use, Plugin>) -> (Vec<Plugin>, Vec<Plugin>) {
+    let all = named(names, None, plugins);
+    let on_request = all.iter().filter(|plugin| plugin.rewrites_requests()).cloned().collect();
+    let on_response =
+        all.iter().rev().filter(|plugin| plugin.rewrites_responses()).cloned().collect();
+    (on_request, on_response)
+}
+
+fn listener(
+    settings: &config::Listener,
+    clusters: &BTreeMap<Name, Rc<ClusterUse>>,
+    plugins: &HashMap<Use, Plugin>,
+    make: &Make,
+) -> Listener {
+    let (on_request, on_response) = rewriters(&settings.rewriters, plugins);
+    Listener {
+        routers: named(&settings.routers, None, plugins),
+        on_request,
+        on_response,
+        default_cluster: settings.default_cluster.as_ref().and_then(|n| clusters.get(n)).cloned(),
+        metrics: make.metrics.listener(&settings.name),
+        settings: settings.clone(),
+    }
+}
+
+fn cluster_use(cluster: &Arc<Cluster>, plugins: &HashMap<Use, Plugin>, make: &Make) -> ClusterUse {
+    let settings = cluster.settings();
+    let (on_request, on_response) = rewriters(&settings.rewriters, plugins);
+    ClusterUse {
+        balancers: named(&settings.balancers, Some(&settings.name), plugins),
+        on_request,
+        on_response,
+        connect: ConnectSettings {
+            connect_timeout: settings.connect_timeout,
+            idle_timeout: settings.idle_timeout,
+            max_idle: settings.max_idle_per_endpoint.div_ceil(make.workers.max(1)),
+        },
+        send: SendLimits {
+            response_timeout: settings.response_timeout,
+            download: DownloadLimits {
+                body_timeout: settings.body_timeout,
+                filter_trailers: clean_trailers,
+            },
+        },
+        metrics: make.metrics.cluster(&settings.name),
+        cluster: Arc::clone(cluster),
+    }
+}
+
+impl ClusterUse {
+    /// What bounds a request's body.
+    #[must_use]
+    pub fn upload(&self, listener: &config::Listener) -> UploadLimits {
+        UploadLimits {
+            max_body_bytes: listener.max_body_bytes.unwrap_or(u64::MAX),
+            body_timeout: listener.body_timeout,
+            replay_bytes: self.cluster.settings().replay_bytes,
+            filter_trailers: clean_trailers,
+        }
+    }
+}

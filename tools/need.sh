@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Sees to it that programs are there: `tools/need.sh nginx curl`. Installs what is missing with
+# apt-get where it may; where it may not, says what to install and fails.
+set -euo pipefail
+
+# The Debian package that a program comes in.
+package() {
+  case $1 in
+    ab) echo apache2-utils ;;
+    cc) echo gcc libc6-dev ;;
+    nginx) echo nginx-light ;;
+    *) echo "$1" ;;
+  esac
+}
+
+# Servers live where an ordinary user's PATH does not reach.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
+missing=()
+for program; do
+  command -v "$program" >/dev/null || missing+=("$program")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+packages=()
+for program in "${missing[@]}"; do
+  read -ra names <<<"$(package "$program")"
+  packages+=("${names[@]}")
+done
+as_root=()
+if [ "$(id -u)" != 0 ]; then as_root=(sudo -n); fi
+if command -v apt-get >/dev/null && "${as_root[@]}" true 2>/dev/null; then
+  echo "installing ${packages[*]}" >&2
+  # Nothing may be asked.
+  env=(env DEBIAN_FRONTEND=noninteractive)
+  "${as_root[@]}" "${env[@]}" apt-get -qq update
+  "${as_root[@]}" "${env[@]}" apt-get -qq install -y --no-install-recommends "${packages[@]}" >/dev/null
+  exit 0
+fi
+echo "missing: ${missing[*]}. On Debian: sudo apt-get install ${packages[*]}" >&2
+exit 1
