@@ -8,6 +8,7 @@
 
 mod balancing;
 mod headers;
+mod hostile;
 mod limits;
 mod rewriting;
 mod routing;
