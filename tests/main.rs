@@ -9,6 +9,7 @@
 mod balancing;
 mod examples;
 mod headers;
+mod hostile;
 mod limits;
 mod reload;
 mod rewriting;

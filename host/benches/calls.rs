@@ -14,10 +14,12 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use http::Request;
 use linkspan::commands::BUILT_IN;
 use linkspan::config::{Config, Instances};
+use linkspan::metrics::Metrics;
 use linkspan::plugin::{
     Compiler, Connection, Decision, Definition, Endpoint, EndpointId, EndpointState, Exchange,
-    Figure, Host, Kind, Members, Nursery, Order, Pick, Plugin, Settings,
+    Figure, Host, Kind, Members, Nursery, Order, Pick, Plugin, Settings, Shared,
 };
+use linkspan::proxy::WORDS;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::Instant;
@@ -88,6 +90,7 @@ impl Bench {
             cache_bytes: 1 << 30,
             compiler: Compiler { program, timeout: Duration::from_mins(1), memory_bytes: 2 << 30 },
             built_in: BUILT_IN,
+            metrics: Arc::new(Metrics::new(1, WORDS)),
         };
         let runtime =
             Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
@@ -119,9 +122,9 @@ impl Bench {
         let newborn = definition.birth_apart().await.unwrap();
         let (first, shared) = match definition.config.instances {
             Instances::PerWorker => (Some(newborn), None),
-            Instances::Shared => (None, Some(Arc::new(tokio::sync::Mutex::new(Some(newborn))))),
+            Instances::Shared => (None, Some(Shared::new(newborn))),
         };
-        Plugin::new(definition, self.nursery.clone(), first, shared)
+        Plugin::new(definition, self.nursery.clone(), 0, first, shared)
     }
 
     /// The time that some calls take one after another.

@@ -69,10 +69,15 @@ impl Compiler {
         let mut image = Vec::new();
         let mut complaint = String::new();
         let mut stderr = stderr.take(COMPLAINT_BYTES);
-        let (sent, read, _) = tokio::join!(
+        let complain = async {
+            let _ = stderr.read_to_string(&mut complaint).await;
+            // Whoever has more to say must not wait for a reader.
+            let _ = tokio::io::copy(stderr.get_mut(), &mut tokio::io::sink()).await;
+        };
+        let (sent, read, ()) = tokio::join!(
             async move { stdin.write_all(component).await },
             stdout.read_to_end(&mut image),
-            stderr.read_to_string(&mut complaint),
+            complain,
         );
         let status = child.wait().await.map_err(failed)?;
         if !status.success() {
