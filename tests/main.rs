@@ -7,6 +7,7 @@
 )]
 
 mod balancing;
+mod connections;
 mod examples;
 mod headers;
 mod hostile;

@@ -17,7 +17,6 @@ use crate::metrics::ListenerMetrics;
 use crate::plugin::Plugin;
 use crate::relay::client::{Client, OpenRequest};
 use crate::relay::error::Error;
-use crate::view::Listener;
 use crate::worker::Worker;
 
 /// One request. Dropping it writes it down.
@@ -59,7 +58,6 @@ impl Record {
     pub(crate) fn new(
         worker: &Rc<Worker>,
         client: &Rc<Client>,
-        listener: &Listener,
         request: &request::Parts,
     ) -> Box<Self> {
         Box::new(Self {
@@ -71,7 +69,7 @@ impl Record {
             method: request.method.clone(),
             target: request.uri.clone(),
             version: request.version,
-            metrics: Arc::clone(&listener.metrics),
+            metrics: Arc::clone(&client.metrics),
             status: StatusCode::default(),
             route: None,
             cluster: None,
@@ -84,7 +82,7 @@ impl Record {
             in_flight: None,
             error: None,
             ended: None,
-            _open: OpenRequest::new(client),
+            _open: OpenRequest::begin(client),
         })
     }
 
@@ -125,7 +123,7 @@ impl Record {
     }
 }
 
-impl Observer for Box<Record> {
+impl Observer for Record {
     fn data(&mut self, bytes: usize) {
         self.bytes_down += bytes as u64;
     }
