@@ -230,7 +230,7 @@ def load(bench, port, seconds):
     options = bench.options
     command = [
         "taskset", "-c", str(options.load_core),
-        "wrk", "-t1", f"-c{options.connections}", f"-d{seconds}s",
+        "wrk", "-t1", f"-c{options.connections}", f"-d{seconds}s", "--timeout", "10s",
         f"http://127.0.0.1:{port}/w/index.html",
     ]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -280,8 +280,10 @@ def cpu(bench):
             rates[name].append(rate)
             print(f"round {turn + 1}: {name}: {cost:.1f} us", file=sys.stderr)
     base = statistics.median(costs[baseline])
-    print(f"\n{options.rounds} rounds of {options.seconds} s, {options.connections} connections,"
-          f" {options.bytes} bytes a response")
+    # More than the two that this keeps running means that others were measured too.
+    busy = os.getloadavg()[0]
+    print(f"{options.rounds} rounds of {options.seconds} s, {options.connections} connections,"
+          f" {options.bytes} bytes a response; load average {busy:.1f}")
     print("| proxy | CPU per request, median (least to most) | of nginx's | requests/s |")
     print("|---|---|---|---|")
     for name, values in costs.items():
