@@ -16,3 +16,4 @@ mod streaming;
 mod support;
 mod tidy;
 mod upstreams;
+mod waiting;
