@@ -7,11 +7,14 @@
 )]
 
 mod balancing;
+mod examples;
 mod headers;
 mod hostile;
 mod limits;
+mod reload;
 mod rewriting;
 mod routing;
+mod shutdown;
 mod streaming;
 mod support;
 mod tidy;

@@ -18,7 +18,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-pub(crate) use binary::Binary;
+pub(crate) use binary::{Binary, Signal};
 pub(crate) use client::Client;
 pub(crate) use message::{Message, reply, request};
 pub(crate) use origin::{Down, Origin, Peer};

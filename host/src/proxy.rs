@@ -113,6 +113,8 @@ pub struct Proxy {
     stage: Arc<Stage>,
     metrics: Arc<Metrics>,
     acceptor: Acceptor,
+    /// Keeps the workers' inboxes open: a worker ends, with all it serves, when its is closed.
+    desks: Vec<Desk>,
     addresses: BTreeMap<Name, SocketAddr>,
     drain: Drain,
     workers: Vec<JoinHandle<()>>,
@@ -165,14 +167,24 @@ impl Proxy {
             let builder = Builder::new().name(format!("linkspan-{index}"));
             workers.push(builder.spawn(move || start.run()).map_err(StartError::Thread)?);
         }
-        let mut acceptor = Acceptor::start(desks).map_err(StartError::Thread)?;
+        let mut acceptor = Acceptor::start(desks.clone()).map_err(StartError::Thread)?;
         let mut addresses = BTreeMap::new();
         for (listener, socket) in sockets {
             addresses.insert(Arc::clone(&listener.name), local(&socket, &listener));
             acceptor.listen(&listener, socket);
         }
-        let nursery = births;
-        Ok(Self { host, registry, stage, metrics, acceptor, addresses, drain, workers, nursery })
+        Ok(Self {
+            host,
+            registry,
+            stage,
+            metrics,
+            acceptor,
+            desks,
+            addresses,
+            drain,
+            workers,
+            nursery: births,
+        })
     }
 
     /// The addresses that listeners have: those configured, but for port 0.
@@ -246,7 +258,7 @@ impl Proxy {
         self.acceptor.stop();
         self.drain.begin();
         let clean = self.drain.wait(grace).await;
-        // The acceptor held the workers' inboxes open: they have ended, or end now.
+        self.desks.clear();
         let workers = std::mem::take(&mut self.workers);
         let ended = tokio::task::spawn_blocking(|| {
             workers.into_iter().for_each(|worker| {

@@ -23,7 +23,7 @@ use crate::body::{Body, Upload, UploadError, UpstreamBody};
 use crate::headers::{self, Forwarding};
 use crate::plugin::{Decision, Edit, Exchange, Plugin, Upstream};
 use crate::relay::attempt::Attempts;
-use crate::relay::client::{Client, OpenRequest};
+use crate::relay::client::Client;
 use crate::relay::error::Error;
 use crate::relay::record::Record;
 use crate::view::{ClusterUse, Listener, View};
@@ -35,7 +35,6 @@ pub(crate) async fn handle(
     client: Rc<Client>,
     request: Request<Incoming>,
 ) -> Response<Body> {
-    let _open = OpenRequest::new(&client);
     let (view, listener) = client.view(&worker);
     let (parts, incoming) = request.into_parts();
     let mut record = Record::new(&worker, &client, &listener, &parts);

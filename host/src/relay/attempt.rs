@@ -107,14 +107,13 @@ impl Attempts<'_> {
             let choice;
             let previous = tried.previous.filter(|(by, _)| *by == place).map(|(_, picked)| picked);
             (exchange, choice) = balancer.pick(exchange, attempt, previous).await;
-            let fallback = match choice {
+            let chosen = match choice {
                 Ok(Pick::Endpoint(picked)) => {
                     tried.previous = Some((place, picked));
-                    // Balancers are told of the newest members, and this request may see those
-                    // of a snapshot before.
                     let endpoint = cluster.membership().endpoint(picked.id).cloned();
-                    let other = || cluster.first_usable(health::now(), &tried.endpoints);
-                    return (exchange, Ok(endpoint.or_else(other)));
+                    // A balancer outlives reloads: what it picks at the time of one may be no
+                    // endpoint that this request sees.
+                    endpoint.or_else(|| cluster.first_usable(health::now(), &tried.endpoints))
                 }
                 Ok(Pick::Next) => continue,
                 Ok(Pick::None) => None,
@@ -124,7 +123,7 @@ impl Attempts<'_> {
                     return (exchange, Err(Error::Plugin { kind: "balancer", plugin }));
                 }
             };
-            return (exchange, Ok(fallback));
+            return (exchange, Ok(chosen));
         }
         (exchange, Ok(None))
     }

@@ -15,7 +15,7 @@ use crate::log::access::{AccessRecord, Times};
 use crate::log::id::RequestId;
 use crate::metrics::ListenerMetrics;
 use crate::plugin::Plugin;
-use crate::relay::client::Client;
+use crate::relay::client::{Client, OpenRequest};
 use crate::relay::error::Error;
 use crate::view::Listener;
 use crate::worker::Worker;
@@ -50,6 +50,8 @@ pub(crate) struct Record {
     pub(crate) in_flight: Option<InFlight>,
     error: Option<Error>,
     ended: Option<Ended>,
+    /// Keeps the connection from counting as idle while the response is on its way.
+    _open: OpenRequest,
 }
 
 impl Record {
@@ -82,6 +84,7 @@ impl Record {
             in_flight: None,
             error: None,
             ended: None,
+            _open: OpenRequest::new(client),
         })
     }
 
