@@ -11,6 +11,7 @@ mod examples;
 mod headers;
 mod hostile;
 mod limits;
+mod loading;
 mod reload;
 mod rewriting;
 mod routing;
