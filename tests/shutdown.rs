@@ -71,12 +71,11 @@ fn term_and_int_let_the_open_request_finish() {
 }
 
 #[test]
-fn an_answer_that_comes_while_leaving_announces_the_end() {
+fn a_connection_ends_after_the_answer_that_was_open() {
     let (origin, go_on) = patient();
     let (proxy, mut client) = busy(&origin, "");
     proxy.signal(Signal::TERM);
     proxy.wait_for_stderr("leaving");
-    // The signal has reached the worker when it accepts nothing more.
     go_on.send(()).unwrap();
     go_on.send(()).unwrap();
     let response = client.response();
@@ -139,6 +138,14 @@ fn a_configuration_with_faults_ends_it_with_all_of_them() {
     let said = proxy.stderr();
     assert!(said.contains("1.2.3") && said.contains("cluster"), "{said}");
     assert!(said.contains("linkspan.toml"), "{said}");
+}
+
+#[test]
+fn without_a_configuration_it_says_where_it_has_looked() {
+    let mut proxy = Binary::run(&[]);
+    assert_eq!(proxy.wait().code(), Some(1));
+    let said = proxy.stderr();
+    assert!(said.contains("-c FILE") && said.contains("/etc/linkspan/linkspan.toml"), "{said}");
 }
 
 #[test]

@@ -23,7 +23,6 @@ pub(crate) use client::Client;
 pub(crate) use message::{Message, reply, request};
 pub(crate) use origin::{Down, Origin, Peer};
 pub(crate) use proxy::Proxy;
-pub(crate) use wire::Wire;
 
 /// How long anything may take that is expected to happen. Long, because machines can be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -93,11 +93,6 @@ impl Binary {
     /// The file that it was started with.
     pub(crate) fn file(&self) -> PathBuf {
         self.directory.path().join("linkspan.toml")
-    }
-
-    /// Where it was started.
-    pub(crate) fn directory(&self) -> &Path {
-        self.directory.path()
     }
 
     /// What it has printed so far.
