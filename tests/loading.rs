@@ -198,7 +198,9 @@ fn a_guest_that_uses_a_hash_map_needs_no_grant_and_prints_to_the_log() {
     );
     let mut linkspan = Binary::with(&toml, &["uses-hashmap"], &["run"]);
     assert_eq!(linkspan.connect().get("/").text(), "hello");
-    linkspan.wait_for_stderr(&format!("picked {}", origin.address()));
+    for said in ["configured", "told of 1", &format!("picked {}", origin.address())] {
+        linkspan.wait_for_stderr(said);
+    }
 }
 
 #[test]

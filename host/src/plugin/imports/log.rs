@@ -18,7 +18,7 @@ impl Guest {
             return;
         }
         let end = message.floor_char_boundary(MESSAGE_BYTES);
-        let message = message.get(..end).unwrap_or_default().escape_debug();
+        let message = plain(message.get(..end).unwrap_or_default());
         let (plugin, version) = (&*identity.name, &*identity.version);
         match level {
             Level::Trace => tracing::trace!(plugin, version, "{message}"),
@@ -28,6 +28,19 @@ impl Guest {
             Level::Error => tracing::error!(plugin, version, "{message}"),
         }
     }
+}
+
+/// A message without control characters, which could pass for the log's own.
+fn plain(message: &str) -> String {
+    let mut plain = String::with_capacity(message.len());
+    for character in message.chars() {
+        if character.is_control() {
+            plain.extend(character.escape_default());
+        } else {
+            plain.push(character);
+        }
+    }
+    plain
 }
 
 impl log::Host for Guest {
