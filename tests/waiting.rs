@@ -69,6 +69,8 @@ fn a_hundred_requests_wait_together_on_one_worker() {
     let took = all_at_once(&proxy, 100);
     assert!(took < Duration::from_secs(10), "one after the other would take 20 s: {took:?}");
     assert_eq!(calls(&proxy), 100);
+    let measured = proxy.counter("linkspan_plugin_guest_seconds", &[("plugin", "ask")]);
+    assert_eq!(measured, 96, "six calls are measured, and each stands for sixteen");
     assert_eq!(proxy.counter("linkspan_plugin_failures_total", &[]), 0);
 }
 

@@ -1,5 +1,7 @@
 //! `log`: messages of plugins, bounded in length and number.
 
+use std::borrow::Cow;
+
 use wasmtime::Result;
 
 use crate::plugin::bindings::log::{self, Level};
@@ -30,22 +32,36 @@ impl Guest {
     }
 }
 
-/// A message without control characters, which could pass for the log's own.
-fn plain(message: &str) -> String {
-    let mut plain = String::with_capacity(message.len());
-    for character in message.chars() {
-        if character.is_control() {
-            plain.extend(character.escape_default());
-        } else {
-            plain.push(character);
+/// A message without what could end a line or speak to a terminal.
+fn plain(message: &str) -> Cow<'_, str> {
+    if !message.contains(char::is_control) {
+        return Cow::Borrowed(message);
+    }
+    let mut text = String::with_capacity(message.len() + 16);
+    for char in message.chars() {
+        match char {
+            '\t' => text.push(char),
+            _ if char.is_control() => text.extend(char.escape_default()),
+            _ => text.push(char),
         }
     }
-    plain
+    Cow::Owned(text)
 }
 
 impl log::Host for Guest {
     fn write(&mut self, level: Level, message: String) -> Result<()> {
         self.say(level, &message);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn messages_are_one_line_and_otherwise_as_they_were() {
+        assert_eq!(plain("it's \"so\""), "it's \"so\"");
+        assert_eq!(plain("a\r\nb\u{1b}[31m\té"), "a\\r\\nb\\u{1b}[31m\té");
     }
 }
