@@ -11,6 +11,7 @@ keep-alive connections, and an access log in a file. Needs the release build of 
 """
 
 import argparse
+import http.client
 import os
 import pathlib
 import re
@@ -54,18 +55,23 @@ def free_ports(count):
     return ports
 
 
-def wait_for(port, process, seconds=20):
-    """Waits until somebody listens on a port."""
+def wait_for(port, process, seconds=60):
+    """Waits until somebody answers on a port: the proxy listens before its plugins are compiled."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if process.poll() is not None:
             sys.exit(f"{process.args} ended with {process.returncode}")
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
         try:
-            socket.create_connection(("127.0.0.1", port), 0.2).close()
-            return
+            connection.request("GET", "/w/index.html")
+            if connection.getresponse().status == 200:
+                return
         except OSError:
-            time.sleep(0.02)
-    sys.exit(f"{process.args} does not listen on {port}")
+            pass
+        finally:
+            connection.close()
+        time.sleep(0.02)
+    sys.exit(f"{process.args} does not answer on {port}")
 
 
 class Bench:
@@ -103,7 +109,7 @@ class Bench:
 
     # What is measured, and what it talks to.
 
-    def nginx(self, name, core, http):
+    def nginx(self, name, core, settings):
         user = "user root;" if os.getuid() == 0 else ""
         directory = self.directory / name
         directory.mkdir()
@@ -115,7 +121,7 @@ class Bench:
             f"{name}.conf",
             f"{user} daemon off; worker_processes 1; pid {directory}/pid; error_log stderr error;\n"
             f"events {{ worker_connections 4096; }}\n"
-            f"http {{ {temporary} keepalive_requests 100000000; {http} }}\n",
+            f"http {{ {temporary} keepalive_requests 100000000; {settings} }}\n",
         )
         return self.start(core, "nginx", "-p", directory, "-c", conf)
 
