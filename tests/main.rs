@@ -7,6 +7,7 @@
 )]
 
 mod balancing;
+mod direct;
 mod headers;
 mod limits;
 mod rewriting;

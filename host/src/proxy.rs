@@ -131,13 +131,15 @@ impl Proxy {
         for listener in config.listeners.values() {
             sockets.push((listener.clone(), open(listener)?));
         }
+        let addresses: BTreeMap<_, _> = sockets.iter().map(local).collect();
         let count = config.server.workers;
         let metrics = Arc::new(Metrics::new(count, WORDS));
         let host = plugin_host(&config, options, &metrics)?;
         let mut registry = Registry::default();
         let snapshot = Snapshot::build(&host, config, &mut registry, None, count)
             .await
-            .map_err(StartError::Plugins)?;
+            .map_err(StartError::Plugins)?
+            .listening_on(&addresses);
         let stage = Arc::new(Stage::new(Arc::new(snapshot)));
         let access = options.access.clone();
         let help = "Lines of the access log that were lost";
@@ -166,9 +168,7 @@ impl Proxy {
             workers.push(builder.spawn(move || start.run()).map_err(StartError::Thread)?);
         }
         let mut acceptor = Acceptor::start(desks).map_err(StartError::Thread)?;
-        let mut addresses = BTreeMap::new();
         for (listener, socket) in sockets {
-            addresses.insert(Arc::clone(&listener.name), local(&socket, &listener));
             acceptor.listen(&listener, socket);
         }
         let nursery = births;
@@ -210,10 +210,15 @@ impl Proxy {
                 sockets.push((listener.clone(), open(listener)?));
             }
         }
+        let mut addresses = self.addresses.clone();
+        addresses.retain(|name, _| config.listeners.contains_key(name));
+        addresses.extend(sockets.iter().map(local));
         let next = Snapshot::build(&self.host, config, &mut self.registry, Some(&before), workers);
-        let next = Arc::new(next.await.map_err(StartError::Plugins)?);
+        let next = next.await.map_err(StartError::Plugins)?;
+        let next = Arc::new(next.listening_on(&addresses));
         self.stage.show(Arc::clone(&next));
         self.listen(&before.config, &next.config, sockets);
+        self.addresses = addresses;
         // What has gone is counted until nobody holds it, which is seen at the next reload.
         self.metrics.forget_unused();
         Ok(())
@@ -228,14 +233,12 @@ impl Proxy {
         for name in before.listeners.keys() {
             if !now.listeners.contains_key(name) || sockets.iter().any(|(l, _)| l.name == *name) {
                 self.acceptor.close(name);
-                self.addresses.remove(name);
             }
         }
         for listener in now.listeners.values() {
             self.acceptor.limit(listener);
         }
         for (listener, socket) in sockets {
-            self.addresses.insert(Arc::clone(&listener.name), local(&socket, &listener));
             self.acceptor.listen(&listener, socket);
         }
     }
@@ -268,8 +271,8 @@ fn open(listener: &config::Listener) -> Result<TcpListener, StartError> {
     })
 }
 
-fn local(socket: &TcpListener, listener: &config::Listener) -> SocketAddr {
-    socket.local_addr().unwrap_or(listener.bind)
+fn local((listener, socket): &(config::Listener, TcpListener)) -> (Name, SocketAddr) {
+    (Arc::clone(&listener.name), socket.local_addr().unwrap_or(listener.bind))
 }
 
 /// Makes the instances that workers order, off their threads.

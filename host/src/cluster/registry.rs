@@ -61,6 +61,22 @@ impl Registry {
         self.build(config)
     }
 
+    /// A cluster that is not configured, of the address that a router named and what that resolves
+    /// to. It has no name and no balancers; nothing of it is remembered here.
+    #[must_use]
+    pub fn unnamed(address: Address, resolved: Vec<SocketAddr>) -> Arc<Cluster> {
+        let mut registry = Self::default();
+        if let Address::Name(host, port) = &address {
+            registry.resolved.insert((Arc::clone(host), *port), resolved);
+        }
+        let endpoint = config::Endpoint { address, weight: 100, attributes: Vec::new() };
+        registry.cluster(&config::Cluster {
+            endpoints: vec![endpoint],
+            balancers: Vec::new(),
+            ..config::Cluster::default()
+        })
+    }
+
     async fn resolve(&mut self, config: &Config) {
         let addresses = config.clusters.values().flat_map(|cluster| &cluster.endpoints);
         let mut hosts: Vec<Host> = addresses

@@ -31,6 +31,8 @@ pub(super) enum AddressError {
     NotLocal,
     #[error("an endpoint is a host and a port; a path has no place in it")]
     HasPath,
+    #[error("it has no scheme; expected `http://host:port`")]
+    NoScheme,
     #[error("`{0}` is not a scheme of endpoints")]
     BadScheme(String),
     #[error("`{0}` endpoints are not available in this version")]
@@ -45,6 +47,28 @@ pub(super) enum AddressError {
     BadNetwork(String),
     #[error("the network has bits behind its prefix; it would be `{0}`")]
     HostBits(IpNet),
+}
+
+/// Why a text is no address that a request can be forwarded to.
+#[derive(Debug, PartialEq, Eq, Error)]
+#[error(transparent)]
+pub struct BadUrl(#[from] AddressError);
+
+impl Address {
+    /// Reads `http://host:port`, as routers name addresses. Without a port it is 80. An IPv4
+    /// address written as an IPv6 one is that IPv4 address.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the text.
+    pub fn from_url(text: &str) -> Result<Self, BadUrl> {
+        let (scheme, rest) = text.split_once("://").ok_or(AddressError::NoScheme)?;
+        let mut address = url(scheme, rest)?;
+        if let Self::Socket(socket) = &mut address {
+            socket.set_ip(socket.ip().to_canonical());
+        }
+        Ok(address)
+    }
 }
 
 /// There is not exactly one listener whose address could be changed.
@@ -103,16 +127,23 @@ pub(super) fn endpoint(text: &str) -> Result<Address, AddressError> {
     if let Some(path) = text.strip_prefix("unix:") {
         return unix(path);
     }
-    let authority = match text.split_once("://") {
-        None => text,
-        Some((scheme, rest)) => match scheme.to_ascii_lowercase().as_str() {
-            "http" => rest.strip_suffix('/').unwrap_or(rest),
-            "https" | "h2c" | "fcgi" | "srv+http" | "srv+https" => {
-                return Err(AddressError::Later(scheme.to_owned()));
-            }
-            _ => return Err(AddressError::BadScheme(scheme.to_owned())),
-        },
-    };
+    match text.split_once("://") {
+        None => authority(text),
+        Some((scheme, rest)) => url(scheme, rest),
+    }
+}
+
+fn url(scheme: &str, rest: &str) -> Result<Address, AddressError> {
+    match scheme.to_ascii_lowercase().as_str() {
+        "http" => authority(rest.strip_suffix('/').unwrap_or(rest)),
+        "https" | "h2c" | "fcgi" | "srv+http" | "srv+https" => {
+            Err(AddressError::Later(scheme.to_owned()))
+        }
+        _ => Err(AddressError::BadScheme(scheme.to_owned())),
+    }
+}
+
+fn authority(authority: &str) -> Result<Address, AddressError> {
     if authority.contains('/') {
         return Err(AddressError::HasPath);
     }

@@ -85,6 +85,35 @@ fn what_cannot() {
 }
 
 #[test]
+fn what_a_router_can_name() {
+    for (url, same) in [
+        ("http://10.0.0.1:8080", "10.0.0.1:8080"),
+        ("HTTP://10.0.0.1/", "10.0.0.1:80"),
+        ("http://[::ffff:10.0.0.1]", "10.0.0.1:80"),
+        ("http://[::1]:81", "[::1]:81"),
+        ("http://Files.Internal:80", "files.internal:80"),
+    ] {
+        assert_eq!(Address::from_url(url), Ok(endpoint(same).unwrap()), "{url}");
+    }
+    let refused = [
+        ("", AddressError::NoScheme),
+        ("10.0.0.1:80", AddressError::NoScheme),
+        ("unix:/run/app.sock", AddressError::NoScheme),
+        ("unix:///run/app.sock", AddressError::BadScheme("unix".to_owned())),
+        ("://a", AddressError::BadScheme(String::new())),
+        ("https://a", AddressError::Later("https".to_owned())),
+        ("http://user@a", AddressError::BadName("user@a".to_owned())),
+        ("http://a/b", AddressError::HasPath),
+        ("http://a//", AddressError::HasPath),
+        ("http://a?b", AddressError::BadName("a?b".to_owned())),
+        ("http://[fe80::1%lo]:80", AddressError::BadIpv6("fe80::1%lo".to_owned())),
+    ];
+    for (url, error) in refused {
+        assert_eq!(Address::from_url(url), Err(error.into()), "{url}");
+    }
+}
+
+#[test]
 fn what_can_be_granted() {
     let network = |text: &str| HostGrant::Network(text.parse().unwrap());
     let named = |name: &str| HostGrant::Name(name.to_owned());
