@@ -7,12 +7,19 @@
 )]
 
 mod balancing;
+mod connections;
 mod direct;
+mod examples;
 mod headers;
+mod hostile;
 mod limits;
+mod loading;
+mod reload;
 mod rewriting;
 mod routing;
+mod shutdown;
 mod streaming;
 mod support;
 mod tidy;
 mod upstreams;
+mod waiting;

@@ -183,6 +183,20 @@ fn an_answer_that_comes_early_reaches_a_client_that_is_still_sending() {
 }
 
 #[test]
+fn an_answer_of_our_own_reaches_a_client_that_is_still_sending() {
+    let origin = Origin::echo();
+    let listener = "max-body-bytes = '1MiB'";
+    let proxy = Proxy::start(&one_cluster(&[origin.address()], listener, ""));
+    for framing in ["content-length: 100000000", "transfer-encoding: chunked"] {
+        let mut client = proxy.connect();
+        client.send(format!("POST / HTTP/1.1\r\nhost: test\r\n{framing}\r\n\r\n400000\r\n"));
+        // Whoever sends on may find the connection closed, but has the answer.
+        let _ = client.write(vec![b'x'; 4 * MIB]);
+        assert_eq!(client.response().status(), 413, "{framing}");
+    }
+}
+
+#[test]
 fn an_upload_that_the_client_breaks_off_is_not_taken_for_whole() {
     for framing in ["content-length: 10", "transfer-encoding: chunked"] {
         let origin = Origin::echo();

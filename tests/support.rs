@@ -18,12 +18,11 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-pub(crate) use binary::Binary;
+pub(crate) use binary::{Binary, Signal};
 pub(crate) use client::Client;
 pub(crate) use message::{Message, reply, request};
 pub(crate) use origin::{Down, Origin, Peer};
 pub(crate) use proxy::Proxy;
-pub(crate) use wire::Wire;
 
 /// How long anything may take that is expected to happen. Long, because machines can be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

@@ -88,10 +88,8 @@ async fn serve(config: Config, source: Option<(&Run, PathBuf)>) -> ExitCode {
     announce(&proxy);
     let grace = loop {
         match signals.next().await {
-            Wish::Leave { at_once } => {
-                let grace = proxy.snapshot().config.server.shutdown_grace;
-                break (!at_once).then_some(grace);
-            }
+            Wish::Finish => break None,
+            Wish::Leave => break Some(proxy.snapshot().config.server.shutdown_grace),
             Wish::Reload => {
                 if let Some((run, path)) = &source {
                     reload(&mut proxy, run, path).await;
@@ -101,9 +99,12 @@ async fn serve(config: Config, source: Option<(&Run, PathBuf)>) -> ExitCode {
         }
     };
     tracing::info!("leaving");
-    let clean = proxy.shut_down(grace).await;
+    let clean = tokio::select! {
+        clean = proxy.shut_down(grace) => clean,
+        () = signals.hurry() => false,
+    };
     if !clean {
-        tracing::warn!("connections were cut off after the grace period");
+        tracing::warn!("connections were cut off");
     }
     ExitCode::SUCCESS
 }
@@ -133,8 +134,10 @@ async fn reload(proxy: &mut Proxy, run: &Run, path: &Path) {
 
 /// What a signal asks for.
 enum Wish {
-    /// To end: after all open requests, or `at_once` after the grace period.
-    Leave { at_once: bool },
+    /// To end after all open requests.
+    Finish,
+    /// To end after them, or after the grace period.
+    Leave,
     /// To read the configuration again.
     Reload,
     /// To open the log files again.
@@ -160,11 +163,19 @@ impl Signals {
         })
     }
 
+    /// A further signal to end while that is under way: not to wait any longer.
+    async fn hurry(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
     async fn next(&mut self) -> Wish {
         tokio::select! {
-            _ = self.quit.recv() => Wish::Leave { at_once: true },
-            _ = self.terminate.recv() => Wish::Leave { at_once: false },
-            _ = self.interrupt.recv() => Wish::Leave { at_once: false },
+            _ = self.quit.recv() => Wish::Finish,
+            _ = self.terminate.recv() => Wish::Leave,
+            _ = self.interrupt.recv() => Wish::Leave,
             _ = self.hang_up.recv() => Wish::Reload,
             _ = self.user1.recv() => Wish::Reopen,
         }

@@ -113,6 +113,11 @@ pub struct Proxy {
     stage: Arc<Stage>,
     metrics: Arc<Metrics>,
     acceptor: Acceptor,
+    /// Keeps the workers' inboxes open: a worker ends, with all it serves, when its is closed.
+    desks: Vec<Desk>,
+    /// The listening sockets, by listener, with the addresses that they were asked for; the
+    /// acceptor has handles of its own.
+    sockets: BTreeMap<Name, (SocketAddr, TcpListener)>,
     addresses: BTreeMap<Name, SocketAddr>,
     drain: Drain,
     workers: Vec<JoinHandle<()>>,
@@ -167,12 +172,24 @@ impl Proxy {
             let builder = Builder::new().name(format!("linkspan-{index}"));
             workers.push(builder.spawn(move || start.run()).map_err(StartError::Thread)?);
         }
-        let mut acceptor = Acceptor::start(desks).map_err(StartError::Thread)?;
+        let acceptor = Acceptor::start(desks.clone()).map_err(StartError::Thread)?;
+        let mut proxy = Self {
+            host,
+            registry,
+            stage,
+            metrics,
+            acceptor,
+            desks,
+            sockets: BTreeMap::new(),
+            addresses,
+            drain,
+            workers,
+            nursery: births,
+        };
         for (listener, socket) in sockets {
-            acceptor.listen(&listener, socket);
+            proxy.listen(&listener, socket).await;
         }
-        let nursery = births;
-        Ok(Self { host, registry, stage, metrics, acceptor, addresses, drain, workers, nursery })
+        Ok(proxy)
     }
 
     /// The addresses that listeners have: those configured, but for port 0.
@@ -201,13 +218,11 @@ impl Proxy {
     pub async fn reload(&mut self, config: Config) -> Result<(), StartError> {
         let before = self.stage.snapshot();
         let workers = before.config.server.workers;
-        if config.server.workers != workers {
-            tracing::warn!("server.workers takes effect at the next start");
-        }
+        warn_of_fixed(&before.config, &config);
         let mut sockets = Vec::new();
         for listener in config.listeners.values() {
-            if before.config.listeners.get(&listener.name).is_none_or(|l| l.bind != listener.bind) {
-                sockets.push((listener.clone(), open(listener)?));
+            if self.sockets.get(&listener.name).is_none_or(|(bound, _)| *bound != listener.bind) {
+                sockets.push((listener.clone(), self.socket(listener)?));
             }
         }
         let mut addresses = self.addresses.clone();
@@ -217,39 +232,52 @@ impl Proxy {
         let next = next.await.map_err(StartError::Plugins)?;
         let next = Arc::new(next.listening_on(&addresses));
         self.stage.show(Arc::clone(&next));
-        self.listen(&before.config, &next.config, sockets);
         self.addresses = addresses;
+        self.registry.forget(&next.config);
+        for name in before.config.listeners.keys() {
+            let moves = sockets.iter().any(|(listener, _)| listener.name == *name);
+            if moves || !next.config.listeners.contains_key(name) {
+                self.acceptor.close(name);
+                self.sockets.remove(name);
+            }
+        }
+        for listener in next.config.listeners.values() {
+            self.acceptor.limit(listener);
+        }
+        for (listener, socket) in sockets {
+            self.listen(&listener, socket).await;
+        }
         // What has gone is counted until nobody holds it, which is seen at the next reload.
         self.metrics.forget_unused();
         Ok(())
     }
 
-    fn listen(
-        &mut self,
-        before: &Config,
-        now: &Config,
-        sockets: Vec<(config::Listener, TcpListener)>,
-    ) {
-        for name in before.listeners.keys() {
-            if !now.listeners.contains_key(name) || sockets.iter().any(|(l, _)| l.name == *name) {
-                self.acceptor.close(name);
-            }
+    /// A socket for a listener: the one that another listener has on that address by now, with all
+    /// that queues there, or a new one.
+    fn socket(&self, listener: &config::Listener) -> Result<TcpListener, StartError> {
+        let mut bound = self.sockets.values();
+        match bound.find(|(bound, _)| *bound == listener.bind && bound.port() != 0) {
+            Some((_, socket)) => socket.try_clone().map_err(|source| refused(listener, source)),
+            None => open(listener),
         }
-        for listener in now.listeners.values() {
-            self.acceptor.limit(listener);
+    }
+
+    async fn listen(&mut self, listener: &config::Listener, socket: TcpListener) {
+        let name = &listener.name;
+        if let Ok(own) = socket.try_clone() {
+            self.sockets.insert(Arc::clone(name), (listener.bind, own));
         }
-        for (listener, socket) in sockets {
-            self.acceptor.listen(&listener, socket);
-        }
+        self.acceptor.listen(listener, socket).await;
     }
 
     /// Stops accepting, and waits for open requests: as long as `grace` says, or without limit.
     /// Then ends whatever is left. Answers whether nothing had to be cut off.
     pub async fn shut_down(mut self, grace: Option<Duration>) -> bool {
         self.acceptor.stop();
+        self.sockets.clear();
         self.drain.begin();
         let clean = self.drain.wait(grace).await;
-        // The acceptor held the workers' inboxes open: they have ended, or end now.
+        self.desks.clear();
         let workers = std::mem::take(&mut self.workers);
         let ended = tokio::task::spawn_blocking(|| {
             workers.into_iter().for_each(|worker| {
@@ -263,12 +291,29 @@ impl Proxy {
     }
 }
 
+/// Says which changes a running process does not take.
+fn warn_of_fixed(before: &Config, now: &Config) {
+    let (old, new) = (&before.server, &now.server);
+    let changed = [
+        ("server.workers", old.workers != new.workers),
+        ("server.plugin-dir", old.plugin_dir != new.plugin_dir),
+        ("server.cache-dir", old.cache_dir != new.cache_dir),
+        ("server.cache-bytes", old.cache_bytes != new.cache_bytes),
+        ("server.compile-timeout", old.compile_timeout != new.compile_timeout),
+        ("server.compile-memory-bytes", old.compile_memory_bytes != new.compile_memory_bytes),
+        ("log", before.log != now.log),
+    ];
+    for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
+        tracing::warn!("a change of {key} takes effect at the next start");
+    }
+}
+
 fn open(listener: &config::Listener) -> Result<TcpListener, StartError> {
-    bind(listener.bind).map_err(|source| StartError::Bind {
-        listener: Arc::clone(&listener.name),
-        address: listener.bind,
-        source,
-    })
+    bind(listener.bind).map_err(|source| refused(listener, source))
+}
+
+fn refused(listener: &config::Listener, source: io::Error) -> StartError {
+    StartError::Bind { listener: Arc::clone(&listener.name), address: listener.bind, source }
 }
 
 fn local((listener, socket): &(config::Listener, TcpListener)) -> (Name, SocketAddr) {

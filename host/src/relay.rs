@@ -36,12 +36,17 @@ pub(crate) async fn handle(
     client: Rc<Client>,
     request: Request<Incoming>,
 ) -> Response<Body> {
-    let _open = OpenRequest::new(&client);
-    let (view, listener) = client.view(&worker);
+    let view = worker.view();
     let (parts, incoming) = request.into_parts();
-    let mut record = Record::new(&worker, &client, &listener, &parts);
-    let served = Served { worker: &worker, client: &client, view: &view, listener: &listener };
-    let mut response = match served.serve(parts, incoming, &mut record).await {
+    let mut record = Record::new(&worker, &client, &parts);
+    let served = match view.listener(&client.listener) {
+        Some(listener) => {
+            let served = Served { worker: &worker, client: &client, view: &view, listener };
+            served.serve(parts, incoming, &mut record).await
+        }
+        None => Err(Error::ListenerGone),
+    };
+    let mut response = match served {
         Ok(response) => response,
         Err(error) => {
             let response = reply::error(&error);
@@ -55,7 +60,7 @@ pub(crate) async fn handle(
         *response.body_mut() = Body::empty();
         return response;
     }
-    response.map(|body| body.observed(Box::new(record)))
+    response.map(|body| body.observed(record))
 }
 
 /// A request with what it sees, from its first byte to its last.
@@ -100,10 +105,12 @@ impl Served<'_> {
         record.cluster = cluster.name().cloned();
         exchange.cluster = record.cluster.clone();
         self.complete(&mut exchange, &cluster)?;
+        // Whether the client waits is between it and us, whatever rewriters do.
+        let waits = expects(&exchange.request);
         for rewriters in [&self.listener.on_request, &cluster.on_request] {
             exchange = self.rewrite_request(exchange, rewriters, &mut host).await?;
         }
-        let upload = self.upload(incoming, &exchange.request, &cluster)?;
+        let upload = self.upload(incoming, waits, &cluster)?;
         record.upload = upload.clone();
         let attempts = Attempts {
             worker: self.worker,
@@ -220,7 +227,7 @@ impl Served<'_> {
     fn upload(
         &self,
         incoming: Incoming,
-        parts: &request::Parts,
+        waits: bool,
         cluster: &ClusterUse,
     ) -> Result<Upload, Error> {
         let limits = cluster.upload(&self.listener.settings);
@@ -228,10 +235,11 @@ impl Served<'_> {
             UploadError::TooLarge => Error::TooLarge,
             _ => Error::ClientGone,
         })?;
-        let expects = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
-        if parts.version == Version::HTTP_11 && parts.headers.get(EXPECT).is_some_and(expects) {
+        if waits {
             upload.hold();
         }
+        // An upload can outlive its response, and keeps the connection busy as long.
+        upload.keep(Box::new(OpenRequest::new(self.client)));
         Ok(upload)
     }
 
@@ -244,6 +252,9 @@ impl Served<'_> {
         record: &mut Record,
     ) -> Result<Response<Body>, Error> {
         let (mut parts, body) = response.into_parts();
+        if !vet::plainly_coded(&parts.headers) {
+            return Err(Error::Malformed("a transfer coding other than chunked".into()));
+        }
         headers::clean_response(&mut parts.headers);
         headers::append_via(&mut parts.headers, parts.version)
             .map_err(|_full| Error::Malformed("too many header fields".into()))?;
@@ -270,13 +281,23 @@ async fn rewrite_response(
         let Some(response) = &mut exchange.response else { continue };
         for edit in edits {
             match edit {
-                Edit::Status(status) if has_body(response.status) => response.status = status,
+                Edit::Status(status) if has_body(response.status) => {
+                    response.status = status;
+                    // The upstream's own words for the status before.
+                    response.extensions.remove::<hyper::ext::ReasonPhrase>();
+                }
                 Edit::Status(_) | Edit::Path(_) | Edit::Authority(_) => {}
                 other => edit_headers(&mut response.headers, other, rewriter)?,
             }
         }
     }
     Ok(exchange)
+}
+
+/// Whether a client waits for consent before it sends its body.
+fn expects(request: &request::Parts) -> bool {
+    let consent = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    request.version == Version::HTTP_11 && request.headers.get(EXPECT).is_some_and(consent)
 }
 
 fn has_body(status: StatusCode) -> bool {

@@ -50,7 +50,8 @@ pub struct Staffed {
     pub definition: Arc<Definition>,
     /// The one instance of a shared plugin.
     pub shared: Option<Shared>,
-    newborns: Vec<Mutex<Option<Newborn>>>,
+    /// Kept over snapshots: a worker may never have seen the one that they were made for.
+    newborns: Arc<[Mutex<Option<Newborn>>]>,
 }
 
 impl Staffed {
@@ -230,7 +231,7 @@ impl Snapshot {
             return Ok(Staffed {
                 definition: Arc::clone(&before.definition),
                 shared: before.shared.clone(),
-                newborns: Vec::new(),
+                newborns: Arc::clone(&before.newborns),
             });
         }
         let members = used.cluster.as_ref().and_then(|name| {
@@ -297,11 +298,11 @@ async fn staffed(definition: Arc<Definition>, workers: usize) -> Result<Staffed,
     if definition.config.instances == Instances::Shared {
         let only = definition.birth_apart().await?;
         let shared = Some(Shared::new(only));
-        return Ok(Staffed { definition, shared, newborns: Vec::new() });
+        return Ok(Staffed { definition, shared, newborns: Arc::default() });
     }
     let mut newborns = Vec::new();
     for _ in 0..workers.max(1) {
         newborns.push(Mutex::new(Some(definition.birth_apart().await?)));
     }
-    Ok(Staffed { definition, shared: None, newborns })
+    Ok(Staffed { definition, shared: None, newborns: newborns.into() })
 }

@@ -2,12 +2,16 @@
 //! thread.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+
+use tokio::sync::Notify;
 
 use crate::cluster::Cluster;
 use crate::cluster::budget::Budget;
 use crate::cluster::pool::Pool;
+use crate::config::Name;
 use crate::log::access::{AccessRecord, AccessWriter};
 use crate::log::id::{RequestId, RequestIds};
 use crate::metrics::Metrics;
@@ -25,6 +29,7 @@ pub struct Worker {
     metrics: Arc<Metrics>,
     access: RefCell<AccessWriter>,
     ids: RefCell<RequestIds>,
+    departures: RefCell<BTreeMap<Name, Rc<Notify>>>,
     stage: Arc<Stage>,
     make: Make,
     view: RefCell<Rc<View>>,
@@ -43,11 +48,17 @@ impl Worker {
             metrics: Arc::clone(&make.metrics),
             access: RefCell::new(access),
             ids: RefCell::new(RequestIds::new()),
+            departures: RefCell::default(),
             stage,
             make,
             generation: Cell::new(view.generation),
             view: RefCell::new(Rc::new(view)),
         })
+    }
+
+    /// Notified when a listener is configured no longer, so that its connections can leave.
+    pub(crate) fn departure(&self, listener: &Name) -> Rc<Notify> {
+        Rc::clone(self.departures.borrow_mut().entry(Arc::clone(listener)).or_default())
     }
 
     /// A new request's id.
@@ -71,6 +82,13 @@ impl Worker {
             let snapshot = self.stage.snapshot();
             let before = Rc::clone(&self.view.borrow());
             let view = View::new(&snapshot, Some(&before), &self.make);
+            self.departures.borrow_mut().retain(|name, departure| {
+                let stays = view.listener(name).is_some();
+                if !stays {
+                    departure.notify_waiters();
+                }
+                stays
+            });
             self.generation.set(view.generation);
             self.view.replace(Rc::new(view));
             let keys = self.view.borrow().endpoint_keys();

@@ -33,7 +33,18 @@ impl Binary {
 
     /// Runs the program with a configuration, and these test guests in `plugins.d`.
     pub(crate) fn with(toml: &str, guests: &[&str], arguments: &[&str]) -> Self {
+        Self::prepared(toml, guests, arguments, |_| {})
+    }
+
+    /// The same, after `put` has put files into `plugins.d`.
+    pub(crate) fn prepared(
+        toml: &str,
+        guests: &[&str],
+        arguments: &[&str],
+        put: impl Fn(&Path),
+    ) -> Self {
         let directory = directory(guests);
+        put(&directory.path().join("plugins.d"));
         fs::write(directory.path().join("linkspan.toml"), toml).unwrap();
         Self::start(directory, arguments)
     }
@@ -84,11 +95,6 @@ impl Binary {
         self.directory.path().join("linkspan.toml")
     }
 
-    /// Where it was started.
-    pub(crate) fn directory(&self) -> &Path {
-        self.directory.path()
-    }
-
     /// What it has printed so far.
     pub(crate) fn stdout(&self) -> String {
         self.stdout.lock().unwrap().clone()
@@ -114,7 +120,8 @@ impl Binary {
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let status = eventually("the process to end", || self.child.try_wait().unwrap());
         // Its output may not all have been read yet.
-        eventually("its last words", || (Arc::strong_count(&self.stderr) == 1).then_some(()));
+        let read = |text| Arc::strong_count(text) == 1;
+        eventually("its last words", || (read(&self.stdout) && read(&self.stderr)).then_some(()));
         status
     }
 

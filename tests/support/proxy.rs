@@ -120,11 +120,6 @@ impl Proxy {
         write_plugin(&self.directory, name, plugin(name));
     }
 
-    /// The directory of the configuration, in which the plugin directory is `plugins.d`.
-    pub(crate) fn directory(&self) -> &Path {
-        self.directory.path()
-    }
-
     /// A counter, gauge, or number of durations: of all samples with these labels.
     pub(crate) fn counter(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
         self.metrics.counter(name, labels)

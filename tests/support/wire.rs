@@ -1,7 +1,7 @@
 //! One end of a connection, spoken to in bytes.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -193,12 +193,6 @@ impl Wire {
         let filled = self.fill();
         self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
         self.buffer.is_empty() && filled.is_err_and(|error| is_timeout(&error))
-    }
-
-    /// Says that nothing more will be sent.
-    pub(crate) fn finish(&mut self) {
-        // The other side may have gone already.
-        let _ = self.stream.shutdown(Shutdown::Write);
     }
 
     /// Has closing reset the connection.

@@ -6,6 +6,7 @@
 //! are recorded as copies, because keeping a chunk keeps the whole buffer that it was read into,
 //! and a client that sends single bytes could make us keep thousands of them.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::fmt;
 use std::pin::Pin;
@@ -76,6 +77,8 @@ struct Source {
     /// How much that reader got.
     read: u64,
     trailers_read: bool,
+    /// What lives as long as the body does.
+    kept: Option<Box<dyn Any>>,
 }
 
 #[derive(Default)]
@@ -121,7 +124,13 @@ impl Upload {
             reader: 0,
             read: 0,
             trailers_read: false,
+            kept: None,
         })))))
+    }
+
+    /// Keeps something alive as long as the body has a reader. Without a body, not at all.
+    pub fn keep(&self, what: Box<dyn Any>) {
+        self.edit(|source| source.kept = Some(what));
     }
 
     /// The client expects `100 Continue`: its body is not asked for, upon which hyper would send

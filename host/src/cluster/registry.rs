@@ -36,6 +36,20 @@ pub struct Registry {
 
 type Host = (Arc<str>, u16);
 
+/// The names of a configuration, in order.
+fn hosts(config: &Config) -> Vec<Host> {
+    let addresses = config.clusters.values().flat_map(|cluster| &cluster.endpoints);
+    let mut hosts: Vec<Host> = addresses
+        .filter_map(|endpoint| match &endpoint.address {
+            Address::Name(host, port) => Some((Arc::clone(host), *port)),
+            Address::Socket(_) | Address::Unix(_) => None,
+        })
+        .collect();
+    hosts.sort_unstable();
+    hosts.dedup();
+    hosts
+}
+
 /// What is remembered of a cluster.
 #[derive(Debug)]
 struct Known {
@@ -77,17 +91,15 @@ impl Registry {
         })
     }
 
-    async fn resolve(&mut self, config: &Config) {
-        let addresses = config.clusters.values().flat_map(|cluster| &cluster.endpoints);
-        let mut hosts: Vec<Host> = addresses
-            .filter_map(|endpoint| match &endpoint.address {
-                Address::Name(host, port) => Some((Arc::clone(host), *port)),
-                Address::Socket(_) | Address::Unix(_) => None,
-            })
-            .collect();
-        hosts.sort_unstable();
-        hosts.dedup();
+    /// Forgets the addresses of names that a configuration no longer has. To be called when it has
+    /// been taken: one that is refused must not cost what is held.
+    pub fn forget(&mut self, config: &Config) {
+        let hosts = hosts(config);
         self.resolved.retain(|host, _| hosts.binary_search(host).is_ok());
+    }
+
+    async fn resolve(&mut self, config: &Config) {
+        let hosts = hosts(config);
         let mut lookups = JoinSet::new();
         for host in hosts {
             if lookups.len() >= RESOLVE_AT_ONCE

@@ -87,6 +87,9 @@ impl Config {
         host: Option<IpAddr>,
         port: Option<u16>,
     ) -> Result<(), NotOneListener> {
+        if host.is_none() && port.is_none() {
+            return Ok(());
+        }
         let count = self.listeners.len();
         let Some(listener) = self.listeners.values_mut().next().filter(|_| count == 1) else {
             return Err(NotOneListener(count));

@@ -15,7 +15,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::config::{self, Name};
 
@@ -49,7 +49,40 @@ pub struct Ticket {
     address: IpAddr,
     books: Arc<Books>,
     load: Arc<AtomicUsize>,
-    _permit: OwnedSemaphorePermit,
+    _seat: Seat,
+}
+
+/// A place among a listener's connections.
+#[derive(Debug)]
+struct Seat(Arc<Room>);
+
+/// How many connections a listener has.
+#[derive(Debug, Default)]
+struct Room {
+    taken: AtomicUsize,
+    left: Notify,
+}
+
+impl Room {
+    /// Waits until fewer than `most` are taken. Only one task of a listener asks, so that what it
+    /// has seen to be free stays free.
+    async fn vacancy(&self, most: usize) {
+        while self.taken.load(Ordering::SeqCst) >= most {
+            self.left.notified().await;
+        }
+    }
+
+    fn take(self: &Arc<Self>) -> Seat {
+        self.taken.fetch_add(1, Ordering::SeqCst);
+        Seat(Arc::clone(self))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, Ordering::SeqCst);
+        self.0.left.notify_one();
+    }
 }
 
 impl Drop for Ticket {
@@ -172,10 +205,12 @@ impl Acceptor {
     }
 
     /// Accepts on a socket from now on.
-    pub fn listen(&mut self, settings: &config::Listener, socket: TcpListener) {
+    pub async fn listen(&mut self, settings: &config::Listener, socket: TcpListener) {
         let (sender, limits) = watch::channel(Limits::of(settings));
         let order = Order { name: Arc::clone(&settings.name), socket, limits };
-        if self.orders.as_ref().is_some_and(|orders| orders.try_send(order).is_ok()) {
+        if let Some(orders) = &self.orders
+            && orders.send(order).await.is_ok()
+        {
             self.listeners.insert(Arc::clone(&settings.name), sender);
         }
     }
@@ -227,30 +262,22 @@ async fn serve(mut orders: mpsc::Receiver<Order>, desks: &Arc<[Desk]>) {
 async fn listen(order: Order, desks: Arc<[Desk]>, books: Arc<Books>) -> io::Result<()> {
     let Order { name, socket, mut limits } = order;
     let socket = tokio::net::TcpListener::from_std(socket)?;
-    let mut most = limits.borrow_and_update().connections;
-    let room = Arc::new(Semaphore::new(most));
+    let room = Arc::new(Room::default());
     loop {
+        let most = limits.borrow_and_update().connections;
         let accepted = async {
-            let permit = Arc::clone(&room).acquire_owned().await;
-            (permit, accept(&socket).await)
+            room.vacancy(most).await;
+            accept(&socket).await
         };
-        let (permit, accepted) = tokio::select! {
+        let accepted = tokio::select! {
             changed = limits.changed() => {
                 if changed.is_err() {
                     return Ok(());
                 }
-                let now = limits.borrow_and_update().connections;
-                if now > most {
-                    room.add_permits(now - most);
-                } else {
-                    room.forget_permits(most - now);
-                }
-                most = now;
                 continue;
             }
             accepted = accepted => accepted,
         };
-        let Ok(permit) = permit else { return Ok(()) };
         match accepted {
             Ok((stream, address)) => {
                 let per_address = limits.borrow().per_address;
@@ -258,7 +285,7 @@ async fn listen(order: Order, desks: Arc<[Desk]>, books: Arc<Books>) -> io::Resu
                     tracing::debug!(listener = &*name, client = %address.ip(), "too many connections");
                     continue;
                 };
-                let entry = Entry { name: &name, stream, address, slot, permit };
+                let entry = Entry { name: &name, stream, address, slot, seat: room.take() };
                 hand_over(entry, &desks, &books).await;
             }
             Err(error) if transient(&error) => {}
@@ -289,20 +316,19 @@ struct Entry<'a> {
     stream: TcpStream,
     address: SocketAddr,
     slot: u32,
-    permit: OwnedSemaphorePermit,
+    seat: Seat,
 }
 
 async fn hand_over(entry: Entry<'_>, desks: &[Desk], books: &Arc<Books>) {
-    let Some(desk) = desks.iter().min_by_key(|desk| desk.load.load(Ordering::Relaxed)) else {
-        return;
-    };
+    let open = desks.iter().filter(|desk| !desk.inbox.is_closed());
+    let Some(desk) = open.min_by_key(|desk| desk.load.load(Ordering::Relaxed)) else { return };
     desk.load.fetch_add(1, Ordering::Relaxed);
     let ticket = Ticket {
         slot: entry.slot,
         address: entry.address.ip(),
         books: Arc::clone(books),
         load: Arc::clone(&desk.load),
-        _permit: entry.permit,
+        _seat: entry.seat,
     };
     let accepted = Accepted {
         listener: Arc::clone(entry.name),

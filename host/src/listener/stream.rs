@@ -182,6 +182,11 @@ impl Handle {
         self.0.written.get()
     }
 
+    /// Whether bytes for the client wait to be written.
+    pub fn is_busy(&self) -> bool {
+        self.0.busy.get()
+    }
+
     /// For the interim responses to a request of this version: HTTP/1.0 knows none.
     pub fn interim(&self, version: Version) -> Interim {
         Interim { shared: Rc::clone(&self.0), wanted: version > Version::HTTP_10 }

@@ -5,11 +5,13 @@
 //! links, owner and mode checked, read into memory, digest verified, and loaded from those bytes.
 //! Several processes may share a directory: files appear whole, by renaming.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
@@ -107,7 +109,9 @@ impl Cache {
     ///
     /// If it cannot be written; the image can be used all the same.
     pub(super) fn store(&self, digest: &str, image: &[u8]) -> io::Result<()> {
-        let temporary = self.directory.join(format!("{digest}-{}.new", std::process::id()));
+        static WRITTEN: AtomicU64 = AtomicU64::new(0);
+        let (process, file) = (std::process::id(), WRITTEN.fetch_add(1, Ordering::Relaxed));
+        let temporary = self.directory.join(format!("{digest}-{process}-{file}.new"));
         let written =
             write(&temporary, image).and_then(|()| fs::rename(&temporary, self.path(digest)));
         if written.is_err() {
@@ -123,6 +127,10 @@ impl Cache {
         let mut total = 0;
         for entry in fs::read_dir(&self.directory)? {
             let entry = entry?;
+            // A directory that somebody else uses too may be configured.
+            if !is_ours(&entry.file_name()) {
+                continue;
+            }
             // Another process may have removed it meanwhile.
             let Ok(about) = entry.metadata() else { continue };
             if about.is_file() {
@@ -146,13 +154,23 @@ impl Cache {
     }
 }
 
+/// Whether a file has one of the names that we give: `DIGEST-….image` or `DIGEST-….new`.
+fn is_ours(name: &OsStr) -> bool {
+    let name = name.to_str().and_then(|name| name.split_once('-'));
+    name.is_some_and(|(digest, rest)| {
+        let hexadecimal = digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+        hexadecimal && !digest.is_empty() && (rest.ends_with(".image") || rest.ends_with(".new"))
+    })
+}
+
 fn me() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
 fn write(path: &Path, image: &[u8]) -> io::Result<()> {
-    let mut file: File =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    // What a process of the same number has left there is in the way.
+    let _ = fs::remove_file(path);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(MAGIC)?;
     file.write_all(&Sha256::digest(image))?;
     file.write_all(image)?;
@@ -250,12 +268,17 @@ mod tests {
         }
         let ages = [("a", 20), ("b", 30), ("c", 10)];
         for (digest, age) in ages {
-            let file = File::options().write(true).open(cache.path(digest)).unwrap();
+            let file = fs::File::options().write(true).open(cache.path(digest)).unwrap();
             file.set_modified(SystemTime::now() - std::time::Duration::from_secs(age)).unwrap();
+        }
+        let others = ["notes.txt", "x-y.image"].map(|name| cache.directory.join(name));
+        for other in &others {
+            fs::write(other, [0; 4096]).unwrap();
         }
         cache.max_bytes = (image.len() as u64 + 48) * 3;
         cache.store("d", &image).unwrap();
         assert!(!cache.path("b").exists(), "the oldest went");
         assert!(["a", "c", "d"].iter().all(|digest| cache.path(digest).exists()));
+        assert!(others.iter().all(|other| other.exists()), "not ours");
     }
 }

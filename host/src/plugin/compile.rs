@@ -4,6 +4,7 @@
 //! The child is this executable, run with the hidden command `compile`.
 
 use std::io::{self, Read, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -52,7 +53,8 @@ impl Compiler {
         let failed = |error: io::Error| Refusal::Compile(format!("the compiler: {error}"));
         let mut child = Command::new(&self.program)
             .arg(COMMAND)
-            .arg(self.timeout.as_secs().max(1).to_string())
+            // A second more than it gets, so that it hears from us and not from the system.
+            .arg(self.timeout.as_secs().saturating_add(1).to_string())
             .arg(self.memory_bytes.to_string())
             .env_clear()
             .stdin(Stdio::piped())
@@ -69,16 +71,25 @@ impl Compiler {
         let mut image = Vec::new();
         let mut complaint = String::new();
         let mut stderr = stderr.take(COMPLAINT_BYTES);
-        let (sent, read, _) = tokio::join!(
+        let complain = async {
+            let _ = stderr.read_to_string(&mut complaint).await;
+            // Whoever has more to say must not wait for a reader.
+            let _ = tokio::io::copy(stderr.get_mut(), &mut tokio::io::sink()).await;
+        };
+        let (sent, read, ()) = tokio::join!(
             async move { stdin.write_all(component).await },
             stdout.read_to_end(&mut image),
-            stderr.read_to_string(&mut complaint),
+            complain,
         );
         let status = child.wait().await.map_err(failed)?;
-        if !status.success() {
-            let complaint = complaint.trim();
-            let text = if complaint.is_empty() { status.to_string() } else { complaint.to_owned() };
+        if status.signal().is_some() {
+            let text = "the compiler was stopped, as it is when it wants more memory than";
+            let limit = self.memory_bytes >> 20;
+            let text = format!("{text} the {limit} MiB of `compile-memory-bytes` ({status})");
             return Err(Refusal::Compile(text));
+        }
+        if !status.success() {
+            return Err(Refusal::Compile(complaint.trim().to_owned()));
         }
         sent.and(read).map_err(failed)?;
         Ok(image)

@@ -57,7 +57,8 @@ impl Failure {
     /// All that is known, for a log: the cause, and the guest's stack where there is one.
     pub(super) fn report(&self) -> String {
         match self {
-            Self::Trapped(error) => format!("trapped: {error:?}"),
+            // The reason first: the guest's stack, which follows, can be long.
+            Self::Trapped(error) => format!("trapped: {}: {error:?}", error.root_cause()),
             Self::TimedOut { trace, .. } => match trace.downcast_ref::<WasmBacktrace>() {
                 Some(stack) => format!("{self}\n{stack}"),
                 None => self.to_string(),

@@ -13,6 +13,9 @@ use crate::plugin::identity::Identity;
 use crate::plugin::imports::Random;
 use crate::plugin::members::Members;
 
+/// The most waits of one call whose ticks are forgiven.
+const FORGIVEN: u32 = 256;
+
 /// The length of an epoch.
 pub(super) const TICK: Duration = Duration::from_millis(1);
 
@@ -91,7 +94,9 @@ impl Guest {
 ///
 /// The store's epoch deadline is always one tick ahead, so that the callback runs once per tick
 /// that the guest spends computing. Ticks that pass while the thread is not running, or while the
-/// guest waits for a store, are not counted, whatever the wall clock says.
+/// guest waits for a store, are not counted, whatever the wall clock says. That a tick has passed
+/// while it waited shows at the guest's next step, so the first one after a wait is forgiven; not
+/// for ever, or a guest that waits in an endless loop would go on as long.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
     /// Ticks seen by the running call.
@@ -102,6 +107,10 @@ pub(super) struct Clock {
     pub(super) deadline: Duration,
     /// The thread's CPU time at the first tick.
     first: Duration,
+    /// Whether the next tick is forgiven.
+    waited: bool,
+    /// How many may still be.
+    forgiven: u32,
     /// Whether to let others run at each tick; only in an asynchronous call.
     yields: bool,
     /// Whether the budget was overrun.
@@ -114,12 +123,23 @@ impl Clock {
         self.ticks = 0;
         self.deadline = deadline;
         self.budget = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX).max(1);
+        self.waited = false;
+        self.forgiven = FORGIVEN;
         self.yields = yields;
         self.expired = false;
     }
 
+    /// The guest has waited for something.
+    pub(super) fn waited(&mut self) {
+        self.waited = self.forgiven > 0;
+        self.forgiven = self.forgiven.saturating_sub(1);
+    }
+
     /// A tick has passed within the guest.
     fn tick(&mut self) -> Tick {
+        if std::mem::take(&mut self.waited) {
+            return if self.yields { Tick::Yield } else { Tick::Continue };
+        }
         self.ticks += 1;
         if self.ticks == 1 {
             self.first = thread_time();
@@ -173,7 +193,9 @@ pub(super) struct Meter {
     /// Whether growth was denied since the call began.
     pub(super) denied: bool,
     /// The linear memory that the instance has.
-    pub(super) memory: usize,
+    memory: usize,
+    /// The table elements that it has.
+    tables: usize,
 }
 
 impl Meter {
@@ -183,6 +205,7 @@ impl Meter {
             table_elements: limits.table_elements,
             denied: false,
             memory: 0,
+            tables: 0,
         }
     }
 }
@@ -206,11 +229,16 @@ impl ResourceLimiter for Meter {
 
     fn table_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(desired <= self.table_elements)
+        let total = self.tables.saturating_sub(current).saturating_add(desired);
+        if total > self.table_elements {
+            return Ok(false);
+        }
+        self.tables = total;
+        Ok(true)
     }
 
     fn instances(&self) -> usize {
@@ -223,5 +251,54 @@ impl ResourceLimiter for Meter {
 
     fn memories(&self) -> usize {
         16
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tick_that_passed_in_a_wait_is_not_the_guests() {
+        let mut clock = Clock::default();
+        clock.start(Duration::from_millis(10), true);
+        for _ in 0..FORGIVEN {
+            clock.waited();
+            assert!(matches!(clock.tick(), Tick::Yield));
+        }
+        let mut ticks = 0;
+        while !matches!(clock.tick(), Tick::Expired) {
+            clock.waited();
+            ticks += 1;
+        }
+        assert_eq!(ticks, 10, "an endless loop of waits ends");
+    }
+
+    #[test]
+    fn a_guest_that_computes_expires_after_its_budget_of_cpu_time() {
+        let mut clock = Clock::default();
+        clock.start(Duration::from_millis(2), false);
+        // Ticks that come at once are those of a machine that had no time for this thread.
+        for _ in 0..100 {
+            assert!(matches!(clock.tick(), Tick::Continue));
+        }
+        let busy = thread_time() + Duration::from_millis(3);
+        while thread_time() < busy {
+            std::hint::spin_loop();
+        }
+        assert!(matches!(clock.tick(), Tick::Expired));
+    }
+
+    #[test]
+    fn memories_and_tables_share_their_limits() {
+        let limits = Limits { memory_bytes: 100, table_elements: 10, ..Limits::default() };
+        let mut meter = Meter::new(&limits);
+        assert!(meter.memory_growing(0, 60, None).unwrap());
+        assert!(!meter.memory_growing(0, 60, None).unwrap(), "a second memory");
+        assert!(meter.denied);
+        assert!(meter.memory_growing(60, 100, None).unwrap());
+        assert!(meter.table_growing(0, 6, None).unwrap());
+        assert!(!meter.table_growing(0, 6, None).unwrap(), "a second table");
+        assert!(meter.table_growing(6, 10, None).unwrap());
     }
 }

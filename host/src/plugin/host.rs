@@ -115,7 +115,8 @@ impl Host {
     pub fn find(&self, name: &str) -> Result<(Source, Vec<u8>), Refusal> {
         if let Some(directory) = &self.settings.plugin_dir {
             let path = directory.join(format!("{name}.wasm"));
-            if path.exists() {
+            // A link that leads nowhere, or a file that is not readable, was meant to be used.
+            if path.symlink_metadata().is_ok() {
                 let bytes = read(&path)?;
                 return Ok((Source::File(path), bytes));
             }

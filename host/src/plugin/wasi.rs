@@ -165,7 +165,11 @@ fn print(guest: &mut Guest, bytes: &[Val]) {
 /// Gives back the handles among a call's arguments.
 fn release(store: &mut StoreContextMut<'_, Guest>, value: &Val) -> Result<()> {
     match value {
-        Val::Resource(resource) => resource.resource_drop(store),
+        // Not `resource_drop`, which is a call into the store, and no synchronous one may be made
+        // within an asynchronous one. Nothing here has anything to clean up.
+        Val::Resource(resource) => {
+            Resource::<Nothing>::try_from_resource_any(*resource, store).map(drop)
+        }
         Val::List(values) | Val::Tuple(values) => {
             values.iter().try_for_each(|value| release(store, value))
         }

@@ -5,8 +5,9 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::header::{EXPECT, HOST};
+use http::header::{EXPECT, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body::Body as _;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
@@ -17,7 +18,7 @@ use crate::cluster::{Admission, health};
 use crate::headers::{clean_response, upstream_host};
 use crate::plugin::{Exchange, Pick, Picked};
 use crate::relay::client::Client;
-use crate::relay::error::{Error, chain};
+use crate::relay::error::{Error, Side, chain};
 use crate::relay::record::Record;
 use crate::view::ClusterUse;
 use crate::worker::Worker;
@@ -69,9 +70,6 @@ impl Attempts<'_> {
         let most_asked = max.saturating_add(members);
         let mut tried = Tried::default();
         while self.record.attempts < max && tried.asked < most_asked {
-            if self.record.attempts > 0 && !self.worker.budget.repeat() {
-                break;
-            }
             let picked;
             (exchange, picked) = self.pick(exchange, &mut tried).await;
             let endpoint = match picked {
@@ -83,6 +81,9 @@ impl Attempts<'_> {
             let admission = cluster.admit(&endpoint, health::now());
             if matches!(admission, Admission::No) {
                 continue;
+            }
+            if self.record.attempts > 0 && !self.worker.budget.repeat() {
+                break;
             }
             match self.attempt(&endpoint, &mut exchange).await {
                 Ok(response) => return (exchange, Ok(response)),
@@ -108,12 +109,13 @@ impl Attempts<'_> {
             let choice;
             let previous = tried.previous.filter(|(by, _)| *by == place).map(|(_, picked)| picked);
             (exchange, choice) = balancer.pick(exchange, attempt, previous).await;
-            let fallback = match choice {
+            let chosen = match choice {
                 Ok(Pick::Endpoint(picked)) => {
                     tried.previous = Some((place, picked));
-                    // It may have left since it was picked.
                     let endpoint = cluster.membership().endpoint(picked.id).cloned();
-                    return (exchange, Ok(endpoint));
+                    // A balancer outlives reloads, and a request sees one configuration: what is
+                    // picked at the time of a reload may be no endpoint of its own.
+                    endpoint.or_else(|| cluster.first_usable(health::now(), &tried.endpoints))
                 }
                 Ok(Pick::Next) => continue,
                 Ok(Pick::None) => None,
@@ -123,7 +125,7 @@ impl Attempts<'_> {
                     return (exchange, Err(Error::Plugin { kind: "balancer", plugin }));
                 }
             };
-            return (exchange, Ok(fallback));
+            return (exchange, Ok(chosen));
         }
         let only = self.cluster.balancers.is_empty();
         let first = || cluster.first_usable(health::now(), &tried.endpoints);
@@ -207,7 +209,10 @@ impl Attempts<'_> {
             }
             Err(error) => {
                 let next = self.judge(&error, &exchange.request.method);
-                if !matches!(next, Next::Again) {
+                // What the client does wrong says nothing about the endpoint.
+                if let Next::Another(error) | Next::Fail(error) = &next
+                    && error.side() == Side::Upstream
+                {
                     self.count_failure(endpoint);
                 }
                 Err(next)
@@ -253,7 +258,9 @@ impl Attempts<'_> {
         endpoint: &Endpoint,
         exchange: &Exchange,
     ) -> Request<crate::body::RequestBody> {
-        let mut request = Request::new(self.upload.body());
+        let body = self.upload.body();
+        let unknown_length = body.size_hint().exact().is_none();
+        let mut request = Request::new(body);
         *request.method_mut() = exchange.request.method.clone();
         *request.uri_mut() = exchange.request.uri.clone();
         *request.version_mut() = Version::HTTP_11;
@@ -263,6 +270,10 @@ impl Attempts<'_> {
         let sent = headers.get(HOST);
         let host = upstream_host(rule, self.host.as_ref(), sent, endpoint.authority()).clone();
         headers.insert(HOST, host);
+        if unknown_length {
+            // hyper would take a GET for one without a body.
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
         if !self.upload.held() {
             headers.remove(EXPECT);
         }

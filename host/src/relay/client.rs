@@ -1,6 +1,9 @@
 //! What the requests of one downstream connection have in common.
+//!
+//! It holds nothing of a snapshot but where the listener counts, so that a connection that stays
+//! open keeps no superseded plugin alive.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,9 +13,9 @@ use http::HeaderValue;
 use crate::config::Name;
 use crate::headers::client_address;
 use crate::listener::stream::Handle;
+use crate::metrics::ListenerMetrics;
 use crate::plugin::Connection;
-use crate::view::{Listener, View};
-use crate::worker::Worker;
+use crate::view::Listener;
 
 /// A downstream connection.
 pub(crate) struct Client {
@@ -20,6 +23,8 @@ pub(crate) struct Client {
     pub(crate) connection: Arc<Connection>,
     /// The listener's name.
     pub(crate) listener: Name,
+    /// Where the listener counts.
+    pub(crate) metrics: Arc<ListenerMetrics>,
     /// The client's address and port, as text.
     pub(crate) text: Box<str>,
     /// X-Forwarded-For.
@@ -29,15 +34,15 @@ pub(crate) struct Client {
     /// The stream beneath hyper.
     pub(crate) stream: Handle,
     /// Requests that have begun and not ended.
-    pub(crate) open: Cell<usize>,
-    /// The listener as last seen: what a connection goes by whose listener is gone.
-    settings: RefCell<Rc<Listener>>,
+    open: Cell<usize>,
+    /// Requests that have begun.
+    begun: Cell<u64>,
 }
 
 impl Client {
     /// A connection that a listener has accepted.
     pub(crate) fn new(
-        listener: &Rc<Listener>,
+        listener: &Listener,
         address: Option<SocketAddr>,
         slot: u32,
         stream: Handle,
@@ -49,25 +54,24 @@ impl Client {
         Rc::new(Self {
             connection: Arc::new(connection),
             listener: name,
+            metrics: Arc::clone(&listener.metrics),
             text: address.map(|address| address.to_string()).unwrap_or_default().into(),
             address: forwarded.unwrap_or_else(|| HeaderValue::from_static("unknown")),
             scheme: HeaderValue::from_static("http"),
             stream,
             open: Cell::new(0),
-            settings: RefCell::new(Rc::clone(listener)),
+            begun: Cell::new(0),
         })
     }
 
-    /// What a request that begins now sees.
-    pub(crate) fn view(&self, worker: &Worker) -> (Rc<View>, Rc<Listener>) {
-        let view = worker.view();
-        if let Some(listener) = view.listener(&self.listener)
-            && !Rc::ptr_eq(listener, &self.settings.borrow())
-        {
-            self.settings.replace(Rc::clone(listener));
-        }
-        let listener = Rc::clone(&self.settings.borrow());
-        (view, listener)
+    /// Whether a request is open, or its response not yet written whole.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.open.get() > 0 || self.stream.is_busy()
+    }
+
+    /// How many requests have begun.
+    pub(crate) fn begun(&self) -> u64 {
+        self.begun.get()
     }
 }
 
@@ -75,10 +79,16 @@ impl Client {
 pub(crate) struct OpenRequest(Rc<Client>);
 
 impl OpenRequest {
-    /// One more.
+    /// Goes on with a request that has begun.
     pub(crate) fn new(client: &Rc<Client>) -> Self {
         client.open.set(client.open.get() + 1);
         Self(Rc::clone(client))
+    }
+
+    /// Begins a request.
+    pub(crate) fn begin(client: &Rc<Client>) -> Self {
+        client.begun.set(client.begun.get() + 1);
+        Self::new(client)
     }
 }
 

@@ -9,6 +9,12 @@ pub enum Error {
     /// The request is malformed.
     #[error("bad request: {0}")]
     BadRequest(&'static str),
+    /// The body is coded in a way that is not relayed.
+    #[error("a transfer coding other than chunked")]
+    Coding,
+    /// The listener is no longer configured.
+    #[error("the listener is gone")]
+    ListenerGone,
     /// The method is not one that is relayed.
     #[error("method not allowed")]
     Method,
@@ -32,7 +38,7 @@ pub enum Error {
         /// The plugin's name.
         plugin: Box<str>,
     },
-    /// A router named an address to which it may not, or cannot, forward.
+    /// A router named an address that it may not forward to; with the reason.
     #[error("the router may not forward to {0}")]
     NotGranted(Box<str>),
     /// No endpoint may be used.
@@ -69,7 +75,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// The reasons as metric labels.
-pub const LABELS: [&str; 13] = [
+pub const LABELS: [&str; 15] = [
     "bad_request",
     "method",
     "too_large",
@@ -83,6 +89,8 @@ pub const LABELS: [&str; 13] = [
     "broken",
     "malformed",
     "timeout",
+    "coding",
+    "listener_gone",
 ];
 
 /// Who is to blame.
@@ -104,12 +112,13 @@ impl Error {
     pub fn side(&self) -> Side {
         match self {
             Self::BadRequest(_)
+            | Self::Coding
             | Self::Method
             | Self::TooLarge
             | Self::ClientSilent
             | Self::ClientGone => Side::Downstream,
             Self::Plugin { .. } | Self::NotGranted(_) => Side::Plugin,
-            Self::NoRoute => Side::Us,
+            Self::NoRoute | Self::ListenerGone => Side::Us,
             Self::NoEndpoint
             | Self::Connect(_)
             | Self::Broken(_)
@@ -123,12 +132,13 @@ impl Error {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) | Self::ClientGone => StatusCode::BAD_REQUEST,
+            Self::Coding => StatusCode::NOT_IMPLEMENTED,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ClientSilent => StatusCode::REQUEST_TIMEOUT,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Plugin { kind: "rewriter", .. } | Self::NotGranted(_) => StatusCode::BAD_GATEWAY,
-            Self::Plugin { .. } | Self::NoEndpoint | Self::Connect(_) => {
+            Self::Plugin { .. } | Self::NoEndpoint | Self::Connect(_) | Self::ListenerGone => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Broken(_) | Self::Malformed(_) => StatusCode::BAD_GATEWAY,
@@ -153,6 +163,8 @@ impl Error {
             Self::Broken(_) => 10,
             Self::Malformed(_) => 11,
             Self::Timeout => 12,
+            Self::Coding => 13,
+            Self::ListenerGone => 14,
         }
     }
 
@@ -160,6 +172,6 @@ impl Error {
     /// or not read to its end.
     #[must_use]
     pub fn closes(&self) -> bool {
-        self.side() == Side::Downstream
+        self.side() == Side::Downstream || *self == Self::ListenerGone
     }
 }

@@ -15,9 +15,8 @@ use crate::log::access::{AccessRecord, Times};
 use crate::log::id::RequestId;
 use crate::metrics::ListenerMetrics;
 use crate::plugin::Plugin;
-use crate::relay::client::Client;
+use crate::relay::client::{Client, OpenRequest};
 use crate::relay::error::Error;
-use crate::view::Listener;
 use crate::worker::Worker;
 
 /// One request. Dropping it writes it down.
@@ -50,6 +49,8 @@ pub(crate) struct Record {
     pub(crate) in_flight: Option<InFlight>,
     error: Option<Error>,
     ended: Option<Ended>,
+    /// Keeps the connection from counting as idle while the response is on its way.
+    _open: OpenRequest,
 }
 
 impl Record {
@@ -57,7 +58,6 @@ impl Record {
     pub(crate) fn new(
         worker: &Rc<Worker>,
         client: &Rc<Client>,
-        listener: &Listener,
         request: &request::Parts,
     ) -> Box<Self> {
         Box::new(Self {
@@ -69,7 +69,7 @@ impl Record {
             method: request.method.clone(),
             target: request.uri.clone(),
             version: request.version,
-            metrics: Arc::clone(&listener.metrics),
+            metrics: Arc::clone(&client.metrics),
             status: StatusCode::default(),
             route: None,
             cluster: None,
@@ -82,6 +82,7 @@ impl Record {
             in_flight: None,
             error: None,
             ended: None,
+            _open: OpenRequest::begin(client),
         })
     }
 
@@ -122,7 +123,7 @@ impl Record {
     }
 }
 
-impl Observer for Box<Record> {
+impl Observer for Record {
     fn data(&mut self, bytes: usize) {
         self.bytes_down += bytes as u64;
     }

@@ -8,8 +8,9 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use http::Version;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -18,7 +19,9 @@ use crate::deadline::Deadline;
 use crate::drain::Watcher;
 use crate::listener::accept::Accepted;
 use crate::listener::stream::Downstream;
+use crate::log::access::{AccessRecord, Times};
 use crate::relay::client::Client;
+use crate::relay::error::Error;
 use crate::relay::handle;
 use crate::socket::Stream;
 use crate::worker::Worker;
@@ -55,32 +58,69 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
     let patience = Patience {
         head_timeout: settings.head_timeout,
         idle_timeout: settings.idle_timeout,
-        watch: Watch::default(),
+        deadline: Deadline::default(),
+        phase: None,
+        begun: 0,
+        idle_at: 0,
     };
-    if let Err(error) = patience.watch(connection, &client, drain).await {
+    // Requests look the listener up anew: a connection that stays open keeps no old plugins.
+    drop(listener);
+    let departure = worker.departure(&name);
+    let leaving = async {
+        tokio::select! {
+            () = drain.draining() => {}
+            () = departure.notified() => {}
+        }
+    };
+    if let Err(error) = patience.watch(connection, &client, leaving).await {
+        if error.is_parse() {
+            refused(&worker, &client, &error);
+        }
         tracing::debug!(listener = &*name, client = %address, "connection ended: {error}");
     }
+}
+
+/// Writes down a request that hyper has refused, and answered by itself.
+fn refused(worker: &Worker, client: &Client, error: &hyper::Error) {
+    let status = if error.is_parse_too_large() { 431 } else { 400 };
+    client.metrics.request(worker.index, status, Duration::ZERO);
+    worker.count_error(Error::BadRequest("").index());
+    worker.write(&AccessRecord {
+        time: SystemTime::now(),
+        id: worker.issue_id(),
+        client: &client.text,
+        listener: &client.listener,
+        method: "-",
+        target: b"-",
+        protocol: Version::HTTP_11,
+        status,
+        bytes_up: 0,
+        bytes_down: 0,
+        route: None,
+        cluster: None,
+        endpoint: None,
+        attempts: 0,
+        times: Times::default(),
+        error: Some(&format!("bad request: {error}")),
+    });
 }
 
 /// How long a client may be silent.
 struct Patience {
     head_timeout: Duration,
     idle_timeout: Duration,
-    watch: Watch,
-}
-
-#[derive(Default)]
-struct Watch {
     deadline: Deadline,
-    phase: Phase,
+    /// What the connection was last seen doing.
+    phase: Option<Phase>,
+    /// Requests that had begun by then.
+    begun: u64,
     /// Bytes read when the connection last fell idle.
     idle_at: u64,
 }
 
-#[derive(Default, PartialEq, Eq, Clone, Copy)]
+#[derive(PartialEq, Eq, Clone, Copy)]
 enum Phase {
     /// A request is open.
-    #[default]
     Busy,
     /// None, and nothing of the next has come.
     Idle,
@@ -89,18 +129,23 @@ enum Phase {
 }
 
 impl Patience {
-    /// Drives a connection until it ends, the client is silent for too long, or the process drains
+    /// Drives a connection until it ends, the client is silent for too long, or it is told to leave
     /// and the open request is done.
-    async fn watch<C>(mut self, connection: C, client: &Client, drain: Watcher) -> hyper::Result<()>
+    async fn watch<C>(
+        mut self,
+        connection: C,
+        client: &Client,
+        leaving: impl Future<Output = ()>,
+    ) -> hyper::Result<()>
     where
         C: Future<Output = hyper::Result<()>> + Graceful,
     {
         let mut connection = pin!(connection);
-        let mut draining = pin!(drain.draining());
-        let mut drained = false;
+        let mut leaving = pin!(leaving);
+        let mut left = false;
         poll_fn(|context| {
-            if !drained && draining.as_mut().poll(context).is_ready() {
-                drained = true;
+            if !left && leaving.as_mut().poll(context).is_ready() {
+                left = true;
                 connection.as_mut().leave();
             }
             if let Poll::Ready(result) = connection.as_mut().poll(context) {
@@ -109,32 +154,34 @@ impl Patience {
             self.look(client);
             // A client that is silent for too long is not told: what it would read may be taken
             // for the answer to a request that it is just sending.
-            self.watch.deadline.poll(context).map(Ok)
+            self.deadline.poll(context).map(Ok)
         })
         .await
     }
 
+    /// Sets the clock by what the connection is doing now. A request may have come and gone since
+    /// the last look: then the connection has just fallen idle.
     fn look(&mut self, client: &Client) {
-        let read = client.stream.read_bytes();
-        let watch = &mut self.watch;
-        let phase = if client.open.get() > 0 {
+        let (read, begun) = (client.stream.read_bytes(), client.begun());
+        let fresh = begun != self.begun || self.phase == Some(Phase::Busy);
+        let phase = if client.is_busy() {
             Phase::Busy
-        } else if watch.phase == Phase::Busy {
-            watch.idle_at = read;
+        } else if fresh {
+            self.idle_at = read;
             Phase::Idle
-        } else if read > watch.idle_at {
+        } else if read > self.idle_at {
             Phase::Head
         } else {
-            watch.phase
+            Phase::Idle
         };
-        if phase == watch.phase && phase != Phase::Busy {
+        if self.phase == Some(phase) && begun == self.begun {
             return;
         }
-        watch.phase = phase;
+        (self.phase, self.begun) = (Some(phase), begun);
         match phase {
-            Phase::Busy => watch.deadline.clear(),
-            Phase::Idle => watch.deadline.set(self.idle_timeout),
-            Phase::Head => watch.deadline.set(self.head_timeout),
+            Phase::Busy => self.deadline.clear(),
+            Phase::Idle => self.deadline.set(self.idle_timeout),
+            Phase::Head => self.deadline.set(self.head_timeout),
         }
     }
 }

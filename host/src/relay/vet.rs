@@ -1,9 +1,9 @@
 //! Whether a request is one that can be relayed without being understood differently by whoever
 //! gets it next (RFC 9112, 3.2 and 6.3; RFC 9110, 7.2). Pure.
 
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{HOST, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery};
-use http::{Method, Uri, Version, request};
+use http::{HeaderMap, Method, Uri, Version, request};
 
 use crate::relay::error::Error;
 
@@ -20,12 +20,9 @@ pub(super) fn vet(parts: &mut request::Parts) -> Result<Box<str>, Error> {
     if parts.method == Method::CONNECT || parts.method == Method::TRACE {
         return Err(Error::Method);
     }
-    let both = [TRANSFER_ENCODING, CONTENT_LENGTH].iter().all(|n| parts.headers.contains_key(n));
-    if both {
-        return Err(Error::BadRequest("Content-Length with Transfer-Encoding"));
-    }
-    if parts.version == Version::HTTP_10 && parts.headers.contains_key(TRANSFER_ENCODING) {
-        return Err(Error::BadRequest("Transfer-Encoding in HTTP/1.0"));
+    // hyper has seen to it that Content-Length does not stand beside it.
+    if !plainly_coded(&parts.headers) {
+        return Err(Error::Coding);
     }
     let mut hosts = parts.headers.get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
@@ -41,6 +38,17 @@ pub(super) fn vet(parts: &mut request::Parts) -> Result<Box<str>, Error> {
     }
     let host: Box<str> = host.into();
     target(parts, host)
+}
+
+/// Whether a message has no transfer coding, or only `chunked`. Another would be lost on the way:
+/// Linkspan frames what it sends itself.
+pub(super) fn plainly_coded(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    }
 }
 
 /// Whether a text names a host, with or without a port.
@@ -68,7 +76,11 @@ fn target(parts: &mut request::Parts, host: Box<str>) -> Result<Box<str>, Error>
             valid(authority.as_str())?;
             let authority: Box<str> = authority.as_str().into();
             let path = uri.path_and_query().cloned();
-            parts.uri = Uri::from(path.unwrap_or(PathAndQuery::from_static("/")));
+            // The server as a whole is asked for without a path (RFC 9112, 3.2.4).
+            let whole = parts.method == Method::OPTIONS && path.as_ref().is_none_or(|p| p == "/");
+            let rest = if whole { None } else { path };
+            let none = if whole { "*" } else { "/" };
+            parts.uri = Uri::from(rest.unwrap_or_else(|| PathAndQuery::from_static(none)));
             if let Ok(value) = authority.parse() {
                 parts.headers.insert(HOST, value);
             }
@@ -118,10 +130,14 @@ mod tests {
     }
 
     #[test]
-    fn framing_that_can_be_read_two_ways_is_refused() {
-        let mut request = Request::builder().uri("/").header(HOST, "a").body(()).unwrap();
-        request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("1"));
-        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        assert!(vet(&mut request.into_parts().0).is_err());
+    fn only_the_chunked_coding_is_relayed() {
+        let coded = |coding| {
+            let mut request = Request::builder().uri("/").header(HOST, "a").body(()).unwrap();
+            request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static(coding));
+            vet(&mut request.into_parts().0)
+        };
+        assert!(coded("Chunked").is_ok());
+        assert_eq!(coded("gzip, chunked"), Err(Error::Coding));
+        assert_eq!(coded("chunked, chunked"), Err(Error::Coding));
     }
 }

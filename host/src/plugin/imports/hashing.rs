@@ -16,11 +16,13 @@ impl Guest {
         Ok(match key {
             Key::Path => Some(hash(&convert::decoded(exchange.request.uri.path()))),
             Key::Authority => Some(hash(exchange.authority.to_ascii_lowercase().as_bytes())),
-            Key::ClientAddress => match exchange.connection.client.map(|client| client.ip()) {
-                Some(IpAddr::V4(address)) => Some(hash(&address.octets())),
-                Some(IpAddr::V6(address)) => Some(hash(&address.octets())),
-                None => None,
-            },
+            Key::ClientAddress => {
+                match exchange.connection.client.map(|client| client.ip().to_canonical()) {
+                    Some(IpAddr::V4(address)) => Some(hash(&address.octets())),
+                    Some(IpAddr::V6(address)) => Some(hash(&address.octets())),
+                    None => None,
+                }
+            }
             Key::Header(name) => headers.get(&name).map(|value| hash(value.as_bytes())),
             Key::Cookie(name) => convert::cookie(headers, &name).map(hash),
         })

@@ -1,5 +1,7 @@
 //! `log`: messages of plugins, bounded in length and number.
 
+use std::borrow::Cow;
+
 use wasmtime::Result;
 
 use crate::plugin::bindings::log::{self, Level};
@@ -18,7 +20,7 @@ impl Guest {
             return;
         }
         let end = message.floor_char_boundary(MESSAGE_BYTES);
-        let message = message.get(..end).unwrap_or_default().escape_debug();
+        let message = plain(message.get(..end).unwrap_or_default());
         let (plugin, version) = (&*identity.name, &*identity.version);
         match level {
             Level::Trace => tracing::trace!(plugin, version, "{message}"),
@@ -30,9 +32,36 @@ impl Guest {
     }
 }
 
+/// A message without what could end a line or speak to a terminal.
+fn plain(message: &str) -> Cow<'_, str> {
+    if !message.contains(char::is_control) {
+        return Cow::Borrowed(message);
+    }
+    let mut text = String::with_capacity(message.len() + 16);
+    for char in message.chars() {
+        match char {
+            '\t' => text.push(char),
+            _ if char.is_control() => text.extend(char.escape_default()),
+            _ => text.push(char),
+        }
+    }
+    Cow::Owned(text)
+}
+
 impl log::Host for Guest {
     fn write(&mut self, level: Level, message: String) -> Result<()> {
         self.say(level, &message);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn messages_are_one_line_and_otherwise_as_they_were() {
+        assert_eq!(plain("it's \"so\""), "it's \"so\"");
+        assert_eq!(plain("a\r\nb\u{1b}[31m\té"), "a\\r\\nb\\u{1b}[31m\té");
     }
 }

@@ -1,4 +1,5 @@
-//! Test guest: a balancer that imports WASI, because it uses a `HashMap` and prints.
+//! Test guest: a balancer that imports WASI, because it uses a `HashMap` and prints
+//! whenever it is called.
 //!
 //! It picks the first usable endpoint in the order of the list, and prints the address.
 #![expect(clippy::print_stdout, reason = "that it can is what this guest is for")]
@@ -30,12 +31,14 @@ thread_local! {
 
 impl lifecycle::Guest for Plugin {
     fn configure(_config: String) -> Result<(), String> {
+        println!("configured");
         Ok(())
     }
 }
 
 impl balancer::Guest for Plugin {
     fn update(_cluster: u32, endpoints: Vec<balancer::Endpoint>) {
+        println!("told of {}", endpoints.len());
         USABLE.set(endpoints.iter().map(|endpoint| (endpoint.id, endpoint.state.usable)).collect());
         ADDRESSES
             .set(endpoints.into_iter().map(|endpoint| (endpoint.id, endpoint.address)).collect());

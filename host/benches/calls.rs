@@ -1,0 +1,276 @@
+//! What one call of a plugin costs, with the real engine and the standard plugins: from handing over
+//! the exchange to the checked answer.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a benchmark that cannot go on has nothing better to do than to end"
+)]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+use http::Request;
+use linkspan::commands::BUILT_IN;
+use linkspan::config::{Config, Instances};
+use linkspan::metrics::Metrics;
+use linkspan::plugin::{
+    Compiler, Connection, Decision, Definition, Endpoint, EndpointId, EndpointState, Exchange,
+    Figure, Host, Kind, Members, Nursery, Order, Pick, Plugin, Settings, Shared,
+};
+use linkspan::proxy::WORDS;
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::sync::mpsc::Receiver;
+use tokio::time::Instant;
+
+/// What is measured; `RULES` stands for rules that do not match.
+const CONFIG: &str = r#"
+[listeners.web]
+bind = "127.0.0.1:0"
+routers = ["two-rules", "twenty-rules"]
+rewriters = ["stamp"]
+
+[clusters.main]
+endpoints = []
+balancer = ["round-robin", "first-alive", "locking-round-robin"]
+
+[plugins.two-rules]
+component = "regex-match"
+config = { rules = [
+  { match = ['\.php$'], cluster = "main" },
+  { match = ['\.(jpg|png|css|js|html)$'], cluster = "main" },
+] }
+
+[plugins.twenty-rules]
+component = "regex-match"
+config = { rules = [
+  RULES
+  { match = ['\.(jpg|png|css|js|html)$'], cluster = "main" },
+] }
+
+[plugins.stamp]
+component = "headers"
+config = { request = { set = { x-bench = "1" } }, response = { set = { x-proxy = "linkspan" } } }
+"#;
+
+fn main() {
+    let bench = Bench::start();
+    let mut criterion = Criterion::default().configure_from_args();
+    criterion.bench_function("empty", |bencher| {
+        bencher.iter_custom(|calls| bench.time(calls, async |exchange| exchange));
+    });
+    bench.routers(&mut criterion);
+    bench.balancers(&mut criterion);
+    bench.rewriters(&mut criterion);
+    criterion.final_summary();
+}
+
+struct Bench {
+    runtime: LocalRuntime,
+    host: Host,
+    config: Config,
+    nursery: Nursery,
+    /// Nothing is born to order here: no call fails.
+    _orders: Receiver<Order>,
+}
+
+impl Bench {
+    fn start() -> Self {
+        let rules: Vec<_> = (0..19)
+            .map(|n| format!("{{ match = ['^/service-{n}/[a-z]+/'], cluster = \"main\" }},"))
+            .collect();
+        let text = CONFIG.replace("RULES", &rules.join("\n  "));
+        let config = Config::parse(&text, Path::new("bench.toml"));
+        let config = config.unwrap_or_else(|faults| panic!("{faults}"));
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_linkspan"));
+        let settings = Settings {
+            plugin_dir: None,
+            cache_dir: Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache")),
+            cache_bytes: 1 << 30,
+            compiler: Compiler { program, timeout: Duration::from_mins(1), memory_bytes: 2 << 30 },
+            built_in: BUILT_IN,
+            metrics: Arc::new(Metrics::new(1, WORDS)),
+        };
+        let runtime =
+            Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        let (nursery, orders) = Nursery::new(1);
+        Self {
+            runtime: runtime.unwrap(),
+            host: Host::start(settings).unwrap(),
+            config,
+            nursery,
+            _orders: orders,
+        }
+    }
+
+    /// A plugin of the configuration, as a worker has it.
+    fn plugin(&self, name: &str, kind: Kind, members: Option<Arc<dyn Members>>) -> Plugin {
+        let config = self.config.plugins.get(name).unwrap();
+        let cluster = self.config.clusters.keys().next().unwrap();
+        self.runtime.block_on(async {
+            let (_, bytes) = self.host.find(&config.component).unwrap();
+            let component = self.host.load(&bytes).await.unwrap();
+            let members = members.map(|members| (cluster, members));
+            let definition =
+                self.host.define(config, component, &[kind], members, Vec::new()).unwrap();
+            self.hired(definition).await
+        })
+    }
+
+    async fn hired(&self, definition: Arc<Definition>) -> Plugin {
+        let newborn = definition.birth_apart().await.unwrap();
+        let (first, shared) = match definition.config.instances {
+            Instances::PerWorker => (Some(newborn), None),
+            Instances::Shared => (None, Some(Shared::new(newborn))),
+        };
+        Plugin::new(definition, self.nursery.clone(), 0, first, shared)
+    }
+
+    /// The time that some calls take one after another.
+    fn time(&self, calls: u64, call: impl AsyncFn(Box<Exchange>) -> Box<Exchange>) -> Duration {
+        self.runtime.block_on(async {
+            // What changed is told before the first call, not as part of it.
+            let mut exchange = call(exchange()).await;
+            let begin = Instant::now();
+            for _ in 0..calls {
+                exchange = call(exchange).await;
+            }
+            begin.elapsed()
+        })
+    }
+
+    fn routers(&self, criterion: &mut Criterion) {
+        let mut group = criterion.benchmark_group("route");
+        group.throughput(Throughput::Elements(1));
+        for rules in ["two-rules", "twenty-rules"] {
+            let plugin = self.plugin(rules, Kind::Router, None);
+            group.bench_function(BenchmarkId::new("regex-match", rules), |bencher| {
+                bencher.iter_custom(|calls| {
+                    self.time(calls, async |exchange| {
+                        let (exchange, decision) = plugin.route(exchange).await;
+                        assert!(matches!(decision, Ok(Decision::Forward { .. })));
+                        exchange
+                    })
+                });
+            });
+        }
+    }
+
+    fn balancers(&self, criterion: &mut Criterion) {
+        let mut group = criterion.benchmark_group("pick");
+        group.throughput(Throughput::Elements(1));
+        for balancer in ["round-robin", "first-alive", "locking-round-robin"] {
+            for size in [3, 128] {
+                let plugin = self.plugin(balancer, Kind::Balancer, Some(Arc::new(Fixed(size))));
+                group.bench_function(BenchmarkId::new(balancer, size), |bencher| {
+                    bencher.iter_custom(|calls| {
+                        self.time(calls, async |exchange| {
+                            let (exchange, pick) = plugin.pick(exchange, 0, None).await;
+                            assert!(matches!(pick, Ok(Pick::Endpoint(_))));
+                            exchange
+                        })
+                    });
+                });
+            }
+        }
+    }
+
+    fn rewriters(&self, criterion: &mut Criterion) {
+        let mut group = criterion.benchmark_group("rewrite");
+        group.throughput(Throughput::Elements(1));
+        let plugin = self.plugin("stamp", Kind::Rewriter, None);
+        group.bench_function("headers/request", |bencher| {
+            bencher.iter_custom(|calls| {
+                self.time(calls, async |exchange| {
+                    let (exchange, edits) = plugin.on_request(exchange).await;
+                    assert!(edits.is_ok_and(|edits| edits.len() == 1));
+                    exchange
+                })
+            });
+        });
+        group.bench_function("headers/response", |bencher| {
+            bencher.iter_custom(|calls| {
+                self.time(calls, async |exchange| {
+                    let (exchange, edits) = plugin.on_response(exchange).await;
+                    assert!(edits.is_ok_and(|edits| edits.len() == 1));
+                    exchange
+                })
+            });
+        });
+    }
+}
+
+/// A request as a browser sends it, and its response.
+fn exchange() -> Box<Exchange> {
+    let request = Request::get("/w/index.html?title=Main")
+        .header("host", "www.example.org")
+        .header("user-agent", "Mozilla/5.0 (X11; Linux x86_64) Firefox/145.0")
+        .header("accept", "text/html,application/xhtml+xml")
+        .header("accept-language", "en-GB,en;q=0.5")
+        .header("accept-encoding", "gzip, deflate, br")
+        .header("cookie", "session=0123456789abcdef")
+        .body(());
+    let response = http::Response::builder()
+        .header("content-type", "text/html")
+        .header("content-length", "1024")
+        .body(());
+    Box::new(Exchange {
+        connection: Arc::new(Connection {
+            listener: "web".into(),
+            client: Some(([127, 0, 0, 1], 40_000).into()),
+            slot: 0,
+            scheme: "http",
+        }),
+        authority: "www.example.org".into(),
+        request: request.unwrap().into_parts().0,
+        response: Some(response.unwrap().into_parts().0),
+        cluster: Some("main".into()),
+        endpoint: None,
+    })
+}
+
+/// A cluster of so many endpoints, all usable, that never changes.
+struct Fixed(u32);
+
+const USABLE: EndpointState = EndpointState { usable: true, draining: false, weight: 100 };
+
+impl Members for Fixed {
+    fn cluster(&self) -> u32 {
+        0
+    }
+
+    fn membership_version(&self) -> u64 {
+        1
+    }
+
+    fn states_version(&self) -> u64 {
+        1
+    }
+
+    fn endpoints(&self) -> (u64, Vec<Endpoint>) {
+        let endpoint = |id| Endpoint {
+            id,
+            address: format!("10.0.0.{id}:80"),
+            state: USABLE,
+            attributes: Vec::new(),
+        };
+        (1, (0..self.0).map(endpoint).collect())
+    }
+
+    fn states(&self) -> Vec<(EndpointId, EndpointState)> {
+        (0..self.0).map(|id| (id, USABLE)).collect()
+    }
+
+    fn has(&self, id: EndpointId) -> bool {
+        id < self.0
+    }
+
+    fn figure(&self, _id: EndpointId, _figure: Figure) -> u64 {
+        0
+    }
+
+    fn in_flight_of_all(&self) -> Vec<u32> {
+        (0..self.0).map(|_| 0).collect()
+    }
+}

@@ -1,0 +1,186 @@
+//! Beginning and end of the process: what it prints, whom it waits for, and its exit code.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Mutex, mpsc};
+use std::time::Duration;
+
+use crate::support::{
+    Binary, Client, Origin, PATIENCE, Proxy, Signal, eventually, one_cluster, reply, request,
+};
+
+/// An origin that answers when it is told to, in two halves.
+fn patient() -> (Origin, mpsc::Sender<()>) {
+    let (go_on, going) = mpsc::channel();
+    let going = Mutex::new(going);
+    let origin = Origin::scripted(move |peer| {
+        while let Some(request) = peer.request() {
+            if request.target() == "/quick" {
+                peer.send(reply(200, &[], "quick"));
+                continue;
+            }
+            let go_on = || going.lock().unwrap().recv_timeout(PATIENCE).is_ok();
+            if !go_on() || peer.write("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nha").is_err() {
+                return;
+            }
+            if !go_on() || peer.write("lf").is_err() {
+                return;
+            }
+        }
+    });
+    (origin, go_on)
+}
+
+/// A proxy with one open request, and the client that waits for it.
+fn busy(origin: &Origin, server: &str) -> (Binary, Client) {
+    let config = one_cluster(&[origin.address()], "", "");
+    let mut proxy = Binary::serve(&format!("{config}[server]\n{server}\n"));
+    let mut client = proxy.connect();
+    client.send(request("GET", "/slow", &[], b""));
+    origin.wait_for(1);
+    (proxy, client)
+}
+
+fn expect_refused(address: SocketAddr) {
+    eventually("connections to be refused", || TcpStream::connect(address).is_err().then_some(()));
+}
+
+#[test]
+fn term_and_int_let_the_open_request_finish() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let (origin, go_on) = patient();
+        let (mut proxy, mut client) = busy(&origin, "shutdown-grace = '1m'");
+        let address = proxy.address("web");
+        let mut idle = proxy.connect();
+        assert_eq!(idle.get("/quick").text(), "quick");
+        let mut fresh = proxy.connect();
+
+        proxy.signal(signal);
+        expect_refused(address);
+        idle.expect_closed();
+        fresh.expect_closed();
+        assert!(proxy.is_running());
+        go_on.send(()).unwrap();
+        assert_eq!(client.response_head().status(), 200);
+        go_on.send(()).unwrap();
+        let mut body = Vec::new();
+        client.take(4, &mut body).unwrap();
+        assert_eq!(body, b"half");
+        client.expect_closed();
+        assert_eq!(proxy.wait().code(), Some(0), "{}", proxy.stderr());
+    }
+}
+
+#[test]
+fn a_connection_ends_after_the_answer_that_was_open() {
+    let (origin, go_on) = patient();
+    let (proxy, mut client) = busy(&origin, "");
+    proxy.signal(Signal::TERM);
+    proxy.wait_for_stderr("leaving");
+    go_on.send(()).unwrap();
+    go_on.send(()).unwrap();
+    let response = client.response();
+    assert_eq!(response.text(), "half");
+    client.expect_closed();
+}
+
+#[test]
+fn term_cuts_off_after_the_grace_period() {
+    let (origin, _go_on) = patient();
+    let (mut proxy, mut client) = busy(&origin, "shutdown-grace = '200ms'");
+    proxy.signal(Signal::TERM);
+    client.expect_closed();
+    proxy.wait();
+    assert!(proxy.stderr().contains("cut off"), "{}", proxy.stderr());
+}
+
+#[test]
+fn quit_waits_without_limit() {
+    let (origin, go_on) = patient();
+    let (mut proxy, mut client) = busy(&origin, "shutdown-grace = '100ms'");
+    let address = proxy.address("web");
+    proxy.signal(Signal::QUIT);
+    expect_refused(address);
+    assert!(client.is_quiet_for(Duration::from_millis(400)), "longer than the grace");
+    assert!(proxy.is_running());
+    go_on.send(()).unwrap();
+    go_on.send(()).unwrap();
+    assert_eq!(client.response().text(), "half");
+    assert_eq!(proxy.wait().code(), Some(0));
+}
+
+#[test]
+fn the_last_lines_of_the_access_log_are_written() {
+    let origin = Origin::replying("ok");
+    let mut proxy = Binary::serve(&one_cluster(&[origin.address()], "", ""));
+    assert_eq!(proxy.connect().get("/last").text(), "ok");
+    proxy.signal(Signal::TERM);
+    assert_eq!(proxy.wait().code(), Some(0));
+    assert!(proxy.stderr().contains("\"target\":\"/last\""), "{}", proxy.stderr());
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let mut proxy = Binary::serve(&format!(
+        "[listeners.first]\nbind = '127.0.0.1:0'\n[listeners.web]\nbind = '{address}'\n"
+    ));
+    assert_eq!(proxy.wait().code(), Some(1));
+    let said = proxy.stderr();
+    assert!(said.contains(&address.to_string()) && said.contains("web"), "{said}");
+    assert_eq!(proxy.stdout(), "", "it says not to listen anywhere");
+}
+
+#[test]
+fn a_configuration_with_faults_ends_it_with_all_of_them() {
+    let mut proxy = Binary::serve("[listeners.web]\nbind = '1.2.3'\n[cluster.main]\n");
+    assert_eq!(proxy.wait().code(), Some(1));
+    let said = proxy.stderr();
+    assert!(said.contains("1.2.3") && said.contains("cluster"), "{said}");
+    assert!(said.contains("linkspan.toml"), "{said}");
+}
+
+#[test]
+fn without_a_configuration_it_says_where_it_has_looked() {
+    let mut proxy = Binary::run(&[]);
+    assert_eq!(proxy.wait().code(), Some(1));
+    let said = proxy.stderr();
+    assert!(said.contains("-c FILE") && said.contains("/etc/linkspan/linkspan.toml"), "{said}");
+}
+
+#[test]
+fn each_listener_is_announced_with_its_bound_address() {
+    let config = "[listeners.web]\nbind = '127.0.0.1:0'\n[listeners.more]\nbind = '[::1]:0'\n";
+    let mut proxy = Binary::serve(config);
+    let (web, more) = (proxy.address("web"), proxy.address("more"));
+    assert!(web.port() != 0 && more.port() != 0 && more.is_ipv6());
+    assert_eq!(Client::connect(more).get("/").status(), 404);
+    assert_eq!(proxy.stdout().lines().count(), 2);
+}
+
+#[test]
+fn host_and_port_of_the_command_line_go_before_the_file() {
+    let config = "[listeners.web]\nbind = '127.0.0.1:1'\n";
+    let mut proxy =
+        Binary::with(config, &[], &["-c", "linkspan.toml", "-h", "127.0.0.2", "-p", "0"]);
+    let address = proxy.address("web");
+    assert_eq!(address.ip().to_string(), "127.0.0.2");
+    assert_ne!(address.port(), 1);
+    assert_eq!(Client::connect(address).get("/").status(), 404);
+}
+
+#[test]
+fn a_proxy_in_this_process_drains_too() {
+    let (origin, go_on) = patient();
+    let proxy = Proxy::start(&one_cluster(&[origin.address()], "", ""));
+    let mut client = proxy.connect();
+    client.send(request("GET", "/slow", &[], b""));
+    origin.wait_for(1);
+    let done = proxy.shut_down(None);
+    expect_refused(proxy.address("web"));
+    assert!(done.try_recv().is_err());
+    go_on.send(()).unwrap();
+    go_on.send(()).unwrap();
+    assert_eq!(client.response().text(), "half");
+    assert!(done.recv_timeout(PATIENCE).unwrap(), "nothing was cut off");
+}
