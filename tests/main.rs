@@ -8,6 +8,7 @@
 
 mod balancing;
 mod connections;
+mod direct;
 mod examples;
 mod headers;
 mod hostile;

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use address::NotOneListener;
+pub use address::{BadUrl, NotOneListener};
 pub use fault::{Fault, Faults, Place};
 pub use names::{BALANCERS, canonical_balancer, closest};
 

@@ -40,7 +40,8 @@
 //!
 //! - Plugins never see sockets, files, the environment or each other's memory. WASI links, and denies.
 //! - No policy lives here: whatever could be decided in two ways is decided by a component. The one
-//!   exception is the fallback for a balancer that failed: the first usable endpoint.
+//!   exception is the first usable endpoint, where a balancer failed and where a router named an
+//!   address itself.
 //! - Nothing below [`snapshot`] knows of routes; [`plugin`] knows nothing of relaying, and nobody else
 //!   knows wasmtime; [`cluster`] knows of plugins only the trait that it implements.
 //! - Nothing that comes from the network, a guest, a file or a store is trusted to be small: each limit

@@ -136,13 +136,15 @@ impl Proxy {
         for listener in config.listeners.values() {
             sockets.push((listener.clone(), open(listener)?));
         }
+        let addresses: BTreeMap<_, _> = sockets.iter().map(local).collect();
         let count = config.server.workers;
         let metrics = Arc::new(Metrics::new(count, WORDS));
         let host = plugin_host(&config, options, &metrics)?;
         let mut registry = Registry::default();
         let snapshot = Snapshot::build(&host, config, &mut registry, None, count)
             .await
-            .map_err(StartError::Plugins)?;
+            .map_err(StartError::Plugins)?
+            .listening_on(&addresses);
         let stage = Arc::new(Stage::new(Arc::new(snapshot)));
         let access = options.access.clone();
         let help = "Lines of the access log that were lost";
@@ -179,7 +181,7 @@ impl Proxy {
             acceptor,
             desks,
             sockets: BTreeMap::new(),
-            addresses: BTreeMap::new(),
+            addresses,
             drain,
             workers,
             nursery: births,
@@ -223,16 +225,20 @@ impl Proxy {
                 sockets.push((listener.clone(), self.socket(listener)?));
             }
         }
+        let mut addresses = self.addresses.clone();
+        addresses.retain(|name, _| config.listeners.contains_key(name));
+        addresses.extend(sockets.iter().map(local));
         let next = Snapshot::build(&self.host, config, &mut self.registry, Some(&before), workers);
-        let next = Arc::new(next.await.map_err(StartError::Plugins)?);
+        let next = next.await.map_err(StartError::Plugins)?;
+        let next = Arc::new(next.listening_on(&addresses));
         self.stage.show(Arc::clone(&next));
+        self.addresses = addresses;
         self.registry.forget(&next.config);
         for name in before.config.listeners.keys() {
             let moves = sockets.iter().any(|(listener, _)| listener.name == *name);
             if moves || !next.config.listeners.contains_key(name) {
                 self.acceptor.close(name);
                 self.sockets.remove(name);
-                self.addresses.remove(name);
             }
         }
         for listener in next.config.listeners.values() {
@@ -258,7 +264,6 @@ impl Proxy {
 
     async fn listen(&mut self, listener: &config::Listener, socket: TcpListener) {
         let name = &listener.name;
-        self.addresses.insert(Arc::clone(name), local(&socket, listener));
         if let Ok(own) = socket.try_clone() {
             self.sockets.insert(Arc::clone(name), (listener.bind, own));
         }
@@ -311,8 +316,8 @@ fn refused(listener: &config::Listener, source: io::Error) -> StartError {
     StartError::Bind { listener: Arc::clone(&listener.name), address: listener.bind, source }
 }
 
-fn local(socket: &TcpListener, listener: &config::Listener) -> SocketAddr {
-    socket.local_addr().unwrap_or(listener.bind)
+fn local((listener, socket): &(config::Listener, TcpListener)) -> (Name, SocketAddr) {
+    (Arc::clone(&listener.name), socket.local_addr().unwrap_or(listener.bind))
 }
 
 /// Makes the instances that workers order, off their threads.

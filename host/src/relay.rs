@@ -6,6 +6,7 @@
 
 mod attempt;
 pub(crate) mod client;
+mod direct;
 pub mod error;
 pub(crate) mod record;
 mod reply;
@@ -101,7 +102,7 @@ impl Served<'_> {
             Routed::To(cluster, host) => (cluster, host),
             Routed::Answer(response) => return Ok(response),
         };
-        record.cluster = Some(cluster.cluster.name().clone());
+        record.cluster = cluster.name().cloned();
         exchange.cluster = record.cluster.clone();
         self.complete(&mut exchange, &cluster)?;
         // Whether the client waits is between it and us, whatever rewriters do.
@@ -138,7 +139,7 @@ impl Served<'_> {
                 Err(_rejected) => return (exchange, Err(failed("router", router))),
             };
             record.route = Some(router.clone());
-            match self.follow(router, decision, &mut exchange) {
+            match self.follow(router, decision, &mut exchange, record).await {
                 Ok(Some(routed)) => return (exchange, Ok(routed)),
                 Ok(None) => {}
                 Err(error) => return (exchange, Err(error)),
@@ -149,11 +150,12 @@ impl Served<'_> {
     }
 
     /// Does what a router has decided; nothing if that is not possible and the next is to be asked.
-    fn follow(
+    async fn follow(
         &self,
         router: &Plugin,
         decision: Decision,
         exchange: &mut Exchange,
+        record: &Record,
     ) -> Result<Option<Routed>, Error> {
         let (upstream, host, path) = match decision {
             Decision::Next => return Ok(None),
@@ -162,18 +164,22 @@ impl Served<'_> {
             }
             Decision::Forward { upstream, host, path } => (upstream, host, path),
         };
-        let name = match upstream {
-            Upstream::Cluster(name) => name,
-            Upstream::Address(address) => return Err(Error::NotGranted(address.into())),
-        };
-        let Some(cluster) = self.view.cluster(&name) else {
-            let unfit = router.unfit_route(format!("there is no cluster {name:?}"));
-            return unfit.map(|()| None).map_err(|_rejected| failed("router", router));
+        let cluster = match upstream {
+            Upstream::Address(url) => {
+                direct::cluster(self.worker, self.view, router, url, record.id()).await?
+            }
+            Upstream::Cluster(name) => match self.view.cluster(&name) {
+                Some(cluster) => Rc::clone(cluster),
+                None => {
+                    let unfit = router.unfit_route(format!("there is no cluster {name:?}"));
+                    return unfit.map(|()| None).map_err(|_rejected| failed("router", router));
+                }
+            },
         };
         if let Some(path) = path {
             set_path(exchange, path);
         }
-        Ok(Some(Routed::To(Rc::clone(cluster), host)))
+        Ok(Some(Routed::To(cluster, host)))
     }
 
     /// Adds what the upstream is told about the client.

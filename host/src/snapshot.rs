@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -26,6 +27,8 @@ pub struct Snapshot {
     pub config: Config,
     /// The clusters by name.
     pub clusters: BTreeMap<Name, Arc<Cluster>>,
+    /// Where its listeners listen; empty if they do not, as in a mere check.
+    pub listening: Vec<SocketAddr>,
     views: BTreeMap<Name, Arc<View>>,
     /// The plugins in use.
     pub plugins: HashMap<Use, Staffed>,
@@ -170,6 +173,7 @@ impl Snapshot {
             views: views(&clusters, previous),
             config,
             clusters,
+            listening: Vec::new(),
             plugins: HashMap::new(),
         };
         let mut refused = Vec::new();
@@ -189,6 +193,13 @@ impl Snapshot {
         // A plugin that balances several clusters is refused once.
         refused.dedup_by(|one, other| one.plugin == other.plugin);
         if refused.is_empty() { Ok(snapshot) } else { Err(refused) }
+    }
+
+    /// The snapshot, with where its listeners listen.
+    #[must_use]
+    pub fn listening_on(mut self, addresses: &BTreeMap<Name, SocketAddr>) -> Self {
+        self.listening = addresses.values().copied().collect();
+        self
     }
 
     /// Lets balancers that outlive the snapshot before see this one's clusters. To be called when

@@ -1,7 +1,10 @@
 //! A snapshot as one worker sees it: its listeners and clusters, with the worker's own instances of
 //! their plugins.
 
+mod direct;
+
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -14,10 +17,16 @@ use crate::metrics::{ClusterMetrics, ListenerMetrics, Metrics};
 use crate::plugin::{Nursery, Plugin};
 use crate::snapshot::{Snapshot, Use};
 
+pub use direct::Direct;
+
 /// A snapshot as one worker sees it.
 pub struct View {
     /// The snapshot's number.
     pub generation: u64,
+    /// Where its listeners listen.
+    pub listening: Vec<SocketAddr>,
+    /// The clusters of addresses that routers name.
+    pub direct: Direct,
     listeners: HashMap<Name, Rc<Listener>>,
     clusters: BTreeMap<Name, Rc<ClusterUse>>,
     plugins: HashMap<Use, Plugin>,
@@ -102,7 +111,14 @@ impl View {
                 (Arc::clone(name), Rc::new(listener(settings, &clusters, &plugins, make)))
             })
             .collect();
-        Self { generation: snapshot.generation, listeners, clusters, plugins }
+        Self {
+            generation: snapshot.generation,
+            listening: snapshot.listening.clone(),
+            direct: Direct::default(),
+            listeners,
+            clusters,
+            plugins,
+        }
     }
 
     /// A listener; `None` if the snapshot has none of that name.
@@ -188,6 +204,18 @@ fn cluster_use(cluster: &Arc<Cluster>, plugins: &HashMap<Use, Plugin>, make: &Ma
 }
 
 impl ClusterUse {
+    /// A cluster that uses no plugins.
+    #[must_use]
+    pub fn plain(cluster: &Arc<Cluster>, make: &Make) -> Self {
+        cluster_use(cluster, &HashMap::new(), make)
+    }
+
+    /// The cluster's name; none if it is of an address that a router named.
+    #[must_use]
+    pub fn name(&self) -> Option<&Name> {
+        Some(self.cluster.name()).filter(|name| !name.is_empty())
+    }
+
     /// What bounds a request's body.
     #[must_use]
     pub fn upload(&self, listener: &config::Listener) -> UploadLimits {

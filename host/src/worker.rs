@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
+use crate::cluster::Cluster;
 use crate::cluster::budget::Budget;
 use crate::cluster::pool::Pool;
 use crate::config::Name;
@@ -15,7 +16,7 @@ use crate::log::access::{AccessRecord, AccessWriter};
 use crate::log::id::{RequestId, RequestIds};
 use crate::metrics::Metrics;
 use crate::snapshot::Stage;
-use crate::view::{Make, View};
+use crate::view::{ClusterUse, Make, View};
 
 /// What the connections of a worker share.
 pub struct Worker {
@@ -94,6 +95,12 @@ impl Worker {
             self.pool.retain(|key| keys.binary_search(&key).is_ok());
         }
         Rc::clone(&self.view.borrow())
+    }
+
+    /// A cluster that is in no snapshot, as this worker uses it: without plugins.
+    #[must_use]
+    pub fn plain(&self, cluster: &Arc<Cluster>) -> Rc<ClusterUse> {
+        Rc::new(ClusterUse::plain(cluster, &self.make))
     }
 
     /// What is to be done about once a second: a view that nothing asks for any more must not keep

@@ -75,6 +75,22 @@ impl Registry {
         self.build(config)
     }
 
+    /// A cluster that is not configured, of the address that a router named and what that resolves
+    /// to. It has no name and no balancers; nothing of it is remembered here.
+    #[must_use]
+    pub fn unnamed(address: Address, resolved: Vec<SocketAddr>) -> Arc<Cluster> {
+        let mut registry = Self::default();
+        if let Address::Name(host, port) = &address {
+            registry.resolved.insert((Arc::clone(host), *port), resolved);
+        }
+        let endpoint = config::Endpoint { address, weight: 100, attributes: Vec::new() };
+        registry.cluster(&config::Cluster {
+            endpoints: vec![endpoint],
+            balancers: Vec::new(),
+            ..config::Cluster::default()
+        })
+    }
+
     /// Forgets the addresses of names that a configuration no longer has. To be called when it has
     /// been taken: one that is refused must not cost what is held.
     pub fn forget(&mut self, config: &Config) {

@@ -6,29 +6,14 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::cluster::peer::Peer;
-use crate::config::{ForwardedHeaders, HostHeader};
 
 pub(super) fn settings(endpoints: Vec<config::Endpoint>) -> config::Cluster {
     config::Cluster {
         name: "c".into(),
         endpoints,
         balancers: vec!["first-alive".into()],
-        max_attempts: None,
-        connect_timeout: Duration::from_secs(5),
-        response_timeout: Duration::from_secs(60),
-        body_timeout: Duration::from_secs(60),
-        idle_timeout: Duration::from_secs(60),
-        max_idle_per_endpoint: 64,
-        host_header: HostHeader::Preserve,
-        forwarded_headers: ForwardedHeaders {
-            x_forwarded_for: true,
-            x_forwarded_proto: true,
-            x_forwarded_host: true,
-            x_host: false,
-        },
-        rewriters: Vec::new(),
-        replay_bytes: 65_536,
         health: config::Health { attempts: 2, offline: Duration::from_secs(5) },
+        ..config::Cluster::default()
     }
 }
 

@@ -31,6 +31,8 @@ pub(super) enum AddressError {
     NotLocal,
     #[error("an endpoint is a host and a port; a path has no place in it")]
     HasPath,
+    #[error("it has no scheme; expected `http://host:port`")]
+    NoScheme,
     #[error("`{0}` is not a scheme of endpoints")]
     BadScheme(String),
     #[error("`{0}` endpoints are not available in this version")]
@@ -45,6 +47,28 @@ pub(super) enum AddressError {
     BadNetwork(String),
     #[error("the network has bits behind its prefix; it would be `{0}`")]
     HostBits(IpNet),
+}
+
+/// Why a text is no address that a request can be forwarded to.
+#[derive(Debug, PartialEq, Eq, Error)]
+#[error(transparent)]
+pub struct BadUrl(#[from] AddressError);
+
+impl Address {
+    /// Reads `http://host:port`, as routers name addresses. Without a port it is 80. An IPv4
+    /// address written as an IPv6 one is that IPv4 address.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the text.
+    pub fn from_url(text: &str) -> Result<Self, BadUrl> {
+        let (scheme, rest) = text.split_once("://").ok_or(AddressError::NoScheme)?;
+        let mut address = url(scheme, rest)?;
+        if let Self::Socket(socket) = &mut address {
+            socket.set_ip(socket.ip().to_canonical());
+        }
+        Ok(address)
+    }
 }
 
 /// There is not exactly one listener whose address could be changed.
@@ -106,16 +130,23 @@ pub(super) fn endpoint(text: &str) -> Result<Address, AddressError> {
     if let Some(path) = text.strip_prefix("unix:") {
         return unix(path);
     }
-    let authority = match text.split_once("://") {
-        None => text,
-        Some((scheme, rest)) => match scheme.to_ascii_lowercase().as_str() {
-            "http" => rest.strip_suffix('/').unwrap_or(rest),
-            "https" | "h2c" | "fcgi" | "srv+http" | "srv+https" => {
-                return Err(AddressError::Later(scheme.to_owned()));
-            }
-            _ => return Err(AddressError::BadScheme(scheme.to_owned())),
-        },
-    };
+    match text.split_once("://") {
+        None => authority(text),
+        Some((scheme, rest)) => url(scheme, rest),
+    }
+}
+
+fn url(scheme: &str, rest: &str) -> Result<Address, AddressError> {
+    match scheme.to_ascii_lowercase().as_str() {
+        "http" => authority(rest.strip_suffix('/').unwrap_or(rest)),
+        "https" | "h2c" | "fcgi" | "srv+http" | "srv+https" => {
+            Err(AddressError::Later(scheme.to_owned()))
+        }
+        _ => Err(AddressError::BadScheme(scheme.to_owned())),
+    }
+}
+
+fn authority(authority: &str) -> Result<Address, AddressError> {
     if authority.contains('/') {
         return Err(AddressError::HasPath);
     }
@@ -217,129 +248,4 @@ fn unix(path: &str) -> Result<Address, AddressError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn what_can_be_listened_on() {
-        let cases = [
-            ("0.0.0.0:8080", "0.0.0.0:8080"),
-            ("[::]:80", "[::]:80"),
-            (":8080", "0.0.0.0:8080"),
-            ("localhost:0", "127.0.0.1:0"),
-            ("127.0.0.1:65535", "127.0.0.1:65535"),
-        ];
-        for (text, address) in cases {
-            assert_eq!(bind(text).map(|bound| bound.to_string()).as_deref(), Ok(address), "{text}");
-        }
-        let refused = [
-            ("", AddressError::Empty),
-            ("8080", AddressError::NoPort),
-            ("0.0.0.0", AddressError::NoPort),
-            ("0.0.0.0:", AddressError::BadPort(String::new())),
-            ("0.0.0.0:65536", AddressError::BadPort("65536".to_owned())),
-            ("0.0.0.0:+80", AddressError::BadPort("+80".to_owned())),
-            ("::1:80", AddressError::Unbracketed),
-            ("[::1]", AddressError::NoPort),
-            ("[::g]:80", AddressError::BadIpv6("::g".to_owned())),
-            ("[::1]80", AddressError::BadIpv6("[::1]80".to_owned())),
-            ("example.org:80", AddressError::NotLocal),
-            ("unix:/run/x", AddressError::UnixListener),
-        ];
-        for (text, error) in refused {
-            assert_eq!(bind(text), Err(error), "{text}");
-        }
-    }
-
-    #[test]
-    fn what_can_be_an_endpoint() {
-        let socket = |text: &str| Address::Socket(text.parse().unwrap());
-        let named = |name: &str, port| Address::Name(Arc::from(name), port);
-        let cases = [
-            ("10.0.0.1:8080", socket("10.0.0.1:8080")),
-            ("10.0.0.1", socket("10.0.0.1:80")),
-            ("[::1]:81", socket("[::1]:81")),
-            ("[::1]", socket("[::1]:80")),
-            ("files.internal:80", named("files.internal", 80)),
-            ("Files.Internal", named("files.internal", 80)),
-            ("a_b.example.", named("a_b.example.", 80)),
-            ("http://files.internal:8080/", named("files.internal", 8080)),
-            ("HTTP://10.0.0.1", socket("10.0.0.1:80")),
-            ("unix:/run/app.sock", Address::Unix(PathBuf::from("/run/app.sock"))),
-        ];
-        for (text, address) in cases {
-            assert_eq!(endpoint(text), Ok(address), "{text}");
-        }
-    }
-
-    #[test]
-    fn what_cannot() {
-        let name = |text: &str| AddressError::BadName(text.to_owned());
-        let cases = [
-            ("", AddressError::Empty),
-            ("http://", AddressError::Empty),
-            ("https://a", AddressError::Later("https".to_owned())),
-            ("srv+http://_http._tcp.app", AddressError::Later("srv+http".to_owned())),
-            ("ftp://a", AddressError::BadScheme("ftp".to_owned())),
-            ("http://a/path", AddressError::HasPath),
-            ("a/path", AddressError::HasPath),
-            ("a:0", AddressError::BadPort("0".to_owned())),
-            ("a:http", AddressError::BadPort("http".to_owned())),
-            (":80", name("")),
-            ("a b", name("a b")),
-            ("user@a", name("user@a")),
-            ("a..b", name("a..b")),
-            ("1.2.3", name("1.2.3")),
-            ("256.1.1.1", name("256.1.1.1")),
-            ("::1", AddressError::Unbracketed),
-            ("unix:run", AddressError::RelativePath),
-            ("unix:/a\0b", AddressError::LongPath),
-        ];
-        for (text, error) in cases {
-            assert_eq!(endpoint(text), Err(error), "{text}");
-        }
-    }
-
-    #[test]
-    fn what_can_be_granted() {
-        let network = |text: &str| HostGrant::Network(text.parse().unwrap());
-        let named = |name: &str| HostGrant::Name(name.to_owned());
-        let cases = [
-            ("10.0.0.0/8:*", network("10.0.0.0/8"), None),
-            ("0.0.0.0/0:443", network("0.0.0.0/0"), Some(443)),
-            ("127.0.0.1:8080", network("127.0.0.1/32"), Some(8080)),
-            ("[::1]:80", network("::1/128"), Some(80)),
-            ("[fd00::/8]:*", network("fd00::/8"), None),
-            ("fd00::/8:*", network("fd00::/8"), None),
-            ("Backend.internal:*", named("backend.internal"), None),
-        ];
-        for (text, host, port) in cases {
-            assert_eq!(grant(text), Ok(AddressGrant { host, port }), "{text}");
-        }
-        let host_bits = AddressError::HostBits("10.0.0.0/8".parse().unwrap());
-        assert_eq!(grant("10.1.2.3/8:*"), Err(host_bits));
-        for text in ["", "10.0.0.0/8", "*:*", "10.0.0.0/33:*", "::1:80", "a:0", "[a]:80", ":80"] {
-            assert!(grant(text).is_err(), "{text}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_text_is_judged(text in "\\PC*", near in "[a-f0-9:./\\[\\]*@ ]{0,24}") {
-            for text in [&text, &near] {
-                let _ = (bind(text), endpoint(text), grant(text));
-            }
-        }
-
-        #[test]
-        fn every_socket_address_reads_back(address: IpAddr, port in 1_u16..) {
-            let socket = SocketAddr::new(address, port);
-            prop_assert_eq!(bind(&socket.to_string()), Ok(socket));
-            prop_assert_eq!(endpoint(&socket.to_string()), Ok(Address::Socket(socket)));
-            let granted = grant(&socket.to_string()).unwrap();
-            prop_assert!(granted.covers(address, port));
-        }
-    }
-}
+mod tests;

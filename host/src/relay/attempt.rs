@@ -95,7 +95,8 @@ impl Attempts<'_> {
         (exchange, Err(tried.last.unwrap_or(Error::NoEndpoint)))
     }
 
-    /// Asks the cluster's balancers until one chooses.
+    /// Asks the cluster's balancers until one chooses. A cluster without any takes the first usable
+    /// endpoint.
     async fn pick(
         &mut self,
         mut exchange: Box<Exchange>,
@@ -126,7 +127,9 @@ impl Attempts<'_> {
             };
             return (exchange, Ok(chosen));
         }
-        (exchange, Ok(None))
+        let only = self.cluster.balancers.is_empty();
+        let first = || cluster.first_usable(health::now(), &tried.endpoints);
+        (exchange, Ok(only.then(first).flatten()))
     }
 
     /// Tries an endpoint: over pooled connections as long as they turn out to be closed, and then

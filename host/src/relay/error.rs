@@ -38,8 +38,8 @@ pub enum Error {
         /// The plugin's name.
         plugin: Box<str>,
     },
-    /// A router named an address that it was not granted.
-    #[error("address {0} is not granted")]
+    /// A router named an address that it may not forward to; with the reason.
+    #[error("the router may not forward to {0}")]
     NotGranted(Box<str>),
     /// No endpoint may be used.
     #[error("no endpoint usable")]

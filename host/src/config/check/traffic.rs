@@ -69,6 +69,33 @@ fn bind(value: &Value<'_>, name: &Name, context: &Context<'_>) -> Option<SocketA
     Some(address)
 }
 
+impl Default for Cluster {
+    /// A cluster whose table sets nothing; it has neither name nor endpoints.
+    fn default() -> Self {
+        Self {
+            name: Name::default(),
+            endpoints: Vec::new(),
+            balancers: vec![Name::from("round-robin")],
+            max_attempts: None,
+            connect_timeout: Duration::from_secs(5),
+            response_timeout: SILENCE,
+            body_timeout: SILENCE,
+            idle_timeout: SILENCE,
+            max_idle_per_endpoint: 64,
+            host_header: HostHeader::Preserve,
+            forwarded_headers: ForwardedHeaders {
+                x_forwarded_for: true,
+                x_forwarded_proto: true,
+                x_forwarded_host: true,
+                x_host: false,
+            },
+            rewriters: Vec::new(),
+            replay_bytes: 64 << 10,
+            health: Health { attempts: 2, offline: Duration::from_mins(1) },
+        }
+    }
+}
+
 /// `[clusters.NAME]`, or `[defaults.cluster]` without a name.
 pub(super) fn cluster(table: &mut Table<'_>, name: Option<Name>, context: &Context<'_>) -> Cluster {
     let endpoints = if name.is_none() {
@@ -87,20 +114,21 @@ pub(super) fn cluster(table: &mut Table<'_>, name: Option<Name>, context: &Conte
         "queue-timeout",
     ]);
     table.later(&["retry-budget", "sendfile-roots", "slow-start", "tls"]);
+    let default = Cluster::default();
     Cluster {
         name: name.unwrap_or_default(),
         endpoints: endpoints.unwrap_or_default(),
         balancers: table
             .get("balancer", |value| balancers(value, context))
-            .unwrap_or_else(|| vec![Name::from("round-robin")]),
+            .unwrap_or(default.balancers),
         max_attempts: table.get("max-attempts", |value| value.integer(1..=10_000)),
-        connect_timeout: timeout(table, "connect-timeout", Duration::from_secs(5)),
-        response_timeout: timeout(table, "response-timeout", SILENCE),
-        body_timeout: timeout(table, "body-timeout", SILENCE),
-        idle_timeout: timeout(table, "idle-timeout", SILENCE),
+        connect_timeout: timeout(table, "connect-timeout", default.connect_timeout),
+        response_timeout: timeout(table, "response-timeout", default.response_timeout),
+        body_timeout: timeout(table, "body-timeout", default.body_timeout),
+        idle_timeout: timeout(table, "idle-timeout", default.idle_timeout),
         max_idle_per_endpoint: table
             .get("max-idle-per-endpoint", |value| value.integer(0..=100_000))
-            .unwrap_or(64),
+            .unwrap_or(default.max_idle_per_endpoint),
         host_header: table
             .get("host-header", |value| {
                 value.choice(&[
@@ -108,15 +136,15 @@ pub(super) fn cluster(table: &mut Table<'_>, name: Option<Name>, context: &Conte
                     ("endpoint", HostHeader::Endpoint),
                 ])
             })
-            .unwrap_or(HostHeader::Preserve),
+            .unwrap_or(default.host_header),
         forwarded_headers: table
             .get("forwarded-headers", forwarded_headers)
-            .unwrap_or(USUAL_HEADERS),
+            .unwrap_or(default.forwarded_headers),
         rewriters: plugins(table, "rewriters", context),
         replay_bytes: table
             .get("replay-bytes", |value| value.size(0..=64 << 20))
-            .unwrap_or(64 << 10),
-        health: table.inner("health", health),
+            .unwrap_or(default.replay_bytes),
+        health: table.inner("health", |table| health(table, default.health)),
     }
 }
 
@@ -177,13 +205,6 @@ fn weight(value: &Value<'_>) -> Option<u32> {
     })
 }
 
-const USUAL_HEADERS: ForwardedHeaders = ForwardedHeaders {
-    x_forwarded_for: true,
-    x_forwarded_proto: true,
-    x_forwarded_host: true,
-    x_host: false,
-};
-
 fn forwarded_headers(value: &Value<'_>) -> Option<ForwardedHeaders> {
     const NAMES: [(&str, usize); 4] =
         [("x-forwarded-for", 0), ("x-forwarded-proto", 1), ("x-forwarded-host", 2), ("x-host", 3)];
@@ -196,13 +217,15 @@ fn forwarded_headers(value: &Value<'_>) -> Option<ForwardedHeaders> {
     })
 }
 
-fn health(table: &mut Table<'_>) -> Health {
+fn health(table: &mut Table<'_>, default: Health) -> Health {
     table.later(&["check"]);
     Health {
-        attempts: table.get("attempts", |value| value.integer(0..=1_000)).unwrap_or(2),
+        attempts: table
+            .get("attempts", |value| value.integer(0..=1_000))
+            .unwrap_or(default.attempts),
         offline: table
             .get("offline", |value| value.duration(Duration::ZERO..=DAY))
-            .unwrap_or(Duration::from_mins(1)),
+            .unwrap_or(default.offline),
     }
 }
 

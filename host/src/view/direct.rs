@@ -1,0 +1,153 @@
+//! Clusters of the addresses that routers name: kept for a while, so that their connections are
+//! reused and their failures remembered.
+//!
+//! Which addresses may be named is not judged here. All is forgotten with the view.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use crate::cluster::pool::Pool;
+use crate::view::ClusterUse;
+
+/// The most clusters kept.
+const MOST: usize = 1_024;
+
+/// How long a name is believed to resolve to the same addresses.
+const FRESH: Duration = Duration::from_secs(30);
+
+/// Names that are resolved at a time. Each takes a thread.
+const LOOKUPS: usize = 16;
+
+/// Who asked, as the number of a plugin's definition, and for what.
+type Key = (u64, Box<str>);
+
+/// The clusters of the addresses that routers name, of one worker.
+pub struct Direct {
+    /// Admits to resolving names.
+    pub lookups: Semaphore,
+    known: RefCell<HashMap<Key, Known>>,
+}
+
+struct Known {
+    cluster: Rc<ClusterUse>,
+    addresses: Vec<SocketAddr>,
+    found: Instant,
+    used: Instant,
+}
+
+impl Direct {
+    /// The cluster that was found lately.
+    pub fn fresh(&self, key: &Key) -> Option<Rc<ClusterUse>> {
+        let now = Instant::now();
+        let mut all = self.known.borrow_mut();
+        let known = all.get_mut(key).filter(|known| now - known.found < FRESH)?;
+        known.used = now;
+        Some(Rc::clone(&known.cluster))
+    }
+
+    /// Keeps what was found just now: the cluster there was, if it has the same addresses, else a
+    /// new one. The connections of the cluster that goes for it are closed.
+    pub fn keep(
+        &self,
+        key: Key,
+        addresses: Vec<SocketAddr>,
+        pool: &Pool,
+        make: impl FnOnce(Vec<SocketAddr>) -> Rc<ClusterUse>,
+    ) -> Rc<ClusterUse> {
+        let now = Instant::now();
+        let mut all = self.known.borrow_mut();
+        if let Some(known) = all.get_mut(&key).filter(|known| known.addresses == addresses) {
+            (known.found, known.used) = (now, now);
+            return Rc::clone(&known.cluster);
+        }
+        if all.len() >= MOST && !all.contains_key(&key) {
+            let unused = all.iter().min_by_key(|(_, known)| known.used).map(|(key, _)| key.clone());
+            close(unused.and_then(|key| all.remove(&key)), pool);
+        }
+        let cluster = make(addresses.clone());
+        let known = Known { cluster: Rc::clone(&cluster), addresses, found: now, used: now };
+        close(all.insert(key, known), pool);
+        cluster
+    }
+}
+
+impl Default for Direct {
+    fn default() -> Self {
+        Self { lookups: Semaphore::new(LOOKUPS), known: RefCell::default() }
+    }
+}
+
+impl fmt::Debug for Direct {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Direct").field("known", &self.known.borrow().len()).finish()
+    }
+}
+
+fn close(gone: Option<Known>, pool: &Pool) {
+    let Some(gone) = gone else { return };
+    for endpoint in gone.cluster.cluster.membership().endpoints() {
+        pool.close_endpoint(endpoint.key());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::cluster::registry::Registry;
+    use crate::config::Address;
+    use crate::metrics::{Metrics, Words};
+    use crate::plugin::Nursery;
+    use crate::view::Make;
+
+    fn keep(direct: &Direct, name: &str, ports: &[u16]) -> Rc<ClusterUse> {
+        let addresses = ports.iter().map(|port| ([127, 0, 0, 1], *port).into()).collect();
+        let make = Make {
+            worker: 0,
+            workers: 1,
+            nursery: Nursery::new(1).0,
+            metrics: Arc::new(Metrics::new(1, Words { errors: &[], plugin_failures: &[] })),
+        };
+        direct.keep((0, name.into()), addresses, &Pool::new(), |addresses| {
+            let cluster = Registry::unnamed(Address::Name(name.into(), 80), addresses);
+            Rc::new(ClusterUse::plain(&cluster, &make))
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_believed_for_a_while_and_the_same_one_changes_nothing() {
+        let direct = Direct::default();
+        let first = keep(&direct, "a", &[1, 2]);
+        let key = (0, "a".into());
+        tokio::time::advance(FRESH - Duration::from_millis(1)).await;
+        assert!(direct.fresh(&key).is_some_and(|known| Rc::ptr_eq(&known, &first)));
+        assert!(direct.fresh(&(1, "a".into())).is_none(), "another router has other grants");
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(direct.fresh(&key).is_none());
+        assert!(Rc::ptr_eq(&keep(&direct, "a", &[1, 2]), &first));
+        assert!(direct.fresh(&key).is_some());
+        assert!(!Rc::ptr_eq(&keep(&direct, "a", &[2]), &first));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_there_are_too_many_the_one_longest_unused_goes() {
+        let direct = Direct::default();
+        for number in 0..MOST {
+            keep(&direct, &number.to_string(), &[1]);
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+        let known = |name: &str| direct.fresh(&(0, name.into())).is_some();
+        assert!(known("0"));
+        keep(&direct, "more", &[1]);
+        assert!(known("0") && known("more") && !known("1"));
+        assert_eq!(direct.known.borrow().len(), MOST);
+    }
+}
