@@ -47,7 +47,7 @@ pub use convert::{Decision, Edit, Upstream};
 pub use definition::{Definition, Newborn};
 pub use error::{FAILURES, Failure, Refusal};
 pub use exchange::{Connection, Exchange};
-pub use host::{BuiltIn, Host, Settings, Source, read, version};
+pub use host::{Around, BuiltIn, Host, Settings, Source, read, version};
 pub use members::{Endpoint, EndpointId, EndpointState, Figure, Members, Picked};
 pub use nursery::{Nursery, Order};
 pub use pool::Shared;

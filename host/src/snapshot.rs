@@ -16,7 +16,7 @@ use crate::cluster::Cluster;
 use crate::cluster::members::View;
 use crate::cluster::registry::Registry;
 use crate::config::{self, Config, Instances, Name};
-use crate::plugin::{self, Component, Definition, Host, Kind, Members, Newborn, Refusal, Shared};
+use crate::plugin::{self, Around, Component, Definition, Host, Kind, Members, Newborn, Refusal, Shared};
 use crate::store::{self, Store};
 
 /// The result of one configuration load.
@@ -29,6 +29,8 @@ pub struct Snapshot {
     pub clusters: BTreeMap<Name, Arc<Cluster>>,
     /// Where its listeners listen; empty if they do not, as in a mere check.
     pub listening: Vec<SocketAddr>,
+    /// The names of the clusters, in order.
+    names: Arc<[Name]>,
     views: BTreeMap<Name, Arc<View>>,
     /// The plugins in use.
     pub plugins: HashMap<Use, Staffed>,
@@ -170,6 +172,7 @@ impl Snapshot {
         let mut snapshot = Self {
             generation: previous.map_or(1, |previous| previous.generation + 1),
             stores: stores(&config, previous),
+            names: clusters.keys().cloned().collect(),
             views: views(&clusters, previous),
             config,
             clusters,
@@ -244,11 +247,13 @@ impl Snapshot {
                 self.stores.get(name).map(|(_, s)| (Arc::clone(name), Arc::clone(s)))
             })
             .collect();
-        let definition = host.define(plugin, component, &kinds, members, granted)?;
+        let around = Around { members, stores: granted, clusters: Arc::clone(&self.names) };
+        let definition = host.define(plugin, component, &kinds, around)?;
         staffed(definition, workers).await
     }
 
-    /// Whether a plugin goes on as it was: it and its stores are configured alike.
+    /// Whether a plugin goes on as it was: it and its stores are configured alike, and what it may
+    /// have asked about the others would be answered alike.
     fn keeps(
         &self,
         before: &Staffed,
@@ -262,7 +267,8 @@ impl Snapshot {
             let (now, then) = (self.stores.get(name), previous.stores.get(name));
             now.zip(then).is_some_and(|((_, now), (_, then))| Arc::ptr_eq(now, then))
         });
-        stores && before.definition.serves(plugin, &plugin::version(plugin, component), kinds)
+        let clusters = !component.asks_clusters || self.names == previous.names;
+        stores && clusters && before.definition.serves(plugin, &plugin::version(plugin, component), kinds)
     }
 }
 

@@ -12,7 +12,7 @@ use wasmtime::component::{ComponentExportIndex, InstancePre};
 use crate::plugin::engine::Machine;
 use crate::plugin::error::Refusal;
 use crate::plugin::guest::Guest;
-use crate::plugin::imports::{OFFERED, PACKAGE, VERSION, WAITING};
+use crate::plugin::imports::{CLUSTERS, OFFERED, PACKAGE, VERSION, WAITING};
 use crate::plugin::wasi;
 
 /// What a component can decide.
@@ -72,6 +72,8 @@ pub struct Component {
     pub imports: Vec<String>,
     /// Whether its calls may wait for a store.
     pub waits: bool,
+    /// Whether it asks which clusters there are.
+    pub asks_clusters: bool,
     pub(super) exports: Exports,
     pub(super) prepared: InstancePre<Guest>,
 }
@@ -113,11 +115,12 @@ impl Component {
         check_imports(&imports)?;
         let (exports, kinds) = find_exports(engine, compiled)?;
         let waits = imports.iter().any(|import| import == WAITING);
+        let asks_clusters = imports.iter().any(|import| import == CLUSTERS);
         let mut linker = if waits { machine.waiting.clone() } else { machine.direct.clone() };
         let unfit = |error: wasmtime::Error| Refusal::Unfit(format!("{error:#}"));
         wasi::link(&mut linker, compiled).map_err(unfit)?;
         let prepared = linker.instantiate_pre(compiled).map_err(unfit)?;
-        Ok(Self { digest, size, kinds, imports, waits, exports, prepared })
+        Ok(Self { digest, size, kinds, imports, waits, asks_clusters, exports, prepared })
     }
 }
 

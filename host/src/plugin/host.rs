@@ -52,6 +52,16 @@ pub enum Source {
     File(PathBuf),
 }
 
+/// What a plugin finds around it.
+pub struct Around<'n> {
+    /// Of a balancer: its cluster.
+    pub members: Option<(&'n Name, Arc<dyn Members>)>,
+    /// The stores that it is granted.
+    pub stores: Vec<(Name, Arc<dyn Store>)>,
+    /// The names of all clusters, sorted.
+    pub clusters: Arc<[Name]>,
+}
+
 /// The plugin engine with all that is needed to load components.
 pub struct Host {
     settings: Settings,
@@ -169,7 +179,7 @@ impl Host {
     }
 
     /// Makes a plugin of a component: judges whether it fits its use, and whether its wishes are
-    /// granted. `kinds` are what it is used as; `members` is a balancer's cluster.
+    /// granted. `kinds` are what it is used as.
     ///
     /// # Errors
     ///
@@ -179,17 +189,18 @@ impl Host {
         config: &config::Plugin,
         component: Arc<Component>,
         kinds: &[Kind],
-        members: Option<(&Name, Arc<dyn Members>)>,
-        stores: Vec<(Name, Arc<dyn Store>)>,
+        around: Around<'_>,
     ) -> Result<Arc<Definition>, Refusal> {
         for kind in kinds {
             fits(config, &component, *kind)?;
         }
+        let Around { members, stores, clusters } = around;
         let cluster = members.as_ref().map_or("", |(cluster, _)| cluster);
         let identity = Identity {
             name: Arc::clone(&config.name),
             version: version(config, &component).into(),
             limits: config.limits,
+            clusters,
             stores,
             cells: self.cells.of(format!("{}/{cluster}", config.name)),
             metrics: self.settings.metrics.plugin(&config.name),
