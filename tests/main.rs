@@ -8,6 +8,7 @@
 
 mod balancing;
 mod connections;
+mod diagnostics;
 mod direct;
 mod examples;
 mod headers;

@@ -11,7 +11,10 @@ mod expand;
 mod fault;
 mod file;
 mod names;
+mod places;
+mod reading;
 mod units;
+mod warnings;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -20,8 +23,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use address::{BadUrl, NotOneListener};
-pub use fault::{Fault, Faults, Place};
-pub use names::{BALANCERS, canonical_balancer, closest};
+pub use fault::{Fault, Faults, Place, Severity};
+pub use names::{BALANCERS, canonical_balancer, closest, did_you_mean, one_of};
+pub use places::{Part, Places, Spot, Usage};
+pub use reading::Reading;
 
 /// A name given in the configuration: of a listener, cluster, plugin or store.
 pub type Name = Arc<str>;
@@ -50,7 +55,7 @@ impl Config {
     ///
     /// All faults of the file at once, or the one that kept it from being read.
     pub fn load(path: &Path) -> Result<Self, Faults> {
-        check::load(path)
+        Reading::load(path).into_result()
     }
 
     /// Checks a configuration given as text. `origin` stands for the file in messages; relative
@@ -60,7 +65,7 @@ impl Config {
     ///
     /// All faults of the text at once.
     pub fn parse(text: &str, origin: &Path) -> Result<Self, Faults> {
-        check::parse(text, origin)
+        Reading::parse(text, origin).into_result()
     }
 }
 

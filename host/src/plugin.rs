@@ -45,7 +45,7 @@ pub use compile::{COMMAND as COMPILE_COMMAND, Compiler, child as compile_child};
 pub use component::{Component, Kind};
 pub use convert::{Decision, Edit, Upstream};
 pub use definition::{Definition, Newborn};
-pub use error::{FAILURES, Failure, Refusal};
+pub use error::{FAILURES, Failure, Misuse, Refusal};
 pub use exchange::{Connection, Exchange};
 pub use host::{Around, BuiltIn, Host, Settings, Source, read, version};
 pub use members::{Endpoint, EndpointId, EndpointState, Figure, Members, Picked};

@@ -4,8 +4,10 @@
 //! own. The instances that they begin with are made before the snapshot is shown to anybody, so
 //! that showing it is one atomic step, and a configuration that does not work is never shown.
 
+mod refused;
+mod remarks;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,8 +18,12 @@ use crate::cluster::Cluster;
 use crate::cluster::members::View;
 use crate::cluster::registry::Registry;
 use crate::config::{self, Config, Instances, Name};
-use crate::plugin::{self, Around, Component, Definition, Host, Kind, Members, Newborn, Refusal, Shared};
+use crate::plugin::{
+    self, Around, Component, Definition, Host, Kind, Members, Newborn, Refusal, Shared,
+};
 use crate::store::{self, Store};
+
+pub use refused::Refused;
 
 /// The result of one configuration load.
 pub struct Snapshot {
@@ -62,34 +68,6 @@ impl Staffed {
     pub fn newborn(&self, worker: usize) -> Option<Newborn> {
         let mut place = self.newborns.get(worker)?.lock().unwrap_or_else(PoisonError::into_inner);
         place.take()
-    }
-}
-
-/// A plugin that was refused, and why.
-#[derive(Debug)]
-pub struct Refused {
-    /// The plugin.
-    pub plugin: Name,
-    /// The component that it names.
-    pub component: String,
-    /// Why.
-    pub refusal: Refusal,
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "plugin {:?} (component {:?}) is refused: ",
-            self.plugin, self.component
-        )?;
-        write!(formatter, "{}", self.refusal)?;
-        let mut cause = std::error::Error::source(&self.refusal);
-        while let Some(error) = cause {
-            write!(formatter, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
     }
 }
 
@@ -189,6 +167,8 @@ impl Snapshot {
                 Err(refusal) => refused.push(Refused {
                     plugin: used.plugin,
                     component: plugin.component.clone(),
+                    source: host.source(&plugin.component),
+                    cluster: used.cluster,
                     refusal,
                 }),
             }
@@ -268,7 +248,9 @@ impl Snapshot {
             now.zip(then).is_some_and(|((_, now), (_, then))| Arc::ptr_eq(now, then))
         });
         let clusters = !component.asks_clusters || self.names == previous.names;
-        stores && clusters && before.definition.serves(plugin, &plugin::version(plugin, component), kinds)
+        stores
+            && clusters
+            && before.definition.serves(plugin, &plugin::version(plugin, component), kinds)
     }
 }
 

@@ -1,7 +1,7 @@
 //! From the file to the domain: every section, every default, every reference.
 //!
-//! Each reader goes through all its keys and fills what is wrong with something harmless: a
-//! configuration with a single fault is never handed out.
+//! Each reader goes through all its keys and fills what is wrong with something harmless: what is
+//! read of a configuration with a fault is good for finding more of them, and for nothing else.
 
 mod extension;
 mod traffic;
@@ -22,6 +22,7 @@ use crate::config::expand::Variables;
 use crate::config::fault::{Fault, Faults};
 use crate::config::file::{Document, Table, Value};
 use crate::config::names;
+use crate::config::reading::Reading;
 use crate::config::{Config, Log, LogFormat, LogLevel, LogTarget, Name, Plugin, Server};
 
 /// The largest file that is read.
@@ -32,17 +33,21 @@ const DAY: Duration = Duration::from_hours(24);
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=DAY;
 
 /// Reads and checks a file.
-pub(super) fn load(path: &Path) -> Result<Config, Faults> {
-    let bytes = read(path).map_err(|error| {
-        Faults::new(path, "", vec![Fault::whole(&format!("cannot be read: {error}"))])
-    })?;
+pub(super) fn load(path: &Path) -> Reading {
+    let bytes = match read(path) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            let fault = Fault::whole(&format!("cannot be read: {error}"));
+            return Reading::new(None, Faults::new(path, "", vec![fault]));
+        }
+    };
     match String::from_utf8(bytes) {
         Ok(text) => parse(&text, path),
         Err(error) => {
             let start = error.utf8_error().valid_up_to();
             let text = String::from_utf8_lossy(error.as_bytes());
             let fault = Fault::at(&text, start..start + 1, "", "this is not UTF-8");
-            Err(Faults::new(path, &text, vec![fault]))
+            Reading::new(None, Faults::new(path, &text, vec![fault]))
         }
     }
 }
@@ -57,14 +62,17 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Checks a text with the variables of this process.
-pub(super) fn parse(text: &str, origin: &Path) -> Result<Config, Faults> {
+pub(super) fn parse(text: &str, origin: &Path) -> Reading {
     parse_with(text, origin, &|name| env::var_os(name))
 }
 
-fn parse_with(text: &str, origin: &Path, variables: Variables<'_>) -> Result<Config, Faults> {
+fn parse_with(text: &str, origin: &Path, variables: Variables<'_>) -> Reading {
+    // It is no part of the first line, whose columns would be counted from it.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let directory = origin.parent().unwrap_or_else(|| Path::new(""));
-    Document::read(text, variables, |root| config(root, directory, variables))
-        .map_err(|faults| Faults::new(origin, text, faults))
+    let (config, faults) =
+        Document::read(text, variables, |root| config(root, directory, variables));
+    Reading::new(config, Faults::new(origin, text, faults))
 }
 
 /// What the readers of all sections share.

@@ -22,7 +22,7 @@ use crate::config::names::{did_you_mean, one_of};
 use crate::config::units::{self, ShownDuration, ShownSize};
 
 use table::Layer;
-pub(super) use table::Table;
+pub(super) use table::{Table, join};
 
 /// A file that is being read.
 pub(super) struct Document<'a> {
@@ -33,27 +33,26 @@ pub(super) struct Document<'a> {
 }
 
 impl<'a> Document<'a> {
-    /// Reads a whole file with `read`.
+    /// Reads a whole file with `read`: what that made of it, and the faults that it noted.
     ///
     /// Where the text is not TOML, its syntax is all that is reported: the rest would be guesses.
     pub(super) fn read<T>(
         text: &'a str,
         variables: Variables<'a>,
         read: impl FnOnce(&mut Table<'_>) -> T,
-    ) -> Result<T, Vec<Fault>> {
+    ) -> (Option<T>, Vec<Fault>) {
         let (tree, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
             let end = text.len()..text.len();
             let fault = |error: &toml::de::Error| {
                 Fault::at(text, error.span().unwrap_or_else(|| end.clone()), "", error.message())
             };
-            return Err(errors.iter().take(MAX_FAULTS).map(fault).collect());
+            return (None, errors.iter().take(MAX_FAULTS).map(fault).collect());
         }
         let document = Document { text, variables, faults: RefCell::default() };
         let own = Layer { path: String::new(), entries: tree.get_ref() };
         let result = Table::read(&document, String::new(), 0..0, vec![own], read);
-        let faults = document.faults.into_inner();
-        if faults.is_empty() { Ok(result) } else { Err(faults.into_values().collect()) }
+        (Some(result), document.faults.into_inner().into_values().collect())
     }
 
     /// Notes a fault, unless it was noted already: many tables may inherit one wrong default.

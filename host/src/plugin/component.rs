@@ -74,6 +74,8 @@ pub struct Component {
     pub waits: bool,
     /// Whether it asks which clusters there are.
     pub asks_clusters: bool,
+    /// The interfaces that it exports and that this version never calls.
+    pub uncalled: Vec<&'static str>,
     pub(super) exports: Exports,
     pub(super) prepared: InstancePre<Guest>,
 }
@@ -114,14 +116,23 @@ impl Component {
         let imports: Vec<String> = ty.imports(engine).map(|(name, _)| name.to_owned()).collect();
         check_imports(&imports)?;
         let (exports, kinds) = find_exports(engine, compiled)?;
+        let uncalled = uncalled(ty.exports(engine).map(|(name, _)| name));
         let waits = imports.iter().any(|import| import == WAITING);
         let asks_clusters = imports.iter().any(|import| import == CLUSTERS);
         let mut linker = if waits { machine.waiting.clone() } else { machine.direct.clone() };
         let unfit = |error: wasmtime::Error| Refusal::Unfit(format!("{error:#}"));
         wasi::link(&mut linker, compiled).map_err(unfit)?;
         let prepared = linker.instantiate_pre(compiled).map_err(unfit)?;
-        Ok(Self { digest, size, kinds, imports, waits, asks_clusters, exports, prepared })
+        Ok(Self { digest, size, kinds, imports, waits, asks_clusters, uncalled, exports, prepared })
     }
+}
+
+/// What of the contract comes with a later version.
+const UNCALLED: [&str; 4] = ["body", "handover", "outcomes", "stream-router"];
+
+fn uncalled<'n>(exports: impl Iterator<Item = &'n str>) -> Vec<&'static str> {
+    let exports: BTreeSet<_> = exports.filter_map(split).map(|(_, name, _)| name).collect();
+    UNCALLED.into_iter().filter(|name| exports.contains(name)).collect()
 }
 
 /// Splits `package/interface@version`.
