@@ -159,6 +159,10 @@ impl Snapshot {
         };
         let mut refused = Vec::new();
         for (used, kinds) in uses(&snapshot.config) {
+            // A plugin that balances several clusters is refused once.
+            if refused.last().is_some_and(|last: &Refused| last.plugin == used.plugin) {
+                continue;
+            }
             let Some(plugin) = snapshot.config.plugins.get(&used.plugin) else { continue };
             match snapshot.staff(host, &used, plugin, &kinds, previous, workers).await {
                 Ok(staffed) => {
@@ -173,8 +177,6 @@ impl Snapshot {
                 }),
             }
         }
-        // A plugin that balances several clusters is refused once.
-        refused.dedup_by(|one, other| one.plugin == other.plugin);
         if refused.is_empty() { Ok(snapshot) } else { Err(refused) }
     }
 

@@ -176,6 +176,10 @@ fn a_limit_that_is_broken_while_it_begins_is_named() {
     let said = refused(&toml, &[], &["check"]);
     assert_eq!(places(&said), ["9:39"], "{said}");
     assert!(said.contains("raise `limits.memory`"), "{said}");
+    let talkative = "config = { say = 'x', times = 8000 }\nlimits = { host-call-bytes = 4096 }";
+    let said = refused(&saying(talkative), &["configure-error"], &["check"]);
+    assert_eq!(places(&said), ["9:30"], "{said}");
+    assert!(said.contains("raise `limits.host-call-bytes`"), "{said}");
 }
 
 #[test]

@@ -173,6 +173,13 @@ impl Refused {
                 .config(&message)
                 .help(help("no limit changes this: a plugin has to begin within that"))
                 .note(&stack.join("\n")),
+            // The engine has no other word for this limit.
+            Failure::Trapped(_) if reason.contains("fuel allocated for hostcalls") => {
+                let limit = place.at(&["limits", "host-call-bytes"], Part::Value, &message);
+                limit
+                    .unwrap_or_else(|| place.config(&message))
+                    .help(help("raise `limits.host-call-bytes`"))
+            }
             _ => place.config(&message).note(&stack.join("\n")),
         }
     }
