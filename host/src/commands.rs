@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod inspect;
+mod schema;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -21,6 +22,7 @@ use crate::proxy::{Options, Proxy, WORDS};
 pub use check::check;
 pub use demo::demo;
 pub use inspect::{inspect, plugins};
+pub use schema::schema;
 
 /// The standard components, as the program carries them.
 pub const BUILT_IN: BuiltIn = linkspan_plugins::COMPONENTS;

@@ -13,6 +13,7 @@ mod file;
 mod names;
 mod places;
 mod reading;
+mod schema;
 mod units;
 mod warnings;
 
@@ -66,6 +67,12 @@ impl Config {
     /// All faults of the text at once.
     pub fn parse(text: &str, origin: &Path) -> Result<Self, Faults> {
         Reading::parse(text, origin).into_result()
+    }
+
+    /// The JSON schema of a file, for editors.
+    #[must_use]
+    pub fn schema() -> serde_json::Value {
+        schema::of_file(&check::describe())
     }
 }
 
