@@ -157,6 +157,7 @@ fn what_is_legal_and_odd_is_a_warning() {
         ("[clusters.c]\nendpoints = ['127.0.0.1:9']", "clusters.c: no request goes to this"),
         ("rewriters = ['headers', 'headers']", "rewriters[1]: `headers` stands in this list"),
         ("[stores.s]", "stores.s: no plugin may open this store"),
+        ("[server]\nplugin-dir = 'nowhere.d'", "server.plugin-dir: there is no directory"),
         ("[defaults.cluster]\nendpoints = []", "each cluster has its own"),
     ] {
         let toml = odd(text);

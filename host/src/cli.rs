@@ -31,7 +31,7 @@ pub enum Command {
     /// Serve (the default)
     Run(Run),
     /// Check everything but serving: the file, and that every plugin loads and is configured.
-    /// Exits with 0 if all is well, else with 1
+    /// Exits with 0 if nothing is wrong, else with 1
     Check(Check),
     /// List the plugins of a configuration and the components that are there
     Plugins(File),

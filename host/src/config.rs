@@ -1,9 +1,10 @@
 //! The validated configuration: what one TOML file means, with every default filled in.
 //!
-//! [`Config::load`] is the only way to get one. Past it there is no `Option` that means "default"
-//! and no string that means an address or a duration; names that refer to something are known to
-//! exist. Whether a named component exists and is of the right kind is not known here: that takes
-//! the plugin engine, and is judged when the snapshot is built.
+//! A [`Reading`] of the file gives it, or [`Config::load`] in one step. In it there is no `Option`
+//! that means "default" and no string that means an address or a duration; names that refer to
+//! something are known to exist. Whether a named component exists and is of the right kind is not
+//! known here: that takes the plugin engine, and is judged when the snapshot is built. What is found
+//! then joins the faults of the reading, at its own place of the file.
 
 mod address;
 mod check;

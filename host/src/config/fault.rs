@@ -75,7 +75,7 @@ impl Fault {
                 span: start..end,
             }),
             key: printable(key),
-            text: offending.lines().next().unwrap_or_default().to_owned(),
+            text: cut(offending.lines().next().unwrap_or_default()),
             message: printable(message),
             expected: String::new(),
             help: None,
@@ -123,7 +123,7 @@ impl Fault {
     #[must_use]
     pub fn note(mut self, note: &str) -> Self {
         let lines: Vec<_> = note.lines().map(printable).collect();
-        self.note = Some(cut(lines.join("\n"))).filter(|note| !note.is_empty());
+        self.note = Some(cut(&lines.join("\n"))).filter(|note| !note.is_empty());
         self
     }
 
@@ -219,7 +219,7 @@ fn printable(text: &str) -> String {
             out.push(c);
         }
     }
-    cut(out)
+    cut(&out)
 }
 
 /// What turns the direction of a text, or stands in it unseen.
@@ -228,12 +228,11 @@ fn is_invisible(c: char) -> bool {
 }
 
 /// A text of bounded length.
-fn cut(mut text: String) -> String {
-    if text.len() > MAX_TEXT_BYTES {
-        text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
-        text.push('…');
+fn cut(text: &str) -> String {
+    match text.get(..text.floor_char_boundary(MAX_TEXT_BYTES)) {
+        Some(start) if start.len() < text.len() => format!("{start}…"),
+        _ => text.to_owned(),
     }
-    text
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What is odd about plugins that work: it takes their components to see it.
+//! What is odd about plugins that work: it takes their components, or the files, to see it.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,15 @@ impl Snapshot {
             let place = Standing::of(places, &definition.config.name, None);
             remarks(definition, &place)
         };
-        plugins.values().flat_map(of).map(Fault::warning).collect()
+        let odd = plugins.values().flat_map(of).chain(self.missing_directory(places));
+        odd.map(Fault::warning).collect()
+    }
+
+    fn missing_directory(&self, places: &Places<'_>) -> Option<Fault> {
+        let directory = self.config.server.plugin_dir.as_ref().filter(|path| !path.is_dir())?;
+        let spot = places.find(&["server", "plugin-dir"])?;
+        let message = format!("there is no directory {}", directory.display());
+        Some(places.fault(&spot, Part::Value, &message))
     }
 }
 
