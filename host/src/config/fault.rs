@@ -326,17 +326,38 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_too_long_is_only_named() {
-        let text = "x".repeat(draw::MAX_LINE_BYTES + 1);
-        let fault = Fault::at(&text, 1..2, "a", "wrong").expected("expected another");
+    fn of_a_line_that_is_too_long_the_place_is_shown() {
+        let far = draw::MAX_LINE_BYTES;
+        let text = format!("{}YZ{}", "x".repeat(far), "y".repeat(far));
+        let fault = Fault::at(&text, far..far + 2, "a", "wrong").expected("expected another");
         let drawn = Faults::new(Path::new("l.toml"), &text, vec![fault]).to_string();
-        assert_eq!(drawn, "error: a: wrong\n--> l.toml:1:2\n = note: expected another");
+        let (before, after) = ("x".repeat(60), "y".repeat(60));
+        let blank = " ".repeat(61);
+        assert_eq!(
+            drawn,
+            format!(
+                "error: a: wrong\n --> l.toml:1:4097\n  |\n ::: \n\
+                 1 | …{before}YZ{after}…\n  | {blank}^^ expected another"
+            )
+        );
+        // A place that is long itself, and one at the end.
+        for span in [0..2 * far, 2 * far - 3..2 * far + 2] {
+            let fault = Fault::at(&text, span, "a", "wrong");
+            let drawn = Faults::new(Path::new("l.toml"), &text, vec![fault]).to_string();
+            assert!(drawn.len() < 1_000 && drawn.contains("^^"), "{drawn}");
+        }
     }
 
     proptest! {
         #[test]
         fn any_place_of_any_text_is_drawn(text: String, start: u8, length: u8) {
             let span = usize::from(start)..usize::from(start) + usize::from(length);
+            // Within a line that is too long, too.
+            let long = "é".repeat(draw::MAX_LINE_BYTES);
+            let long = format!("{long}{text}{long}");
+            let far = 2 * draw::MAX_LINE_BYTES;
+            let fault = Fault::at(&long, far + span.start..far + span.end, "a", "b");
+            prop_assert!(!Faults::new(Path::new("l.toml"), &long, vec![fault]).to_string().is_empty());
             let fault = Fault::at(&text, span, "a\u{1b}b", &text).expected(&text).help(Some(text.clone()));
             let drawn = Faults::new(Path::new("l.toml"), &text, vec![fault]).to_string();
             let is_drawn = drawn.contains("error: a\\u{1b}b: ");

@@ -1,13 +1,19 @@
 //! Faults as rustc draws them: a block each, with its source line.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 use super::{Fault, Faults, MAX_FAULTS, Severity, printable};
 
-/// The longest line that is drawn: drawing takes long in proportion, and nobody reads it.
+/// The longest line that is drawn as a whole: drawing takes long in proportion, and nobody reads
+/// it.
 pub(super) const MAX_LINE_BYTES: usize = 4_096;
+
+/// What is drawn of a longer one on either side of its place.
+const CONTEXT_BYTES: usize = 60;
 
 impl fmt::Display for Fault {
     /// All of it in one line.
@@ -47,17 +53,20 @@ impl Fault {
             let start = start.map_or(0, |newline| newline + 1);
             let line = text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
             let label = Some(self.expected.as_str()).filter(|expected| !expected.is_empty());
-            if line.len() > MAX_LINE_BYTES {
-                let origin = Origin::path(file).line(place.line).char_column(place.column);
-                let expected = label.map(|expected| Level::NOTE.message(expected));
-                group = group.element(origin).elements(expected);
+            let span = place.span.start.min(start + line.len()) - start
+                ..place.span.end.min(start + line.len()) - start;
+            let (shown, span) = window(line, span);
+            let is_whole = matches!(shown, Cow::Borrowed(_));
+            let mut snippet = Snippet::source(shown).line_start(place.line);
+            if is_whole {
+                snippet = snippet.path(file);
             } else {
-                let span = place.span.start.min(start + line.len()) - start
-                    ..place.span.end.min(start + line.len()) - start;
-                let mark = AnnotationKind::Primary.span(span);
-                let snippet = Snippet::source(line).line_start(place.line).path(file);
-                group = group.element(snippet.annotation(mark.label(label)));
+                // Counted from the start of the line, not from that of what is shown.
+                let origin = Origin::path(file).line(place.line).char_column(place.column);
+                group = group.element(origin);
             }
+            let mark = AnnotationKind::Primary.span(span).label(label);
+            group = group.element(snippet.annotation(mark));
         }
         if let Some(help) = &self.help {
             group = group.element(Level::HELP.message(help));
@@ -67,6 +76,21 @@ impl Fault {
         }
         renderer.render(&[group])
     }
+}
+
+/// What is drawn of a line: all of it, or what stands around the place in one that is too long.
+fn window(line: &str, span: Range<usize>) -> (Cow<'_, str>, Range<usize>) {
+    if line.len() <= MAX_LINE_BYTES {
+        return (Cow::Borrowed(line), span);
+    }
+    let start = line.floor_char_boundary(span.start.saturating_sub(CONTEXT_BYTES));
+    let end = line.ceil_char_boundary(span.end.min(span.start + CONTEXT_BYTES) + CONTEXT_BYTES);
+    let piece = line.get(start..end).unwrap_or_default();
+    let before = if start > 0 { "…" } else { "" };
+    let after = if end < line.len() { "…" } else { "" };
+    let moved = |at: usize| at.min(end) - start + before.len();
+    let span = moved(span.start)..moved(span.end);
+    (Cow::Owned(format!("{before}{piece}{after}")), span)
 }
 
 impl Faults {
