@@ -7,6 +7,7 @@
 )]
 
 mod balancing;
+mod configuration;
 mod connections;
 mod direct;
 mod examples;

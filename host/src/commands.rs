@@ -1,8 +1,8 @@
 //! What the commands do, each a function that gives the exit code.
 
+mod config;
 mod demo;
 mod inspect;
-mod schema;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -13,16 +13,16 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::Run;
 use crate::cluster::registry::Registry;
-use crate::config::Config;
+use crate::config::{Config, STDIN};
 use crate::log::Logs;
 use crate::metrics::Metrics;
 use crate::plugin::BuiltIn;
 use crate::proxy::{Options, Proxy, WORDS, plugin_host};
 use crate::snapshot::Snapshot;
 
+pub use config::{config, schema};
 pub use demo::demo;
 pub use inspect::{inspect, plugins};
-pub use schema::schema;
 
 /// The standard components, as the program carries them.
 pub const BUILT_IN: BuiltIn = linkspan_plugins::COMPONENTS;
@@ -38,6 +38,13 @@ pub fn fail(text: &dyn std::fmt::Display) -> ExitCode {
 pub fn complain(text: &str) -> ExitCode {
     let _ = writeln!(io::stderr(), "{text}");
     ExitCode::FAILURE
+}
+
+/// Writes a text that ends its own lines.
+fn write(text: &dyn std::fmt::Display) {
+    let mut output = io::stdout().lock();
+    let _ = write!(output, "{text}");
+    let _ = output.flush();
 }
 
 fn say(text: &dyn std::fmt::Display) {
@@ -68,12 +75,15 @@ pub async fn run(run: &Run) -> ExitCode {
         Err(text) => return fail(&text),
     };
     match configuration(run, &path) {
-        Ok(config) => serve(config, Some((run, path))).await,
+        Ok(config) => {
+            let source = (path != Path::new(STDIN)).then_some((run, path));
+            serve(config, source).await
+        }
         Err(text) => fail(&text),
     }
 }
 
-/// Serves a configuration; `source` is where it is read again from.
+/// Serves a configuration; `source` is where it is read again from, if it can be.
 async fn serve(config: Config, source: Option<(&Run, PathBuf)>) -> ExitCode {
     let logs = match Logs::open(&config.log).and_then(|logs| logs.install().map(|()| logs)) {
         Ok(logs) => logs,
@@ -92,11 +102,13 @@ async fn serve(config: Config, source: Option<(&Run, PathBuf)>) -> ExitCode {
         match signals.next().await {
             Wish::Finish => break None,
             Wish::Leave => break Some(proxy.snapshot().config.server.shutdown_grace),
-            Wish::Reload => {
-                if let Some((run, path)) = &source {
-                    reload(&mut proxy, run, path).await;
-                }
-            }
+            Wish::Reload => match &source {
+                Some((run, path)) => reload(&mut proxy, run, path).await,
+                None => tracing::warn!(
+                    "the configuration is not from a file, so that there is nothing to read \
+                         again; what runs goes on"
+                ),
+            },
             Wish::Reopen => logs.reopen(),
         }
     };
@@ -212,7 +224,7 @@ pub async fn check(path: Result<PathBuf, String>) -> ExitCode {
             let (plugins, clusters) = (snapshot.config.plugins.len(), snapshot.clusters.len());
             say(&format_args!(
                 "{}: {clusters} clusters, {plugins} plugins, no faults",
-                path.display()
+                Config::origin(&path).display()
             ));
             ExitCode::SUCCESS
         }
