@@ -18,6 +18,7 @@ mod loading;
 mod reload;
 mod rewriting;
 mod routing;
+mod schema;
 mod shutdown;
 mod streaming;
 mod support;
