@@ -7,6 +7,7 @@
 )]
 
 mod balancing;
+mod configuration;
 mod connections;
 mod diagnostics;
 mod direct;
@@ -19,6 +20,7 @@ mod readme;
 mod reload;
 mod rewriting;
 mod routing;
+mod schema;
 mod shutdown;
 mod streaming;
 mod support;

@@ -40,8 +40,21 @@ pub enum Command {
         /// The component
         file: PathBuf,
     },
+    /// Print the effective configuration: every key with its value, secrets masked
+    Config {
+        #[command(flatten)]
+        #[expect(missing_docs, reason = "a comment here would become part of the help")]
+        file: File,
+        /// Print JSON instead of TOML
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the JSON schema of the configuration, for editors
-    Schema,
+    Schema {
+        /// Print the reference instead: every key with its default, and what it is for
+        #[arg(long)]
+        reference: bool,
+    },
     /// Try it without a file: three origins and a proxy in front of them
     Demo,
     /// Compile a component from standard input; what the proxy calls for itself
@@ -58,7 +71,7 @@ pub enum Command {
 #[derive(Debug, Clone, Default, Args)]
 pub struct File {
     /// The configuration [default: linkspan.toml here, in the user's configuration directory's
-    /// linkspan folder, or in /etc/linkspan]
+    /// linkspan folder, or in /etc/linkspan]; - is standard input
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }

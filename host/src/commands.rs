@@ -1,9 +1,9 @@
 //! What the commands do, each a function that gives the exit code.
 
 mod check;
+mod config;
 mod demo;
 mod inspect;
-mod schema;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -13,16 +13,16 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::Run;
-use crate::config::{Config, Reading};
+use crate::config::{Config, Reading, STDIN};
 use crate::log::Logs;
 use crate::metrics::Metrics;
 use crate::plugin::BuiltIn;
 use crate::proxy::{Options, Proxy, WORDS};
 
 pub use check::check;
+pub use config::{config, schema};
 pub use demo::demo;
 pub use inspect::{inspect, plugins};
-pub use schema::schema;
 
 /// The standard components, as the program carries them.
 pub const BUILT_IN: BuiltIn = linkspan_plugins::COMPONENTS;
@@ -38,6 +38,13 @@ pub fn fail(text: &dyn std::fmt::Display) -> ExitCode {
 pub fn complain(text: &str) -> ExitCode {
     let _ = writeln!(io::stderr(), "{text}");
     ExitCode::FAILURE
+}
+
+/// Writes a text that ends its own lines.
+fn write(text: &dyn std::fmt::Display) {
+    let mut output = io::stdout().lock();
+    let _ = write!(output, "{text}");
+    let _ = output.flush();
 }
 
 fn say(text: &dyn std::fmt::Display) {
@@ -66,12 +73,15 @@ pub async fn run(run: &Run) -> ExitCode {
         return check::refuse(&mut reading).await;
     };
     match config.override_bind(run.host, run.port) {
-        Ok(()) => serve(config, &mut reading, Some((run, &path))).await,
+        Ok(()) => {
+            let source = (path != Path::new(STDIN)).then_some((run, path.as_path()));
+            serve(config, &mut reading, source).await
+        }
         Err(error) => fail(&error),
     }
 }
 
-/// Serves a configuration, as it was read; `source` is where it is read again from.
+/// Serves a configuration, as it was read; `source` is where it is read again from, if it can be.
 async fn serve(config: Config, reading: &mut Reading, source: Option<(&Run, &Path)>) -> ExitCode {
     let logs = match Logs::open(&config.log).and_then(|logs| logs.install().map(|()| logs)) {
         Ok(logs) => logs,
@@ -95,11 +105,13 @@ async fn serve(config: Config, reading: &mut Reading, source: Option<(&Run, &Pat
         match signals.next().await {
             Wish::Finish => break None,
             Wish::Leave => break Some(proxy.snapshot().config.server.shutdown_grace),
-            Wish::Reload => {
-                if let Some((run, path)) = source {
-                    reload(&mut proxy, run, path).await;
-                }
-            }
+            Wish::Reload => match source {
+                Some((run, path)) => reload(&mut proxy, run, path).await,
+                None => tracing::warn!(
+                    "the configuration is not from a file, so that there is nothing to read \
+                         again; what runs goes on"
+                ),
+            },
             Wish::Reopen => logs.reopen(),
         }
     };

@@ -8,23 +8,28 @@
 
 mod address;
 mod check;
+mod effective;
 mod expand;
 mod fault;
 mod file;
 mod names;
 mod places;
 mod reading;
+mod reference;
 mod schema;
 mod units;
 mod warnings;
+mod written;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use address::{BadUrl, NotOneListener};
+pub use address::{AddressGrant, BadUrl, HostGrant, NotOneListener};
+pub use check::STDIN;
+pub use effective::Effective;
 pub use fault::{Fault, Faults, Place, Severity};
 pub use names::{BALANCERS, canonical_balancer, closest, did_you_mean, one_of};
 pub use places::{Part, Places, Spot, Usage};
@@ -51,7 +56,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads and checks a file.
+    /// Reads and checks a file; [`STDIN`] is standard input, whose relative paths start from the
+    /// current directory.
     ///
     /// # Errors
     ///
@@ -70,10 +76,31 @@ impl Config {
         Reading::parse(text, origin).into_result()
     }
 
+    /// What a file is called in messages: as it is named, but for [`STDIN`].
+    #[must_use]
+    pub fn origin(path: &Path) -> &Path {
+        if path == Path::new(STDIN) { Path::new("<stdin>") } else { path }
+    }
+
+    /// Reads and checks a file like [`Config::load`], for what each of its keys comes to.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`] has them.
+    pub fn effective(path: &Path) -> Result<Effective, Faults> {
+        check::effective(path).map(Effective::new)
+    }
+
     /// The JSON schema of a file, for editors.
     #[must_use]
     pub fn schema() -> serde_json::Value {
         schema::of_file(&check::describe())
+    }
+
+    /// A file that sets every key to its default and says what each is for, for people.
+    #[must_use]
+    pub fn reference() -> String {
+        reference::of_file(&check::describe())
     }
 }
 
@@ -335,33 +362,6 @@ pub struct Grants {
     pub stores: Vec<Name>,
     /// The addresses that a router may forward to.
     pub addresses: Vec<AddressGrant>,
-}
-
-/// A set of addresses, as `NETWORK:PORT` or `HOST:PORT`, where PORT may be `*`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AddressGrant {
-    /// Which hosts.
-    pub host: HostGrant,
-    /// Which port; `None` for any.
-    pub port: Option<u16>,
-}
-
-/// The hosts of an [`AddressGrant`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HostGrant {
-    /// The addresses of a network; a single address is one of full length.
-    Network(ipnet::IpNet),
-    /// A name, in lower case, to be asked for literally.
-    Name(String),
-}
-
-impl AddressGrant {
-    /// Whether it covers an address, after resolution.
-    #[must_use]
-    pub fn covers(&self, address: IpAddr, port: u16) -> bool {
-        let HostGrant::Network(network) = &self.host else { return false };
-        network.contains(&address) && self.port.is_none_or(|granted| granted == port)
-    }
 }
 
 /// A key-value service offered to plugins.

@@ -27,7 +27,8 @@ fn main() -> ExitCode {
             Command::Check(check) => commands::check(&check).await,
             Command::Plugins(file) => commands::plugins(file.find()).await,
             Command::Inspect { file } => commands::inspect(&file).await,
-            Command::Schema => commands::schema(),
+            Command::Config { file, json } => commands::config(file.find(), json),
+            Command::Schema { reference } => commands::schema(reference),
             Command::Demo => commands::demo().await,
             // Done above, before there was a runtime.
             Command::Compile { .. } => ExitCode::FAILURE,

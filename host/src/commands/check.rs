@@ -35,7 +35,7 @@ pub async fn check(check: &Check) -> ExitCode {
             tell(faults);
         }
         if let Some(counted) = counted {
-            say(&format_args!("{}: {counted}; {}", path.display(), faults.count()));
+            say(&format_args!("{}: {counted}; {}", faults.file().display(), faults.count()));
         }
     }
     let refused = faults.errors() > 0 || check.deny_warnings && !faults.is_empty();

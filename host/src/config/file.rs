@@ -28,7 +28,7 @@ pub(super) use kind::{
     Checked, Choice, Free, Kind, List, OneOrMore, Parsed, Period, Size, Text, Texts, Whole,
     variable, with,
 };
-pub(super) use record::{Content, Entry, Record};
+pub(super) use record::{Content, Entry, Record, Setting};
 use table::Layer;
 pub(super) use table::{Table, Tables, join, key};
 
@@ -40,7 +40,6 @@ pub(super) enum Recording {
     /// What each key can be.
     Keys,
     /// What each key is.
-    #[expect(dead_code, reason = "the effective configuration will ask for it")]
     Values,
 }
 
