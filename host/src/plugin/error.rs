@@ -168,7 +168,10 @@ pub enum Misuse {
         is: Vec<Kind>,
     },
     /// It opens stores, and was granted none.
-    #[error("it imports {WAITING}, which nobody granted: name stores in `grants.stores`")]
+    #[error(
+        "it imports {WAITING}, which nobody granted: name stores in \
+         `grants = {{ stores = [...] }}`"
+    )]
     NoStores,
     /// One that waits for stores cannot have a single instance.
     #[error("a plugin that waits for stores cannot have `instances = \"shared\"`")]
