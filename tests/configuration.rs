@@ -48,7 +48,7 @@ fn the_effective_configuration_of_an_example_is_that_example() {
     assert_eq!(effective(&shown), shown);
     let (success, stdout, stderr) = ended(Binary::reading(&shown, &["check", "-c", "-"]));
     assert!(success, "{stderr}");
-    assert_eq!(stdout, "<stdin>: 2 clusters, 3 plugins, no faults\n");
+    assert_eq!(stdout, "<stdin>: 2 clusters, 3 plugins; no faults\n");
 }
 
 #[test]

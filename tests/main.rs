@@ -9,6 +9,7 @@
 mod balancing;
 mod configuration;
 mod connections;
+mod diagnostics;
 mod direct;
 mod examples;
 mod headers;

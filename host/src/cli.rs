@@ -31,8 +31,8 @@ pub enum Command {
     /// Serve (the default)
     Run(Run),
     /// Check everything but serving: the file, and that every plugin loads and is configured.
-    /// Exits with 0 if all is well, else with 1
-    Check(File),
+    /// Exits with 0 if nothing is wrong, else with 1
+    Check(Check),
     /// List the plugins of a configuration and the components that are there
     Plugins(File),
     /// Tell what a component is, what it imports, and what it would have to be granted
@@ -74,6 +74,20 @@ pub struct File {
     /// linkspan folder, or in /etc/linkspan]; - is standard input
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+/// What to check, and how to say what is found.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Check {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a comment here would become part of the help")]
+    pub file: File,
+    /// Exit with 1 for warnings too
+    #[arg(long)]
+    pub deny_warnings: bool,
+    /// Print what is found as one JSON document
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// How to run.

@@ -1,9 +1,10 @@
 //! The validated configuration: what one TOML file means, with every default filled in.
 //!
-//! [`Config::load`] is the only way to get one. Past it there is no `Option` that means "default"
-//! and no string that means an address or a duration; names that refer to something are known to
-//! exist. Whether a named component exists and is of the right kind is not known here: that takes
-//! the plugin engine, and is judged when the snapshot is built.
+//! A [`Reading`] of the file gives it, or [`Config::load`] in one step. In it there is no `Option`
+//! that means "default" and no string that means an address or a duration; names that refer to
+//! something are known to exist. Whether a named component exists and is of the right kind is not
+//! known here: that takes the plugin engine, and is judged when the snapshot is built. What is found
+//! then joins the faults of the reading, at its own place of the file.
 
 mod address;
 mod check;
@@ -12,9 +13,12 @@ mod expand;
 mod fault;
 mod file;
 mod names;
+mod places;
+mod reading;
 mod reference;
 mod schema;
 mod units;
+mod warnings;
 mod written;
 
 use std::collections::BTreeMap;
@@ -26,8 +30,10 @@ use std::time::Duration;
 pub use address::{AddressGrant, BadUrl, HostGrant, NotOneListener};
 pub use check::STDIN;
 pub use effective::Effective;
-pub use fault::{Fault, Faults, Place};
-pub use names::{BALANCERS, canonical_balancer, closest};
+pub use fault::{Fault, Faults, Place, Severity};
+pub use names::{BALANCERS, canonical_balancer, closest, did_you_mean, one_of};
+pub use places::{Part, Places, Spot, Usage};
+pub use reading::Reading;
 
 /// A name given in the configuration: of a listener, cluster, plugin or store.
 pub type Name = Arc<str>;
@@ -57,7 +63,7 @@ impl Config {
     ///
     /// All faults of the file at once, or the one that kept it from being read.
     pub fn load(path: &Path) -> Result<Self, Faults> {
-        check::load(path)
+        Reading::load(path).into_result()
     }
 
     /// Checks a configuration given as text. `origin` stands for the file in messages; relative
@@ -67,7 +73,7 @@ impl Config {
     ///
     /// All faults of the text at once.
     pub fn parse(text: &str, origin: &Path) -> Result<Self, Faults> {
-        check::parse(text, origin)
+        Reading::parse(text, origin).into_result()
     }
 
     /// What a file is called in messages: as it is named, but for [`STDIN`].

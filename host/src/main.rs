@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     runtime.block_on(async {
         match arguments.command.unwrap_or(Command::Run(arguments.run)) {
             Command::Run(run) => commands::run(&run).await,
-            Command::Check(file) => commands::check(file.find()).await,
+            Command::Check(check) => commands::check(&check).await,
             Command::Plugins(file) => commands::plugins(file.find()).await,
             Command::Inspect { file } => commands::inspect(&file).await,
             Command::Config { file, json } => commands::config(file.find(), json),

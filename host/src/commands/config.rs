@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::commands::{fail, say, write};
+use crate::commands::{check, fail, say, write};
 use crate::config::Config;
 
 /// Prints the effective configuration: TOML that can be read again, or JSON.
@@ -15,7 +15,7 @@ pub fn config(path: Result<PathBuf, String>, json: bool) -> ExitCode {
     match Config::effective(&path) {
         Ok(effective) if json => say(&format_args!("{:#}", effective.json())),
         Ok(effective) => write(&effective),
-        Err(faults) => return fail(&faults),
+        Err(faults) => return check::tell(&faults),
     }
     ExitCode::SUCCESS
 }

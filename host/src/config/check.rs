@@ -1,7 +1,7 @@
 //! From the file to the domain: every section, every default, every reference.
 //!
-//! Each reader goes through all its keys and fills what is wrong with something harmless: a
-//! configuration with a single fault is never handed out.
+//! Each reader goes through all its keys and fills what is wrong with something harmless: what is
+//! read of a configuration with a fault is good for finding more of them, and for nothing else.
 
 mod extension;
 mod kinds;
@@ -24,6 +24,7 @@ use crate::config::fault::{Fault, Faults};
 use crate::config::file::{
     Choice, Document, Period, Record, Recording, Size, Table, Tables, Whole, key,
 };
+use crate::config::reading::Reading;
 use crate::config::{Config, Log, LogFormat, LogLevel, LogTarget, Name, Server};
 
 use kinds::Target;
@@ -38,15 +39,20 @@ const DAY: Duration = Duration::from_hours(24);
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=DAY;
 
 /// Reads and checks a file, or standard input.
-pub(super) fn load(path: &Path) -> Result<Config, Faults> {
-    let (text, origin) = text_of(path)?;
-    parse(&text, origin)
+pub(super) fn load(path: &Path) -> Reading {
+    match text_of(path) {
+        Ok((text, origin)) => parse(&text, origin),
+        Err(faults) => Reading::new(None, faults),
+    }
 }
 
 /// The same, with a record of what each key came to.
 pub(super) fn effective(path: &Path) -> Result<Record, Faults> {
     let (text, origin) = text_of(path)?;
-    read_with(&text, origin, &|name| env::var_os(name), Recording::Values).map(|(_, record)| record)
+    match read_with(&text, origin, &|name| env::var_os(name), Recording::Values) {
+        (Some((_, record)), faults) if faults.is_empty() => Ok(record),
+        (_, faults) => Err(faults),
+    }
 }
 
 /// A file's text, and what it is called.
@@ -79,12 +85,13 @@ fn whole(source: impl Read) -> io::Result<Vec<u8>> {
 }
 
 /// Checks a text with the variables of this process.
-pub(super) fn parse(text: &str, origin: &Path) -> Result<Config, Faults> {
+pub(super) fn parse(text: &str, origin: &Path) -> Reading {
     parse_with(text, origin, &|name| env::var_os(name))
 }
 
-fn parse_with(text: &str, origin: &Path, variables: Variables<'_>) -> Result<Config, Faults> {
-    read_with(text, origin, variables, Recording::Nothing).map(|(config, _)| config)
+fn parse_with(text: &str, origin: &Path, variables: Variables<'_>) -> Reading {
+    let (read, faults) = read_with(text, origin, variables, Recording::Nothing);
+    Reading::new(read.map(|(config, _)| config), faults)
 }
 
 /// Checks a text, and keeps a record of it.
@@ -93,11 +100,13 @@ pub(super) fn read_with(
     origin: &Path,
     variables: Variables<'_>,
     recording: Recording,
-) -> Result<(Config, Record), Faults> {
+) -> (Option<(Config, Record)>, Faults) {
+    // It is no part of the first line, whose columns would be counted from it.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let directory = origin.parent().unwrap_or_else(|| Path::new(""));
     let read = |root: &mut Table<'_>| config(root, directory, variables);
-    Document::read(text, variables, recording, read)
-        .map_err(|faults| Faults::new(origin, text, faults))
+    let (read, faults) = Document::read(text, variables, recording, read);
+    (read, Faults::new(origin, text, faults))
 }
 
 /// Every key of a file, with all that there is to say about it.

@@ -77,7 +77,7 @@ fn environment(name: &str) -> Option<OsString> {
 }
 
 fn parsed(text: &str) -> Result<Config, Faults> {
-    parse_with(text, Path::new("/etc/linkspan/linkspan.toml"), &environment)
+    parse_with(text, Path::new("/etc/linkspan/linkspan.toml"), &environment).into_result()
 }
 
 #[test]

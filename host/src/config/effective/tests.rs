@@ -10,8 +10,10 @@ use crate::config::file::{Document, Recording, Text, key};
 
 /// A configuration, and the text that shows it.
 fn shown(text: &str) -> (Config, String) {
-    let read = check::read_with(text, Path::new("/etc/l.toml"), &|_| None, Recording::Values);
-    let (config, record) = read.unwrap_or_else(|faults| panic!("{text}\n{faults}"));
+    let (read, faults) =
+        check::read_with(text, Path::new("/etc/l.toml"), &|_| None, Recording::Values);
+    assert!(faults.is_empty(), "{text}\n{faults}");
+    let (config, record) = read.unwrap();
     (config, Effective::new(record).to_string())
 }
 
