@@ -114,7 +114,7 @@ fn keys_are_masked_that_are_declared_secret() {
     let read = Document::read("pin = 'hidden'", &|_| None, Recording::Values, |table| {
         table.optional(key("pin", "What nobody may know", Text).secret(), "none")
     });
-    let (pin, record) = read.unwrap();
+    let (pin, record) = read.0.unwrap();
     assert_eq!(pin.as_deref(), Some("hidden"));
     assert_eq!(Effective::new(record).to_string(), "pin = \"***\"\n");
 }
