@@ -6,20 +6,24 @@
 //! the plugin engine, and is judged when the snapshot is built.
 
 mod address;
+mod admin;
 mod check;
 mod expand;
 mod fault;
 mod file;
 mod names;
 mod units;
+mod uses;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use address::{BadUrl, NotOneListener};
+pub use admin::{Admin, AdminBind, Secret};
 pub use fault::{Fault, Faults, Place};
 pub use names::{BALANCERS, canonical_balancer, closest};
 
@@ -33,6 +37,8 @@ pub struct Config {
     pub log: Log,
     /// `[server]`.
     pub server: Server,
+    /// `[admin]`; without it there is no administrator's listener.
+    pub admin: Option<Admin>,
     /// `[listeners.*]`, at least one.
     pub listeners: BTreeMap<Name, Listener>,
     /// `[clusters.*]`.
@@ -61,6 +67,19 @@ impl Config {
     /// All faults of the text at once.
     pub fn parse(text: &str, origin: &Path) -> Result<Self, Faults> {
         check::parse(text, origin)
+    }
+
+    /// The same, with what variables of the environment hold.
+    ///
+    /// # Errors
+    ///
+    /// All faults of the text at once.
+    pub fn parse_with(
+        text: &str,
+        origin: &Path,
+        variables: &dyn Fn(&str) -> Option<OsString>,
+    ) -> Result<Self, Faults> {
+        check::parse_with(text, origin, variables)
     }
 }
 

@@ -41,6 +41,9 @@ use crate::plugin::guest::Running;
 use crate::plugin::instance::{Call, Faces};
 use crate::plugin::pool::Pool;
 
+/// The contract that this host serves: package and version.
+pub const CONTRACT: &str = "linkspan:plugin@0.1.0";
+
 pub use compile::{COMMAND as COMPILE_COMMAND, Compiler, child as compile_child};
 pub use component::{Component, Kind};
 pub use convert::{Decision, Edit, Upstream};

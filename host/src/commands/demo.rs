@@ -13,7 +13,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-use crate::commands::{fail, say, serve};
+use crate::commands::run::Service;
+use crate::commands::{fail, say};
 use crate::config::Config;
 
 /// The demo's configuration; `ORIGIN1` to `ORIGIN3` stand for the origins' addresses.
@@ -45,7 +46,13 @@ pub async fn demo() -> ExitCode {
             );
             say(&"  curl -i ADDRESS/first      always the first origin that is alive");
             say(&"  curl -i ADDRESS/gone       answered by the router itself");
-            serve(config, None).await
+            match Service::start(config).await {
+                Ok(service) => {
+                    service.announce(&[]);
+                    service.serve(None).await
+                }
+                Err(text) => fail(&text),
+            }
         }
         Err(faults) => fail(&faults),
     }

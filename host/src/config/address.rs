@@ -1,5 +1,6 @@
 //! Addresses: to listen on, of endpoints, and to grant.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use thiserror::Error;
 
-use crate::config::{Address, AddressGrant, Config, HostGrant};
+use crate::config::{Address, AddressGrant, AdminBind, Config, HostGrant};
 
 /// The longest path of a Unix socket: what `sockaddr_un` holds, less the closing zero.
 const UNIX_PATH_BYTES: usize = 107;
@@ -124,6 +125,14 @@ pub(super) fn bind(text: &str) -> Result<SocketAddr, AddressError> {
     Ok(SocketAddr::new(address, port))
 }
 
+/// Reads what [`bind`] does, or `unix:/path`.
+pub(super) fn admin(text: &str) -> Result<AdminBind, AddressError> {
+    match text.strip_prefix("unix:").map(unix).transpose()? {
+        Some(Address::Unix(path)) => Ok(AdminBind::Unix(path)),
+        _ => bind(text).map(AdminBind::Tcp),
+    }
+}
+
 /// Reads `10.0.0.1:80`, `[::1]:80`, `files.internal`, `http://files.internal:80` or `unix:/path`.
 /// Without a port it is 80.
 pub(super) fn endpoint(text: &str) -> Result<Address, AddressError> {
@@ -182,6 +191,27 @@ pub(super) fn grant(text: &str) -> Result<AddressGrant, AddressError> {
         HostGrant::Name(name(plain)?)
     };
     Ok(AddressGrant { host, port })
+}
+
+impl fmt::Display for AddressGrant {
+    /// As it is configured.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            HostGrant::Name(name) => formatter.write_str(name)?,
+            HostGrant::Network(IpNet::V4(network)) if network.prefix_len() == 32 => {
+                write!(formatter, "{}", network.addr())?;
+            }
+            HostGrant::Network(IpNet::V4(network)) => write!(formatter, "{network}")?,
+            HostGrant::Network(IpNet::V6(network)) if network.prefix_len() == 128 => {
+                write!(formatter, "[{}]", network.addr())?;
+            }
+            HostGrant::Network(IpNet::V6(network)) => write!(formatter, "[{network}]")?,
+        }
+        match self.port {
+            Some(port) => write!(formatter, ":{port}"),
+            None => formatter.write_str(":*"),
+        }
+    }
 }
 
 enum Host<'t> {

@@ -3,6 +3,7 @@
 //! Each reader goes through all its keys and fills what is wrong with something harmless: a
 //! configuration with a single fault is never handed out.
 
+mod admin;
 mod extension;
 mod traffic;
 
@@ -61,7 +62,12 @@ pub(super) fn parse(text: &str, origin: &Path) -> Result<Config, Faults> {
     parse_with(text, origin, &|name| env::var_os(name))
 }
 
-fn parse_with(text: &str, origin: &Path, variables: Variables<'_>) -> Result<Config, Faults> {
+/// Checks a text with variables from elsewhere.
+pub(super) fn parse_with(
+    text: &str,
+    origin: &Path,
+    variables: Variables<'_>,
+) -> Result<Config, Faults> {
     let directory = origin.parent().unwrap_or_else(|| Path::new(""));
     Document::read(text, variables, |root| config(root, directory, variables))
         .map_err(|faults| Faults::new(origin, text, faults))
@@ -86,7 +92,6 @@ fn config(root: &mut Table<'_>, directory: &Path, variables: Variables<'_>) -> C
         stores: keys(root, "stores"),
         bound: RefCell::default(),
     };
-    root.later(&["admin"]);
     let log = root.inner("log", |table| log(table, &context));
     let server = root.inner("server", |table| server(table, &context, variables));
     let (of_listeners, of_clusters) = root.inner("defaults", |table| {
@@ -104,6 +109,7 @@ fn config(root: &mut Table<'_>, directory: &Path, variables: Variables<'_>) -> C
     if listeners.is_empty() {
         root.refuse("there is no listener", "add a table such as `[listeners.web]`");
     }
+    let admin = admin::admin(root, &context);
     let mut plugins =
         named(root, "plugins", None, |name, table| extension::plugin(table, name, &context));
     let stores = named(root, "stores", None, extension::store);
@@ -115,7 +121,7 @@ fn config(root: &mut Table<'_>, directory: &Path, variables: Variables<'_>) -> C
     for name in used {
         plugins.entry(name.clone()).or_insert_with(|| Plugin::of_component(name.clone()));
     }
-    Config { log, server, listeners, clusters, plugins, stores }
+    Config { log, server, admin, listeners, clusters, plugins, stores }
 }
 
 fn log(table: &mut Table<'_>, context: &Context<'_>) -> Log {

@@ -52,6 +52,17 @@ pub enum Source {
     File(PathBuf),
 }
 
+impl Source {
+    /// What it is called: `built-in` or `file`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::BuiltIn => "built-in",
+            Self::File(_) => "file",
+        }
+    }
+}
+
 /// The plugin engine with all that is needed to load components.
 pub struct Host {
     settings: Settings,
