@@ -41,7 +41,7 @@ pub enum Command {
         file: PathBuf,
     },
     /// Try it without a file: three origins and a proxy in front of them
-    Demo,
+    Demo(Demo),
     /// Compile a component from standard input; what the proxy calls for itself
     #[command(hide = true)]
     Compile {
@@ -71,6 +71,14 @@ pub struct Run {
     #[arg(short = 'h', long, value_name = "HOST")]
     pub host: Option<IpAddr>,
     /// Listen on this port instead of the only listener's
+    #[arg(short, long, value_name = "PORT")]
+    pub port: Option<u16>,
+}
+
+/// Where the demo listens.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Demo {
+    /// Listen on this port; without it on 8080, or one that is free
     #[arg(short, long, value_name = "PORT")]
     pub port: Option<u16>,
 }
