@@ -8,6 +8,7 @@
 
 mod admin;
 mod balancing;
+mod cli;
 mod connections;
 mod direct;
 mod examples;

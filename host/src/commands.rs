@@ -3,7 +3,10 @@
 mod check;
 mod demo;
 mod inspect;
+mod manual;
+mod plugins;
 mod run;
+mod terminal;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -16,7 +19,9 @@ use crate::proxy::{Options, WORDS};
 
 pub use check::check;
 pub use demo::demo;
-pub use inspect::{inspect, plugins};
+pub use inspect::inspect;
+pub use manual::{completions, man};
+pub use plugins::plugins;
 pub use run::run;
 
 /// The standard components, as the program carries them.
@@ -35,10 +40,26 @@ pub fn complain(text: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// Says what is wrong with a command line, or prints the help that it asks for.
+pub fn misused(error: &clap::Error) -> ExitCode {
+    // If nobody reads it there is nobody to tell.
+    let _ = error.print();
+    if error.use_stderr() && std::env::args_os().any(|argument| argument == "-h") {
+        let _ = writeln!(io::stderr(), "\n-h is the host that `run` listens on; help is --help");
+    }
+    u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
 fn say(text: &dyn std::fmt::Display) {
     let mut output = io::stdout().lock();
     let _ = writeln!(output, "{text}");
     let _ = output.flush();
+}
+
+/// A result for scripts.
+fn json(value: &impl serde::Serialize) -> String {
+    // Structs of texts and numbers cannot fail.
+    serde_json::to_string_pretty(value).unwrap_or_default()
 }
 
 /// What components are compiled with: this program.

@@ -26,6 +26,7 @@ mod identity;
 mod imports;
 mod instance;
 mod members;
+mod names;
 mod nursery;
 mod parking;
 mod pool;
@@ -52,6 +53,7 @@ pub use error::{FAILURES, Failure, Refusal};
 pub use exchange::{Connection, Exchange};
 pub use host::{BuiltIn, Host, Settings, Source, read, version};
 pub use members::{Endpoint, EndpointId, EndpointState, Figure, Members, Picked};
+pub use names::has_names;
 pub use nursery::{Nursery, Order};
 pub use pool::Shared;
 

@@ -72,6 +72,9 @@ pub struct Component {
     pub imports: Vec<String>,
     /// Whether its calls may wait for a store.
     pub waits: bool,
+    /// The names of its exports that are never called: other packages', and parts of the contract
+    /// that this version does not know what to do with.
+    pub uncalled: Vec<String>,
     pub(super) exports: Exports,
     pub(super) prepared: InstancePre<Guest>,
 }
@@ -111,13 +114,19 @@ impl Component {
         let ty = compiled.component_type();
         let imports: Vec<String> = ty.imports(engine).map(|(name, _)| name.to_owned()).collect();
         check_imports(&imports)?;
-        let (exports, kinds) = find_exports(engine, compiled)?;
+        let Found { exports, kinds, uncalled } = find_exports(engine, compiled)?;
         let waits = imports.iter().any(|import| import == WAITING);
         let mut linker = if waits { machine.waiting.clone() } else { machine.direct.clone() };
         let unfit = |error: wasmtime::Error| Refusal::Unfit(format!("{error:#}"));
         wasi::link(&mut linker, compiled).map_err(unfit)?;
         let prepared = linker.instantiate_pre(compiled).map_err(unfit)?;
-        Ok(Self { digest, size, kinds, imports, waits, exports, prepared })
+        Ok(Self { digest, size, kinds, imports, waits, uncalled, exports, prepared })
+    }
+
+    /// The grants that it cannot do without, as they are called in `grants`.
+    #[must_use]
+    pub fn needs(&self) -> Vec<&'static str> {
+        if self.waits { vec!["stores"] } else { Vec::new() }
     }
 }
 
@@ -155,16 +164,26 @@ fn check_imports(imports: &[String]) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// What a component exports.
+#[derive(Default)]
+struct Found {
+    exports: Exports,
+    kinds: BTreeSet<Kind>,
+    uncalled: Vec<String>,
+}
+
 /// Looks up what of the contract is exported; other exports are ignored and never called.
 fn find_exports(
     engine: &Engine,
     component: &wasmtime::component::Component,
-) -> Result<(Exports, BTreeSet<Kind>), Refusal> {
-    let mut exports = Exports::default();
-    let mut kinds = BTreeSet::new();
+) -> Result<Found, Refusal> {
+    let Found { mut exports, mut kinds, mut uncalled } = Found::default();
     let ty = component.component_type();
     for (name, item) in ty.exports(engine) {
-        let Some((PACKAGE, interface, version)) = split(name) else { continue };
+        let Some((PACKAGE, interface, version)) = split(name) else {
+            uncalled.push(name.to_owned());
+            continue;
+        };
         if version != VERSION {
             return Err(wrong_version(name, version));
         }
@@ -183,8 +202,11 @@ fn find_exports(
             }
             "request-rewriter" => exports.on_request = function("on-request"),
             "response-rewriter" => exports.on_response = function("on-response"),
-            "stream-router" => exports.decide = function("decide"),
-            _ => {}
+            "stream-router" => {
+                exports.decide = function("decide");
+                uncalled.push(name.to_owned());
+            }
+            _ => uncalled.push(name.to_owned()),
         }
     }
     if exports.route.is_some() {
@@ -208,7 +230,7 @@ fn find_exports(
     if exports.configure.is_none() {
         return Err(Refusal::Unfit(format!("it does not export {PACKAGE}/lifecycle@{VERSION}")));
     }
-    Ok((exports, kinds))
+    Ok(Found { exports, kinds, uncalled })
 }
 
 #[cfg(test)]
