@@ -16,6 +16,7 @@ mod headers;
 mod hostile;
 mod limits;
 mod loading;
+mod readme;
 mod reload;
 mod rewriting;
 mod routing;

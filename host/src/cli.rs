@@ -129,6 +129,12 @@ Exit codes:
   1  it cannot
   2  the command line is wrong";
 
+const ABOUT_SCHEMA: &str = "\
+Tombi completes and validates a file that begins with `#:schema ./linkspan.schema.json`.
+
+Examples:
+  linkspan schema > linkspan.schema.json";
+
 const ABOUT_DEMO: &str = "\
 Prints commands to try in another terminal. Everything listens on 127.0.0.1 and ends with ^C.
 What it serves is examples/demo/linkspan.toml of the source.
@@ -191,6 +197,9 @@ pub enum Command {
     /// Tell what a component is, what it imports, and what it would have to be granted
     #[command(after_long_help = ABOUT_INSPECT)]
     Inspect(Inspect),
+    /// Print the JSON schema of the configuration, for editors
+    #[command(after_long_help = ABOUT_SCHEMA)]
+    Schema,
     /// Try it without a file: three origins and a proxy in front of them
     #[command(after_long_help = ABOUT_DEMO)]
     Demo(Demo),
@@ -278,7 +287,8 @@ pub struct Man {
 }
 
 /// The commands that have a manual page.
-const COMMANDS: [&str; 7] = ["run", "check", "plugins", "inspect", "demo", "completions", "man"];
+const COMMANDS: [&str; 8] =
+    ["run", "check", "plugins", "inspect", "schema", "demo", "completions", "man"];
 
 /// A shell that can complete command lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

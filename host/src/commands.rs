@@ -6,6 +6,7 @@ mod inspect;
 mod manual;
 mod plugins;
 mod run;
+mod schema;
 mod terminal;
 
 use std::io::{self, Write};
@@ -23,6 +24,7 @@ pub use inspect::inspect;
 pub use manual::{completions, man};
 pub use plugins::plugins;
 pub use run::run;
+pub use schema::schema;
 
 /// The standard components, as the program carries them.
 pub const BUILT_IN: BuiltIn = linkspan_plugins::COMPONENTS;

@@ -12,6 +12,7 @@ mod expand;
 mod fault;
 mod file;
 mod names;
+mod schema;
 mod units;
 mod uses;
 
@@ -80,6 +81,12 @@ impl Config {
         variables: &dyn Fn(&str) -> Option<OsString>,
     ) -> Result<Self, Faults> {
         check::parse_with(text, origin, variables)
+    }
+
+    /// The JSON schema of a file, for editors.
+    #[must_use]
+    pub fn schema() -> serde_json::Value {
+        schema::of_file(&check::describe())
     }
 }
 

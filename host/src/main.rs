@@ -21,6 +21,7 @@ fn main() -> ExitCode {
                 Err(text) => commands::complain(&text),
             }
         }
+        Command::Schema => commands::schema(),
         Command::Completions { shell } => commands::completions(shell),
         Command::Man(man) => commands::man(&man),
         Command::Run(run) => wait(commands::run(&run)),

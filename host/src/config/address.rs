@@ -72,6 +72,32 @@ impl Address {
     }
 }
 
+impl fmt::Display for Address {
+    /// As a file names an endpoint.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(address) => write!(out, "{address}"),
+            Self::Name(name, port) => write!(out, "{name}:{port}"),
+            Self::Unix(path) => write!(out, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl fmt::Display for AddressGrant {
+    /// As a file names a grant.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            HostGrant::Name(name) => out.write_str(name),
+            HostGrant::Network(IpNet::V4(network)) => write!(out, "{network}"),
+            HostGrant::Network(IpNet::V6(network)) => write!(out, "[{network}]"),
+        }?;
+        match self.port {
+            Some(port) => write!(out, ":{port}"),
+            None => out.write_str(":*"),
+        }
+    }
+}
+
 /// There is not exactly one listener whose address could be changed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("host and port can be given for a configuration of one listener only; this one has {0}")]
@@ -191,27 +217,6 @@ pub(super) fn grant(text: &str) -> Result<AddressGrant, AddressError> {
         HostGrant::Name(name(plain)?)
     };
     Ok(AddressGrant { host, port })
-}
-
-impl fmt::Display for AddressGrant {
-    /// As it is configured.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.host {
-            HostGrant::Name(name) => formatter.write_str(name)?,
-            HostGrant::Network(IpNet::V4(network)) if network.prefix_len() == 32 => {
-                write!(formatter, "{}", network.addr())?;
-            }
-            HostGrant::Network(IpNet::V4(network)) => write!(formatter, "{network}")?,
-            HostGrant::Network(IpNet::V6(network)) if network.prefix_len() == 128 => {
-                write!(formatter, "[{}]", network.addr())?;
-            }
-            HostGrant::Network(IpNet::V6(network)) => write!(formatter, "[{network}]")?,
-        }
-        match self.port {
-            Some(port) => write!(formatter, ":{port}"),
-            None => formatter.write_str(":*"),
-        }
-    }
 }
 
 enum Host<'t> {
