@@ -180,11 +180,15 @@ fn heads_that_are_too_large_or_too_slow_end_the_connection() {
     many.send(format!("GET / HTTP/1.1\r\nhost: {admin}\r\n{}\r\n", "x: y\r\n".repeat(100)));
     assert_eq!(many.response().status(), 431);
 
-    // More than are served at a time, each with half a head: whoever waits is served once they
-    // are given up.
+    // More than are served at a time, with nothing, with half a head, and with nothing after an
+    // answer: whoever waits is served once they are given up.
     let mut slow: Vec<_> = (0..80).map(|_| Client::connect(admin)).collect();
-    for each in &mut slow {
-        each.send("GET / HTTP/1.1\r\nhost: 127");
+    for (number, each) in slow.iter_mut().enumerate() {
+        match number % 3 {
+            0 => each.send("GET / HTTP/1.1\r\nhost: 127"),
+            1 => each.send(format!("GET /healthz HTTP/1.1\r\nhost: {admin}\r\n\r\n")),
+            _ => {}
+        }
     }
     assert_eq!(get(admin, "/healthz").text(), "ok\n");
     for each in &mut slow {
@@ -327,4 +331,22 @@ fn without_the_table_there_is_none() {
     let mut proxy = Binary::serve(&one_cluster(&[], "", ""));
     proxy.address("web");
     assert!(!proxy.stdout().contains("admin"), "{}", proxy.stdout());
+}
+
+#[test]
+fn plugins_do_not_reach_it_by_a_network_that_they_are_granted() {
+    let config = |grants: &str| {
+        format!(
+            "[listeners.web]\nbind = '127.0.0.1:0'\nrouters = ['forwards']\n\
+             [admin]\nbind = '127.0.0.1:0'\n[plugins.forwards]\ngrants = {{ addresses = [{grants}] }}\n"
+        )
+    };
+    let mut proxy = Proxy::start_with(&config("'127.0.0.0/8:*'"), &["forwards"]);
+    let admin = proxy.admin();
+    let to = format!("http://{admin}");
+    let fields = [("host", "127.0.0.1"), ("x-to", to.as_str())];
+    let ask = |proxy: &Proxy| proxy.connect().ask("GET", "/healthz", &fields, b"").status();
+    assert_eq!(ask(&proxy), 502);
+    proxy.reload(&config(&format!("'{admin}'"))).unwrap();
+    assert_eq!(ask(&proxy), 200, "it is granted by name");
 }

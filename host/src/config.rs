@@ -17,7 +17,6 @@ mod units;
 mod uses;
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -68,19 +67,6 @@ impl Config {
     /// All faults of the text at once.
     pub fn parse(text: &str, origin: &Path) -> Result<Self, Faults> {
         check::parse(text, origin)
-    }
-
-    /// The same, with what variables of the environment hold.
-    ///
-    /// # Errors
-    ///
-    /// All faults of the text at once.
-    pub fn parse_with(
-        text: &str,
-        origin: &Path,
-        variables: &dyn Fn(&str) -> Option<OsString>,
-    ) -> Result<Self, Faults> {
-        check::parse_with(text, origin, variables)
     }
 
     /// The JSON schema of a file, for editors.

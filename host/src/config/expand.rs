@@ -6,11 +6,30 @@
 
 use std::borrow::Cow;
 use std::ffi::OsString;
+use std::path::Path;
 
 use thiserror::Error;
 
+use crate::config::{Config, Faults, check};
+
 /// Where variables come from.
 pub(super) type Variables<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+
+impl Config {
+    /// Checks a configuration given as text, as [`Config::parse`] does, with variables from
+    /// elsewhere than this process.
+    ///
+    /// # Errors
+    ///
+    /// All faults of the text at once.
+    pub fn parse_with(
+        text: &str,
+        origin: &Path,
+        variables: &dyn Fn(&str) -> Option<OsString>,
+    ) -> Result<Self, Faults> {
+        check::parse_with(text, origin, variables)
+    }
+}
 
 /// Why a text does not expand.
 #[derive(Debug, PartialEq, Eq, Error)]

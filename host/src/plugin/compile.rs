@@ -57,6 +57,8 @@ impl Compiler {
             .arg(self.timeout.as_secs().saturating_add(1).to_string())
             .arg(self.memory_bytes.to_string())
             .env_clear()
+            // Memory that the allocator reserves before the limit is set would not count.
+            .env("MIMALLOC_ARENA_RESERVE", "0")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -262,7 +262,7 @@ fn the_administrators_address_is_guarded_and_its_token_is_not_told() {
     assert!(open.contains("there is no `token`") && open.contains("set `token`"), "{open}");
     let bare = fault("[admin]\ntoken = 'open-sesame'");
     assert!(bare.starts_with("admin: `bind` is missing"), "{bare}");
-    for token in ["", "short", "with blanks in it", &"x".repeat(257)] {
+    for token in ["", "sh0rt", "with blanks in it", &"x".repeat(257)] {
         let file = format!("[admin]\nbind = 'unix:/run/x'\ntoken = '{token}'");
         let told = fault(&file);
         assert!(told.contains("`token` cannot be used"), "{told}");
