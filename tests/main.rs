@@ -6,7 +6,9 @@
     reason = "a harness that cannot go on has nothing better to do than to fail its test"
 )]
 
+mod admin;
 mod balancing;
+mod cli;
 mod configuration;
 mod connections;
 mod diagnostics;

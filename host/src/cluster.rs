@@ -127,6 +127,12 @@ impl Cluster {
         }
     }
 
+    /// Whether a connection to an endpoint could be tried, without trying.
+    #[must_use]
+    pub fn gate(&self, endpoint: &Endpoint, now: u64) -> Gate {
+        endpoint.health().gate(self.rule, now)
+    }
+
     /// Whether a connection to an endpoint may be tried now.
     ///
     /// The outcome is to be told to [`Self::connected`] or [`Self::connect_failed`]. A pooled

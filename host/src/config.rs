@@ -7,6 +7,7 @@
 //! then joins the faults of the reading, at its own place of the file.
 
 mod address;
+mod admin;
 mod check;
 mod effective;
 mod expand;
@@ -18,6 +19,7 @@ mod reading;
 mod reference;
 mod schema;
 mod units;
+mod uses;
 mod warnings;
 mod written;
 
@@ -28,6 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use address::{AddressGrant, BadUrl, HostGrant, NotOneListener};
+pub use admin::{Admin, AdminBind, Secret};
 pub use check::STDIN;
 pub use effective::Effective;
 pub use fault::{Fault, Faults, Place, Severity};
@@ -45,6 +48,8 @@ pub struct Config {
     pub log: Log,
     /// `[server]`.
     pub server: Server,
+    /// `[admin]`; without it there is no administrator's listener.
+    pub admin: Option<Admin>,
     /// `[listeners.*]`, at least one.
     pub listeners: BTreeMap<Name, Listener>,
     /// `[clusters.*]`.

@@ -26,6 +26,7 @@ mod identity;
 mod imports;
 mod instance;
 mod members;
+mod names;
 mod nursery;
 mod parking;
 mod pool;
@@ -41,6 +42,9 @@ use crate::plugin::guest::Running;
 use crate::plugin::instance::{Call, Faces};
 use crate::plugin::pool::Pool;
 
+/// The contract that this host serves: package and version.
+pub const CONTRACT: &str = "linkspan:plugin@0.1.0";
+
 pub use compile::{COMMAND as COMPILE_COMMAND, Compiler, child as compile_child};
 pub use component::{Component, Kind};
 pub use convert::{Decision, Edit, Upstream};
@@ -49,6 +53,7 @@ pub use error::{FAILURES, Failure, Misuse, Refusal};
 pub use exchange::{Connection, Exchange};
 pub use host::{Around, BuiltIn, Host, Settings, Source, read, version};
 pub use members::{Endpoint, EndpointId, EndpointState, Figure, Members, Picked};
+pub use names::has_names;
 pub use nursery::{Nursery, Order};
 pub use pool::Shared;
 

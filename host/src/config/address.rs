@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use thiserror::Error;
 
-use crate::config::{Address, Config};
+use crate::config::{Address, AdminBind, Config};
 
 /// The longest path of a Unix socket: what `sockaddr_un` holds, less the closing zero.
 const UNIX_PATH_BYTES: usize = 107;
@@ -176,6 +176,14 @@ pub(super) fn bind(text: &str) -> Result<SocketAddr, AddressError> {
         Host::Name(_) => return Err(AddressError::NotLocal),
     };
     Ok(SocketAddr::new(address, port))
+}
+
+/// Reads what [`bind`] does, or `unix:/path`.
+pub(super) fn admin(text: &str) -> Result<AdminBind, AddressError> {
+    match text.strip_prefix("unix:").map(unix).transpose()? {
+        Some(Address::Unix(path)) => Ok(AdminBind::Unix(path)),
+        _ => bind(text).map(AdminBind::Tcp),
+    }
 }
 
 /// Reads `10.0.0.1:80`, `[::1]:80`, `files.internal`, `http://files.internal:80` or `unix:/path`.

@@ -101,6 +101,8 @@ fn the_text_is_what_prometheus_reads() {
     let expected = [
         "# HELP linkspan_plugin_calls Calls of a plugin",
         "# TYPE linkspan_plugin_calls counter",
+        "# TYPE linkspan_plugin_guest_seconds histogram",
+        "# UNIT linkspan_plugin_guest_seconds seconds",
         r#"linkspan_plugin_calls_total{plugin="by \"path\""} 3"#,
         r#"linkspan_plugin_failures_total{plugin="by \"path\"",cause="trapped"} 1"#,
         r#"linkspan_plugin_failures_total{plugin="by \"path\"",cause="timed-out"} 0"#,

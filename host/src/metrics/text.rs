@@ -7,7 +7,7 @@ use std::time::Duration;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
 use super::cells::{Bounds, Distribution, PerWorker};
 use super::{ClusterCells, ListenerCells, Metrics, Table, lock};
@@ -229,7 +229,12 @@ impl Collector for Families {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         for family in &self.0 {
             let Family { name, help, kind, samples } = family;
-            let mut encoder = encoder.encode_descriptor(name, help, None, *kind)?;
+            // The encoder puts the unit behind the name.
+            let (name, unit) = match name.strip_suffix("_seconds") {
+                Some(name) => (name, Some(&Unit::Seconds)),
+                None => (*name, None),
+            };
+            let mut encoder = encoder.encode_descriptor(name, help, unit, *kind)?;
             for sample in samples {
                 if sample.labels.is_empty() {
                     sample.value.encode(&mut encoder)?;

@@ -27,6 +27,7 @@ fn config(clusters: &[(&str, Vec<config::Endpoint>)]) -> Config {
         (Arc::clone(&name), config::Cluster { name, ..cluster })
     });
     Config {
+        admin: None,
         log: Log {
             level: LogLevel::Info,
             format: LogFormat::Text,

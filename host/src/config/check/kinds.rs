@@ -11,7 +11,7 @@ use crate::config::address::{self, AddressError};
 use crate::config::check::Context;
 use crate::config::file::{Kind, Parsed, Value, variable, with};
 use crate::config::names;
-use crate::config::{Address, AddressGrant, LogTarget, Name};
+use crate::config::{Address, AddressGrant, AdminBind, LogTarget, Name};
 
 /// An address to listen on.
 pub(super) const BIND: Parsed<SocketAddr, AddressError> = Parsed {
@@ -19,6 +19,17 @@ pub(super) const BIND: Parsed<SocketAddr, AddressError> = Parsed {
     read: address::bind,
     write: SocketAddr::to_string,
     pattern: r"([0-9.]*|[Ll][Oo][Cc][Aa][Ll][Hh][Oo][Ss][Tt]|\[[0-9A-Fa-f:.]+\]):[0-9]+",
+};
+
+/// An address for the administrator's listener.
+pub(super) const ADMIN: Parsed<AdminBind, AddressError> = Parsed {
+    expected: "an address such as `127.0.0.1:9901`, or `unix:/path`",
+    read: address::admin,
+    write: |bind| match bind {
+        AdminBind::Tcp(address) => address.to_string(),
+        AdminBind::Unix(path) => format!("unix:{}", path.display()),
+    },
+    pattern: r"unix:/.*|([0-9.]*|[Ll][Oo][Cc][Aa][Ll][Hh][Oo][Ss][Tt]|\[[0-9A-Fa-f:.]+\]):[0-9]+",
 };
 
 /// The address of an endpoint.

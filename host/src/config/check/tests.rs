@@ -135,7 +135,7 @@ fn the_example_of_the_design() {
 #[test]
 fn every_default() {
     let text = format!("{SMALLEST}[clusters.c]\nendpoints = []\n[plugins.p]\n[stores.s]\n");
-    let Config { log, server, listeners, clusters, plugins, stores } =
+    let Config { log, server, admin, listeners, clusters, plugins, stores } =
         parsed(&text).unwrap_or_else(|faults| panic!("{faults}"));
     let stderr = LogTarget::Stderr;
     let usual = Log {
@@ -145,6 +145,7 @@ fn every_default() {
         access: stderr,
     };
     assert_eq!(log, usual);
+    assert_eq!(admin, None);
 
     assert!((1..=256).contains(&server.workers));
     assert_eq!(server.plugin_dir, None);
