@@ -148,6 +148,8 @@ pub struct Listener {
     pub rewriters: Vec<Name>,
     /// Where requests go that no router decides; without one they are answered with 404.
     pub default_cluster: Option<Name>,
+    /// Whose word on the client and on the request's id is taken. Default nobody's.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
     /// The longest that a request's head may take to arrive. Default 10 s.
     pub head_timeout: Duration,
     /// How long a connection may be open without a request. Default 60 s.
@@ -165,6 +167,14 @@ pub struct Listener {
     pub max_connections: usize,
     /// The most open connections of one client address. Default: as many as `max_connections`.
     pub max_connections_per_address: usize,
+}
+
+impl Listener {
+    /// Whether a client is one of the trusted proxies.
+    #[must_use]
+    pub fn trusts(&self, client: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(&client.to_canonical()))
+    }
 }
 
 /// A named set of endpoints.
@@ -232,9 +242,9 @@ pub enum HostHeader {
     Endpoint,
 }
 
-/// Which forwarding headers the upstream gets (`seeds`: lighttpd's and Apache's).
+/// Which headers of Linkspan's own the upstream gets (`seeds`: lighttpd's and Apache's).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "a set of four independent headers")]
+#[expect(clippy::struct_excessive_bools, reason = "a set of independent headers")]
 pub struct ForwardedHeaders {
     /// X-Forwarded-For: the client's address.
     pub x_forwarded_for: bool,
@@ -244,6 +254,8 @@ pub struct ForwardedHeaders {
     pub x_forwarded_host: bool,
     /// X-Host: the same under lighttpd's name.
     pub x_host: bool,
+    /// X-Request-Id: the id that logs give the request.
+    pub x_request_id: bool,
 }
 
 /// When an endpoint counts as offline: Monkey's high-availability rule.

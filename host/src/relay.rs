@@ -22,6 +22,7 @@ use hyper::body::Incoming;
 
 use crate::body::{Body, Upload, UploadError, UpstreamBody};
 use crate::headers::{self, Forwarding};
+use crate::log::id::RequestId;
 use crate::plugin::{Decision, Edit, Exchange, Plugin, Upstream};
 use crate::relay::attempt::Attempts;
 use crate::relay::client::{Client, OpenRequest};
@@ -38,10 +39,13 @@ pub(crate) async fn handle(
 ) -> Response<Body> {
     let view = worker.view();
     let (parts, incoming) = request.into_parts();
-    let mut record = Record::new(&worker, &client, &parts);
-    let served = match view.listener(&client.listener) {
+    let listener = view.listener(&client.listener);
+    let trusted = listener.is_some_and(|listener| client.is_trusted_by(&listener.settings));
+    let mut record = Record::new(&worker, &client, &parts, trusted);
+    let served = match listener {
         Some(listener) => {
-            let served = Served { worker: &worker, client: &client, view: &view, listener };
+            let served =
+                Served { worker: &worker, client: &client, view: &view, listener, trusted };
             served.serve(parts, incoming, &mut record).await
         }
         None => Err(Error::ListenerGone),
@@ -69,6 +73,8 @@ struct Served<'a> {
     client: &'a Rc<Client>,
     view: &'a View,
     listener: &'a Listener,
+    /// Whether the client's word on its own client counts.
+    trusted: bool,
 }
 
 /// Where a router sends a request.
@@ -88,7 +94,10 @@ impl Served<'_> {
     ) -> Result<Response<Body>, Error> {
         let authority = vet::vet(&mut parts)?;
         self.worker.budget.request();
-        headers::clean_request(&mut parts.headers);
+        match self.trusted {
+            true => headers::clean_trusted_request(&mut parts.headers),
+            false => headers::clean_request(&mut parts.headers),
+        }
         let exchange = Box::new(Exchange {
             connection: self.client.connection.clone(),
             authority,
@@ -104,7 +113,7 @@ impl Served<'_> {
         };
         record.cluster = cluster.name().cloned();
         exchange.cluster = record.cluster.clone();
-        self.complete(&mut exchange, &cluster)?;
+        self.complete(&mut exchange, &cluster, record.id())?;
         // Whether the client waits is between it and us, whatever rewriters do.
         let waits = expects(&exchange.request);
         for rewriters in [&self.listener.on_request, &cluster.on_request] {
@@ -183,7 +192,12 @@ impl Served<'_> {
     }
 
     /// Adds what the upstream is told about the client.
-    fn complete(&self, exchange: &mut Exchange, cluster: &ClusterUse) -> Result<(), Error> {
+    fn complete(
+        &self,
+        exchange: &mut Exchange,
+        cluster: &ClusterUse,
+        id: &RequestId,
+    ) -> Result<(), Error> {
         let version = exchange.request.version;
         let headers = &mut exchange.request.headers;
         let sent = headers.get(HOST).cloned();
@@ -192,6 +206,7 @@ impl Served<'_> {
             client: &self.client.address,
             scheme: &self.client.scheme,
             sent_host: sent.as_ref(),
+            id,
             version,
         };
         headers::complete_request(headers, &forwarding)

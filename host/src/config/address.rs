@@ -158,6 +158,18 @@ fn authority(authority: &str) -> Result<Address, AddressError> {
     }
 }
 
+/// Reads `10.0.0.0/8`, `fd00::/8`, `10.0.0.1` or `::1`; a single address is a network of its own.
+pub(super) fn network(text: &str) -> Result<IpNet, AddressError> {
+    let single = || text.parse::<IpAddr>().map(IpNet::from);
+    let parsed = text.parse::<IpNet>().ok().or_else(|| single().ok());
+    let network = parsed.ok_or_else(|| AddressError::BadNetwork(text.to_owned()))?;
+    if network == network.trunc() {
+        Ok(network)
+    } else {
+        Err(AddressError::HostBits(network.trunc()))
+    }
+}
+
 /// Reads `10.0.0.0/8:*`, `[fd00::/8]:443`, `[::1]:80`, `127.0.0.1:8080` or `backend.internal:*`.
 pub(super) fn grant(text: &str) -> Result<AddressGrant, AddressError> {
     let (host, port) = text.rsplit_once(':').ok_or(AddressError::NoPort)?;
@@ -168,12 +180,7 @@ pub(super) fn grant(text: &str) -> Result<AddressGrant, AddressError> {
     }
     let plain = inner.unwrap_or(host);
     let host = if plain.contains('/') {
-        let parsed: Option<IpNet> = plain.parse().ok();
-        let network = parsed.ok_or_else(|| AddressError::BadNetwork(plain.to_owned()))?;
-        if network != network.trunc() {
-            return Err(AddressError::HostBits(network.trunc()));
-        }
-        HostGrant::Network(network)
+        HostGrant::Network(network(plain)?)
     } else if let Some(address) = inner {
         HostGrant::Network(IpNet::from(IpAddr::V6(ipv6(address)?)))
     } else if let Ok(address) = plain.parse::<IpAddr>() {

@@ -25,7 +25,7 @@ pub struct AccessRecord<'a> {
     /// When its head had been read.
     pub time: SystemTime,
     /// Its id.
-    pub id: RequestId,
+    pub id: &'a RequestId,
     /// The client's address; text, as it is the same for all requests of a connection.
     pub client: &'a str,
     /// The listener.
@@ -156,7 +156,7 @@ impl AccessWriter {
         out.extend_from_slice(b"{\"time\":\"");
         self.timestamps.append(out, record.time);
         out.extend_from_slice(b"\",\"id\":\"");
-        out.extend_from_slice(&record.id.digits());
+        record.id.append_to(out);
         out.push(b'"');
         json_text(out, b"client", record.client.as_bytes());
         json_text(out, b"listener", record.listener.as_bytes());
@@ -188,7 +188,7 @@ impl AccessWriter {
         let out = &mut self.buffer;
         self.timestamps.append(out, record.time);
         out.push(b' ');
-        out.extend_from_slice(&record.id.digits());
+        record.id.append_to(out);
         out.push(b' ');
         line::text_value(out, record.client);
         out.push(b' ');

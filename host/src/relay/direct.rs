@@ -34,7 +34,7 @@ pub(super) async fn cluster(
     view: &View,
     router: &Plugin,
     url: String,
-    id: RequestId,
+    id: &RequestId,
 ) -> Result<Rc<ClusterUse>, Error> {
     let definition = router.definition();
     let key = (definition.id, url.into_boxed_str());

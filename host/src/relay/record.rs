@@ -5,12 +5,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::{Method, StatusCode, Uri, Version, request};
+use http::{HeaderMap, Method, StatusCode, Uri, Version, request};
 use tokio::time::Instant;
 
 use crate::body::{Ended, Observer, Upload};
 use crate::cluster::endpoint::{Endpoint, InFlight};
 use crate::config::Name;
+use crate::headers::X_REQUEST_ID;
 use crate::log::access::{AccessRecord, Times};
 use crate::log::id::RequestId;
 use crate::metrics::ListenerMetrics;
@@ -54,16 +55,19 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// A request whose head has just been read.
+    /// A request whose head has just been read. Its id is the one that a trusted client gives it,
+    /// if it is one, else a new one.
     pub(crate) fn new(
         worker: &Rc<Worker>,
         client: &Rc<Client>,
         request: &request::Parts,
+        trusted: bool,
     ) -> Box<Self> {
+        let given = if trusted { given_id(&request.headers) } else { None };
         Box::new(Self {
             worker: Rc::clone(worker),
             client: Rc::clone(client),
-            id: worker.issue_id(),
+            id: given.unwrap_or_else(|| worker.issue_id()),
             time: SystemTime::now(),
             started: Instant::now(),
             method: request.method.clone(),
@@ -104,8 +108,8 @@ impl Record {
     }
 
     /// Its id.
-    pub(crate) fn id(&self) -> RequestId {
-        self.id
+    pub(crate) fn id(&self) -> &RequestId {
+        &self.id
     }
 
     /// Nothing more will come of it.
@@ -121,6 +125,13 @@ impl Record {
             (None, Some(Ended::Abandoned) | None) => Some("the client went away".to_owned()),
         }
     }
+}
+
+/// The id that a request has by its only X-Request-Id.
+fn given_id(headers: &HeaderMap) -> Option<RequestId> {
+    let mut values = headers.get_all(X_REQUEST_ID).iter();
+    let only = values.next().filter(|_| values.next().is_none())?;
+    RequestId::given(only)
 }
 
 impl Observer for Record {
@@ -151,7 +162,7 @@ impl Drop for Record {
         let reason = self.reason();
         self.worker.write(&AccessRecord {
             time: self.time,
-            id: self.id,
+            id: &self.id,
             client: &self.client.text,
             listener: &self.client.listener,
             method: self.method.as_str(),

@@ -87,7 +87,7 @@ fn refused(worker: &Worker, client: &Client, error: &hyper::Error) {
     worker.count_error(Error::BadRequest("").index());
     worker.write(&AccessRecord {
         time: SystemTime::now(),
-        id: worker.issue_id(),
+        id: &worker.issue_id(),
         client: &client.text,
         listener: &client.listener,
         method: "-",

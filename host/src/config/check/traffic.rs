@@ -32,7 +32,7 @@ pub(super) fn listener(
     if !table.chooses_later("protocol", "http", "tcp") {
         table.later(&["stream-router", "max-buffer", "decide-timeout"]);
     }
-    table.later(&["tls", "status-path", "pin", "trusted-proxies", "proxy-protocol"]);
+    table.later(&["tls", "status-path", "pin", "proxy-protocol"]);
     let max_connections =
         table.get("max-connections", |value| value.integer(1..=1_000_000)).unwrap_or(10_000);
     let per_address =
@@ -43,6 +43,7 @@ pub(super) fn listener(
         routers: plugins(table, "routers", context),
         rewriters: plugins(table, "rewriters", context),
         default_cluster: table.get("default-cluster", |value| context.cluster(value)),
+        trusted_proxies: table.get("trusted-proxies", networks).unwrap_or_default(),
         head_timeout: timeout(table, "head-timeout", Duration::from_secs(10)),
         idle_timeout: timeout(table, "idle-timeout", SILENCE),
         body_timeout: timeout(table, "body-timeout", SILENCE),
@@ -54,6 +55,11 @@ pub(super) fn listener(
         max_connections,
         max_connections_per_address: per_address.unwrap_or(max_connections),
     }
+}
+
+fn networks(value: &Value<'_>) -> Option<Vec<ipnet::IpNet>> {
+    let expected = "a network or an address, such as `10.0.0.0/8` or `::1`";
+    value.list(|value| value.parse(expected, address::network))
 }
 
 fn bind(value: &Value<'_>, name: &Name, context: &Context<'_>) -> Option<SocketAddr> {
@@ -88,6 +94,7 @@ impl Default for Cluster {
                 x_forwarded_proto: true,
                 x_forwarded_host: true,
                 x_host: false,
+                x_request_id: false,
             },
             rewriters: Vec::new(),
             replay_bytes: 64 << 10,
@@ -206,14 +213,20 @@ fn weight(value: &Value<'_>) -> Option<u32> {
 }
 
 fn forwarded_headers(value: &Value<'_>) -> Option<ForwardedHeaders> {
-    const NAMES: [(&str, usize); 4] =
-        [("x-forwarded-for", 0), ("x-forwarded-proto", 1), ("x-forwarded-host", 2), ("x-host", 3)];
+    const NAMES: [(&str, usize); 5] = [
+        ("x-forwarded-for", 0),
+        ("x-forwarded-proto", 1),
+        ("x-forwarded-host", 2),
+        ("x-host", 3),
+        ("x-request-id", 4),
+    ];
     let chosen = value.list(|value| value.choice(&NAMES))?;
     Some(ForwardedHeaders {
         x_forwarded_for: chosen.contains(&0),
         x_forwarded_proto: chosen.contains(&1),
         x_forwarded_host: chosen.contains(&2),
         x_host: chosen.contains(&3),
+        x_request_id: chosen.contains(&4),
     })
 }
 

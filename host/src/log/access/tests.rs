@@ -8,7 +8,7 @@ use crate::config::LogTarget;
 use crate::log::id::RequestIds;
 use crate::log::sink::Writer;
 
-fn record(id: RequestId) -> AccessRecord<'static> {
+fn record(id: &RequestId) -> AccessRecord<'_> {
     AccessRecord {
         time: UNIX_EPOCH + Duration::from_millis(1_500),
         id,
@@ -48,7 +48,7 @@ fn written(json: bool, records: &[AccessRecord<'_>]) -> String {
 #[test]
 fn a_json_line_says_it_all() {
     let id = RequestIds::new().issue();
-    let line = written(true, &[record(id)]);
+    let line = written(true, &[record(&id)]);
     let value: serde_json::Value = serde_json::from_str(&line).unwrap();
     let expected = serde_json::json!({
         "time": "1970-01-01T00:00:01.500Z",
@@ -74,7 +74,7 @@ fn a_json_line_says_it_all() {
 #[test]
 fn a_text_line_cannot_be_forged() {
     let id = RequestIds::new().issue();
-    let line = written(false, &[record(id)]);
+    let line = written(false, &[record(&id)]);
     let expected = format!(
         "1970-01-01T00:00:01.500Z {id} 192.0.2.7:4711 web \
          \"GET /a\\\"\\x0a{{\\\"status\\\":200}} HTTP/1.1\" 502 up=0 down=12 route=by-path \
@@ -88,8 +88,9 @@ fn a_text_line_cannot_be_forged() {
 fn every_request_has_its_line_whatever_its_length() {
     let mut ids = RequestIds::new();
     let target = "é".repeat(100_000);
-    let make = || AccessRecord { target: target.as_bytes(), ..record(ids.issue()) };
-    let records: Vec<_> = std::iter::repeat_with(make).take(50).collect();
+    let ids: Vec<_> = std::iter::repeat_with(|| ids.issue()).take(50).collect();
+    let make = |id| AccessRecord { target: target.as_bytes(), ..record(id) };
+    let records: Vec<_> = ids.iter().map(make).collect();
     for json in [true, false] {
         let text = written(json, &records);
         assert_eq!(text.lines().count(), records.len());
@@ -106,6 +107,6 @@ fn every_request_has_its_line_whatever_its_length() {
 fn one_that_is_off_keeps_nothing() {
     let mut writer = AccessLog::off().writer();
     assert!(!writer.is_on());
-    writer.record(&record(RequestIds::new().issue()));
+    writer.record(&record(&RequestIds::new().issue()));
     assert!(writer.buffer.is_empty());
 }
