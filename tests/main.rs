@@ -6,6 +6,7 @@
     reason = "a harness that cannot go on has nothing better to do than to fail its test"
 )]
 
+mod access;
 mod balancing;
 mod connections;
 mod direct;

@@ -14,10 +14,11 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use http::Request;
 use linkspan::commands::BUILT_IN;
 use linkspan::config::{Config, Instances};
+use linkspan::log::id::RequestIds;
 use linkspan::metrics::Metrics;
 use linkspan::plugin::{
     Compiler, Connection, Decision, Definition, Endpoint, EndpointId, EndpointState, Exchange,
-    Figure, Host, Kind, Members, Nursery, Order, Pick, Plugin, Settings, Shared,
+    Figure, Host, Kind, Members, Nursery, Order, Pick, Plugin, Settings, Shared, Trail,
 };
 use linkspan::proxy::WORDS;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
@@ -227,6 +228,7 @@ fn exchange() -> Box<Exchange> {
         response: Some(response.unwrap().into_parts().0),
         cluster: Some("main".into()),
         endpoint: None,
+        trail: Trail::new(RequestIds::new().issue(), false),
     })
 }
 

@@ -22,6 +22,7 @@ use std::time::Duration;
 pub use address::{BadUrl, NotOneListener};
 pub use fault::{Fault, Faults, Place};
 pub use names::{BALANCERS, canonical_balancer, closest};
+pub use units::{ShownDuration, ShownSize};
 
 /// A name given in the configuration: of a listener, cluster, plugin or store.
 pub type Name = Arc<str>;

@@ -10,6 +10,8 @@ pub mod id;
 mod line;
 pub mod sink;
 
+pub use line::timestamp;
+
 use std::io;
 use std::io::IsTerminal;
 use std::time::Duration;

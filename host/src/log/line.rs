@@ -30,6 +30,14 @@ pub(super) fn milliseconds(out: &mut Vec<u8>, duration: Duration) {
     padded(out, micros % 1_000, 3);
 }
 
+/// Appends a duration in microseconds, to a tenth.
+pub(super) fn microseconds(out: &mut Vec<u8>, duration: Duration) {
+    let tenths = u64::try_from(duration.as_nanos() / 100).unwrap_or(u64::MAX);
+    decimal(out, tenths / 10);
+    out.push(b'.');
+    padded(out, tenths % 10, 1);
+}
+
 /// Appends the inside of a JSON string. Only ASCII is written, and what is not UTF-8 comes as
 /// replacement characters: any reader of JSON takes it.
 pub(super) fn json_inside(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -82,6 +90,17 @@ pub(super) fn text_value(out: &mut Vec<u8>, value: &str) {
     }
 }
 
+/// Appends a text as one word that holds none of the marks that stand between words.
+pub(super) fn text_word(out: &mut Vec<u8>, text: &str) {
+    for byte in text.bytes() {
+        if byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'=' | b',' | b':' | b'@') {
+            out.push(byte);
+        } else {
+            out.extend_from_slice(&[b'\\', b'x', hex_digit(byte >> 4), hex_digit(byte & 15)]);
+        }
+    }
+}
+
 /// Whether there is nothing to escape, which is nearly always so.
 fn is_plain(bytes: &[u8]) -> bool {
     // Without a branch per byte, so that many are looked at at a time.
@@ -129,6 +148,14 @@ impl Timestamps {
         padded(out, u64::from(since.subsec_millis()), 3);
         out.push(b'Z');
     }
+}
+
+/// A time as RFC 3339 in UTC with milliseconds.
+#[must_use]
+pub fn timestamp(time: SystemTime) -> String {
+    let mut text = Vec::with_capacity(24);
+    Timestamps::new().append(&mut text, time);
+    String::from_utf8(text).unwrap_or_default()
 }
 
 /// Appends `YYYY-MM-DDTHH:MM:SS`.

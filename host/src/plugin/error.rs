@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use wasmtime::WasmBacktrace;
 
+/// The most that a line about a request says of a failure.
+const BRIEF_BYTES: usize = 300;
+
 /// Why a call into a plugin gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -71,7 +74,19 @@ impl Failure {
         }
     }
 
-    fn label(&self) -> &'static str {
+    /// The same in a few words, for a line about a request.
+    pub(super) fn brief(&self) -> String {
+        let words = match self {
+            Self::Trapped(error) => format!("trapped: {}", error.root_cause()),
+            Self::Birth(refusal) => format!("{self}: {refusal}"),
+            _ => self.to_string(),
+        };
+        let line = words.lines().next().unwrap_or_default();
+        line.get(..line.floor_char_boundary(BRIEF_BYTES)).unwrap_or_default().to_owned()
+    }
+
+    /// Its cause as a metric label.
+    pub(super) fn label(&self) -> &'static str {
         match self {
             Self::Trapped(_) => "trap",
             Self::TimedOut { .. } => "deadline",

@@ -45,8 +45,9 @@ pub(super) async fn cluster(
     let refused = |refusal: Refusal| {
         let url: String = key.1.chars().take(MAX_BYTES).collect();
         let router = &*definition.config.name;
-        tracing::warn!(%id, router, address = url, "refused to forward: {refusal}");
-        Error::NotGranted(format!("{url}: {refusal}").into())
+        tracing::warn!(%id, plugin = router, address = url, "refused to forward: {refusal}");
+        let plugin = std::sync::Arc::clone(&definition.config.name);
+        Error::NotGranted { plugin, reason: format!("{url}: {refusal}").into() }
     };
     let address = parse(&key.1).map_err(refused)?;
     let resolved = match &address {
