@@ -77,6 +77,7 @@ async fn serve(config: Config, source: Option<(&Run, PathBuf)>) -> ExitCode {
         Ok(logs) => logs,
         Err(error) => return fail(&error),
     };
+    logs.follow(&config);
     let (options, mut signals) = match options(Some(&logs)).and_then(|o| Ok((o, Signals::new()?))) {
         Ok(both) => both,
         Err(error) => return fail(&error),
@@ -85,7 +86,9 @@ async fn serve(config: Config, source: Option<(&Run, PathBuf)>) -> ExitCode {
         Ok(proxy) => proxy,
         Err(error) => return fail(&error),
     };
+    proxy.metrics().watch_log("diagnostics", logs.dropped());
     announce(&proxy);
+    introduce(&proxy, source.as_ref().map(|(_, path)| path.as_path()));
     let grace = loop {
         match signals.next().await {
             Wish::Finish => break None,
@@ -93,6 +96,7 @@ async fn serve(config: Config, source: Option<(&Run, PathBuf)>) -> ExitCode {
             Wish::Reload => {
                 if let Some((run, path)) = &source {
                     reload(&mut proxy, run, path).await;
+                    logs.follow(&proxy.snapshot().config);
                 }
             }
             Wish::Reopen => logs.reopen(),
@@ -113,6 +117,20 @@ async fn serve(config: Config, source: Option<(&Run, PathBuf)>) -> ExitCode {
 fn announce(proxy: &Proxy) {
     for (name, address) in proxy.addresses() {
         say(&format_args!("listening on http://{address} ({name})"));
+    }
+}
+
+/// Says in the log what is served, by which version.
+fn introduce(proxy: &Proxy, file: Option<&Path>) {
+    let (version, snapshot) = (env!("CARGO_PKG_VERSION"), proxy.snapshot());
+    let configuration = file.map(|path| path.display().to_string());
+    let workers = snapshot.config.server.workers;
+    tracing::info!(version, configuration, workers, "linkspan serves");
+    for (listener, address) in proxy.addresses() {
+        tracing::info!(listener = &**listener, %address, "listening");
+    }
+    for (plugin, component, version) in snapshot.versions() {
+        tracing::info!(plugin, component, version, "plugin loaded");
     }
 }
 

@@ -279,6 +279,8 @@ pub struct Plugin {
     pub config: String,
     /// Default [`Instances::PerWorker`].
     pub instances: Instances,
+    /// The least severe level of lines by and about it. `None`: that of `[log]`.
+    pub log_level: Option<LogLevel>,
     /// What a request gets on which the plugin fails. `None`: what is usual for its kind.
     pub on_failure: Option<OnFailure>,
     /// What an instance may use.

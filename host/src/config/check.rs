@@ -118,14 +118,16 @@ fn config(root: &mut Table<'_>, directory: &Path, variables: Variables<'_>) -> C
     Config { log, server, listeners, clusters, plugins, stores }
 }
 
+/// The words for levels.
+const LEVELS: [(&str, LogLevel); 5] = [
+    ("trace", LogLevel::Trace),
+    ("debug", LogLevel::Debug),
+    ("info", LogLevel::Info),
+    ("warn", LogLevel::Warn),
+    ("error", LogLevel::Error),
+];
+
 fn log(table: &mut Table<'_>, context: &Context<'_>) -> Log {
-    const LEVELS: [(&str, LogLevel); 5] = [
-        ("trace", LogLevel::Trace),
-        ("debug", LogLevel::Debug),
-        ("info", LogLevel::Info),
-        ("warn", LogLevel::Warn),
-        ("error", LogLevel::Error),
-    ];
     const FORMATS: [(&str, LogFormat); 3] =
         [("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
     let target = |value: &Value<'_>| match value.text()?.as_ref() {

@@ -14,7 +14,7 @@ use self::calls::Calls;
 use super::id::RequestId;
 use super::line;
 use super::line::Timestamps;
-use super::sink::Sink;
+use super::sink::{Sink, Stream};
 
 /// A worker's buffer is handed over when it holds this much.
 const BATCH_BYTES: usize = 16 << 10;
@@ -90,8 +90,8 @@ pub struct AccessLog {
 impl AccessLog {
     /// One that goes to a sink, as JSON or as text.
     #[must_use]
-    pub fn new(sink: Sink, json: bool) -> Self {
-        Self { sink: Some(sink), json }
+    pub fn new(sink: &Sink, json: bool) -> Self {
+        Self { sink: Some(sink.of(Stream::Access)), json }
     }
 
     /// One that goes nowhere.

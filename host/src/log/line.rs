@@ -90,6 +90,29 @@ pub(super) fn text_value(out: &mut Vec<u8>, value: &str) {
     }
 }
 
+/// Appends a message: bare, or quoted if it could be taken for fields. One of several lines goes on
+/// in lines that are indented, which no line that begins is. What does not print is escaped.
+pub(super) fn text_message(out: &mut Vec<u8>, message: &str) {
+    let quoted = message.contains('=') && !message.contains('\n');
+    let mut push = |character: char| {
+        out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+    };
+    if quoted {
+        push('"');
+    }
+    for character in message.chars() {
+        match character {
+            '\n' => "\n    ".chars().for_each(&mut push),
+            '"' | '\\' if quoted => ['\\', character].into_iter().for_each(&mut push),
+            '"' | '\\' | '\'' => push(character),
+            _ => character.escape_debug().for_each(&mut push),
+        }
+    }
+    if quoted {
+        push('"');
+    }
+}
+
 /// Appends a text as one word that holds none of the marks that stand between words.
 pub(super) fn text_word(out: &mut Vec<u8>, text: &str) {
     for byte in text.bytes() {

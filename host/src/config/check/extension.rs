@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Number};
 use toml::de::DeValue;
 
-use crate::config::check::Context;
+use crate::config::check::{Context, LEVELS};
 use crate::config::file::{Table, Value};
 use crate::config::names;
 use crate::config::{
@@ -25,6 +25,7 @@ impl Plugin {
             component: component.to_owned(),
             config: "{}".to_owned(),
             instances,
+            log_level: None,
             on_failure: None,
             limits: Limits::default(),
             grants: Grants::default(),
@@ -81,6 +82,7 @@ pub(super) fn plugin(table: &mut Table<'_>, name: Name, context: &Context<'_>) -
         component: component.to_owned(),
         config: table.get("config", config).unwrap_or_else(|| "{}".to_owned()),
         instances: table.get("instances", |value| value.choice(&INSTANCES)).unwrap_or(instances),
+        log_level: table.get("log-level", |value| value.choice(&LEVELS)),
         on_failure: table.get("on-failure", |value| value.choice(&FAILURES)),
         limits: table.inner("limits", limits),
         grants: table.inner("grants", |table| Grants {

@@ -52,7 +52,7 @@ fn written(json: bool, records: &[AccessRecord<'_>]) -> String {
     let path = directory.path().join("access");
     let thread = Writer::start(&LogTarget::File(path.clone()), Duration::from_secs(60));
     let thread = thread.unwrap();
-    let log = AccessLog::new(thread.sink().clone(), json);
+    let log = AccessLog::new(thread.sink(), json);
     let mut writer = log.writer();
     for record in records {
         writer.record(record);
