@@ -15,6 +15,7 @@ mod headers;
 mod hostile;
 mod limits;
 mod loading;
+mod logs;
 mod reload;
 mod rewriting;
 mod routing;

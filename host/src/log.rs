@@ -11,7 +11,7 @@ pub mod id;
 mod line;
 pub mod sink;
 
-pub use line::timestamp;
+pub use line::{in_milliseconds, timestamp};
 
 use std::io;
 use std::io::IsTerminal;

@@ -31,7 +31,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use tokio::time::{Duration, Instant};
 
 pub use self::error::{SendError, SendErrorKind};
-use self::link::Link;
+use self::link::{Fate, Link};
 use crate::body::{DownloadLimits, RequestBody, UpstreamBody};
 use crate::cluster::connect::{ConnectError, connect};
 use crate::cluster::peer::Peer;
@@ -127,7 +127,7 @@ impl Pool {
             return Ok(Slot { link, reused: true });
         }
         let stream = connect(peer, settings.connect_timeout).await?;
-        let mut link = Link::open(stream).await.map_err(ConnectError::Protocol)?;
+        let mut link = Link::open(stream, peer).await.map_err(ConnectError::Protocol)?;
         link.home = Some(shelf);
         Ok(Slot { link, reused: false })
     }
@@ -205,28 +205,44 @@ impl Shelf {
             if link.is_open() {
                 return Some(link);
             }
+            link.fate = Fate::Closed;
         }
     }
 
     fn put(&self, mut link: Box<Link>) {
         let mut links = self.links.borrow_mut();
-        if self.open.get() && links.len() < self.max_idle.get() {
+        if !self.open.get() {
+            link.fate = Fate::Gone;
+        } else if links.len() >= self.max_idle.get() {
+            link.fate = Fate::Surplus;
+        } else {
             link.idle_since = self.clock.get();
+            link.tell("connection returned");
             links.push(link);
         }
     }
 
     fn close(&self) {
         self.open.set(false);
-        self.links.take();
+        for mut link in self.links.take() {
+            link.fate = Fate::Gone;
+        }
     }
 
     fn sweep(&self, now: Instant) {
         let mut links = self.links.borrow_mut();
         let timeout = self.idle_timeout.get();
-        links.retain_mut(|link| now - link.idle_since < timeout && link.is_open());
+        links.retain_mut(|link| {
+            let fresh = now - link.idle_since < timeout;
+            link.fate = if fresh { Fate::Closed } else { Fate::Idle };
+            let kept = fresh && link.is_open();
+            if kept {
+                link.fate = Fate::Dropped;
+            }
+            kept
+        });
         let surplus = links.len().saturating_sub(self.max_idle.get());
-        links.drain(..surplus);
+        links.drain(..surplus).for_each(|mut link| link.fate = Fate::Surplus);
         links.iter().for_each(|link| link.rest());
     }
 }

@@ -225,6 +225,15 @@ impl Visit for Fields<'_> {
         self.plain(field, value);
     }
 
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        // JSON has no other numbers.
+        if value.is_finite() {
+            self.plain(field, value);
+        } else {
+            self.words(field, &value.to_string());
+        }
+    }
+
     fn record_bool(&mut self, field: &Field, value: bool) {
         self.plain(field, value);
     }

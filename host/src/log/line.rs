@@ -22,6 +22,13 @@ pub(super) fn decimal(out: &mut Vec<u8>, mut value: u64) {
     out.extend_from_slice(digits.get(start..).unwrap_or_default());
 }
 
+/// A duration in milliseconds, to the microsecond.
+#[must_use]
+pub fn in_milliseconds(duration: Duration) -> f64 {
+    let micros = u32::try_from(duration.as_micros()).unwrap_or(u32::MAX);
+    f64::from(micros) / 1_000.0
+}
+
 /// Appends a duration in milliseconds, to the microsecond.
 pub(super) fn milliseconds(out: &mut Vec<u8>, duration: Duration) {
     let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);

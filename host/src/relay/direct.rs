@@ -12,11 +12,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::net::lookup_host;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::cluster::registry::Registry;
 use crate::config::{Address, AddressGrant, BadUrl, HostGrant};
 use crate::log::id::RequestId;
+use crate::log::in_milliseconds;
 use crate::plugin::Plugin;
 use crate::relay::error::Error;
 use crate::view::{ClusterUse, Direct, View};
@@ -53,7 +54,7 @@ pub(super) async fn cluster(
     let resolved = match &address {
         Address::Socket(socket) => vec![*socket],
         Address::Name(host, port) if may_be_granted(grants, host, *port) => {
-            resolve(&view.direct, host, *port).await?
+            resolve(&view.direct, host, *port, id).await?
         }
         Address::Name(..) | Address::Unix(_) => return Err(refused(Refusal::NotCovered)),
     };
@@ -94,13 +95,23 @@ fn may_be_granted(grants: &[AddressGrant], host: &str, port: u16) -> bool {
     grants.iter().any(|grant| by_network(grant) || names(grant, host, port))
 }
 
-async fn resolve(direct: &Direct, host: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
+async fn resolve(
+    direct: &Direct,
+    host: &str,
+    port: u16,
+    id: &RequestId,
+) -> Result<Vec<SocketAddr>, Error> {
+    let begun = Instant::now();
     let lookup = async {
         let _permit = direct.lookups.acquire().await;
         lookup_host((host, port)).await.map(Iterator::collect)
     };
     let late = |_elapsed| io::Error::from(io::ErrorKind::TimedOut);
-    let answer = timeout(PATIENCE, lookup).await.map_err(late).flatten();
+    let answer: io::Result<Vec<_>> = timeout(PATIENCE, lookup).await.map_err(late).flatten();
+    if let Ok(addresses) = &answer {
+        let took_ms = in_milliseconds(begun.elapsed());
+        tracing::trace!(%id, host, port, ?addresses, took_ms, "resolved");
+    }
     answer.map_err(|error| Error::Connect(format!("{host} does not resolve: {error}").into()))
 }
 

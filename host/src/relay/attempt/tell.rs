@@ -10,7 +10,7 @@ use crate::cluster::connect::ConnectError;
 use crate::cluster::endpoint::Endpoint;
 use crate::cluster::health::Offline;
 use crate::cluster::pool::{SendError, SendErrorKind};
-use crate::log::timestamp;
+use crate::log::{in_milliseconds, timestamp};
 use crate::plugin::{Exchange, Pick, Plugin, Rejected};
 use crate::relay::error::{Error, Limit, chain};
 
@@ -102,7 +102,7 @@ impl Attempts<'_> {
         if reused {
             tracing::trace!(%id, endpoint, "connection reused");
         } else {
-            tracing::trace!(%id, endpoint, ?time, "connection opened");
+            tracing::trace!(%id, endpoint, took_ms = in_milliseconds(time), "connection opened");
         }
     }
 
