@@ -16,6 +16,7 @@ mod hostile;
 mod limits;
 mod loading;
 mod logs;
+mod readme;
 mod reload;
 mod rewriting;
 mod routing;

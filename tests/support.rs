@@ -59,7 +59,7 @@ pub(crate) fn one_cluster(endpoints: &[SocketAddr], listener: &str, cluster: &st
 }
 
 /// Where compiled components are kept: in the target directory, so that each is compiled once.
-fn cache_home() -> PathBuf {
+pub(crate) fn cache_home() -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cache")
 }
 

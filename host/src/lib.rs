@@ -2,7 +2,7 @@
 //!
 //! The host accepts connections, tracks health and relays bytes natively, on hyper. Which cluster a
 //! request goes to, which endpoint serves it, and how heads are rewritten is decided per request by
-//! sandboxed plugins. `wit/` is the contract with them, and the one thing that host and plugins
+//! sandboxed plugins. `wit/` is the [`contract`] with them, and the one thing that host and plugins
 //! share.
 //!
 //! ```text
@@ -51,6 +51,7 @@
 //!
 //! Modules use only those that stand before them in this list; a test holds them to it.
 
+pub mod contract;
 pub mod socket;
 pub mod deadline;
 pub mod drain;

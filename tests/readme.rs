@@ -1,0 +1,159 @@
+//! The README: what it has its reader type is typed here, in its order, and what it shows is what
+//! has to come.
+//!
+//! A block of the language `console` has commands behind `$ ` and what they print below them, where
+//! `...` stands for anything. A block in another language that a file's name in backquotes leads up
+//! to is that file. Ports are replaced by free ones, and `make` finds a `cargo` that runs the program
+//! of this test run where it would compile one.
+
+mod shell;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+use shell::Shell;
+
+/// The ports that the README uses, in one test at a time.
+const PORTS: [&str; 3] = ["8080", "9001", "9002"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// A piece of the README that something is done with.
+#[derive(Debug)]
+enum Piece {
+    /// A file, below the reader's home, and its text.
+    File(String, String),
+    /// A command and what it prints, if that is shown.
+    Command(String, Vec<String>),
+}
+
+/// What stands in the section of a title, in order.
+fn pieces(title: &str) -> Vec<Piece> {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let section = readme.split("\n## ").find(|section| section.starts_with(title)).unwrap();
+    let mut pieces = Vec::new();
+    let mut lines = section.lines();
+    let mut file = None;
+    while let Some(line) = lines.next() {
+        let Some(language) = line.strip_prefix("```") else {
+            let named = line.split('`').skip(1).step_by(2).find_map(|word| word.strip_prefix("~/"));
+            file = named.map(str::to_owned).or(file);
+            continue;
+        };
+        let block: Vec<_> = lines.by_ref().take_while(|line| *line != "```").collect();
+        match (language, file.take()) {
+            ("console", _) => commands(&block, &mut pieces),
+            (_, Some(file)) => pieces.push(Piece::File(file, block.join("\n") + "\n")),
+            (other, None) => panic!("what is this {other} block for? {block:?}"),
+        }
+    }
+    pieces
+}
+
+fn commands(block: &[&str], pieces: &mut Vec<Piece>) {
+    for line in block {
+        match (line.strip_prefix("$ "), pieces.last_mut()) {
+            (Some(command), _) => pieces.push(Piece::Command(command.to_owned(), Vec::new())),
+            (None, Some(Piece::Command(_, shown))) => shown.push((*line).to_owned()),
+            (None, _) => panic!("output without a command: {line}"),
+        }
+    }
+}
+
+/// Each of the README's ports with one that is free.
+fn free_ports() -> BTreeMap<&'static str, String> {
+    let sockets = PORTS.map(|port| (port, TcpListener::bind("127.0.0.1:0").unwrap()));
+    let port = |socket: &TcpListener| socket.local_addr().unwrap().port().to_string();
+    sockets.iter().map(|(name, socket)| (*name, port(socket))).collect()
+}
+
+fn with(ports: &BTreeMap<&'static str, String>, text: &str) -> String {
+    ports.iter().fold(text.to_owned(), |text, (port, free)| text.replace(port, free))
+}
+
+#[test]
+fn the_five_minutes_end_as_the_readme_says() {
+    let pieces = pieces("Five minutes");
+    let commands = pieces.iter().filter(|piece| matches!(piece, Piece::Command(..))).count();
+    assert!(commands > 15 && pieces.len() - commands == 3, "{pieces:#?}");
+    let ports = free_ports();
+    let mut shell = Shell::start();
+    for piece in &pieces {
+        match piece {
+            Piece::File(name, text) => shell.write(name, &with(&ports, text)),
+            Piece::Command(command, shown) => {
+                let printed = shell.run(&with(&ports, command));
+                let shown: Vec<_> = shown.iter().map(|line| with(&ports, line)).collect();
+                if !shown.is_empty() && !fits(&shown, &printed.lines().collect::<Vec<_>>()) {
+                    panic!("$ {command}\nprints\n{printed}\nand not\n{}", shown.join("\n"));
+                }
+            }
+        }
+    }
+}
+
+/// The two commands, with the program and the tests that are there instead of compiling.
+#[test]
+fn the_two_commands_do_what_the_readme_says() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    for command in ["    make run ", "    make test "] {
+        assert!(readme.contains(command), "the README does not name{command}");
+    }
+    let mut shell = Shell::start();
+    let said = shell.run("make test");
+    assert!(said.contains("tests would run: test --workspace --locked"), "{said}");
+    shell.run("make run > run.log 2>&1 &");
+    shell.run("until grep -q 'listening on' run.log; do sleep 0.1; done");
+    let address = "sed -n 's/^listening on \\([^ ]*\\).*/\\1/p' run.log | head -n 1";
+    let answer = shell.run(&format!("curl -si $({address})"));
+    assert!(answer.contains("200 OK") && answer.contains("x-proxy: linkspan"), "{answer}");
+    shell.run("kill %1");
+}
+
+/// Whether lines are as shown, where `...` is any number of lines, or anything within a line.
+fn fits(shown: &[String], printed: &[&str]) -> bool {
+    match (shown.split_first(), printed.split_first()) {
+        (None, None) => true,
+        (Some((shown, rest)), _) if shown == "..." => {
+            (0..=printed.len()).any(|skipped| fits(rest, &printed[skipped..]))
+        }
+        (Some((shown, shown_rest)), Some((line, rest))) => {
+            fits_line(shown, line.trim_end()) && fits(shown_rest, rest)
+        }
+        _ => false,
+    }
+}
+
+fn fits_line(shown: &str, line: &str) -> bool {
+    let parts: Vec<_> = shown.trim_end().split("...").collect();
+    let [first, middle @ .., last] = parts.as_slice() else { return shown.trim_end() == line };
+    let inner = line.strip_prefix(first).and_then(|line| line.strip_suffix(last));
+    let Some(mut inner) = inner else { return false };
+    middle.iter().all(|part| match inner.split_once(part) {
+        Some((_, rest)) => {
+            inner = rest;
+            true
+        }
+        None => false,
+    })
+}
+
+#[test]
+fn three_dots_stand_for_anything_and_nothing_else_does() {
+    let shown = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
+    assert!(fits(&shown(&["a", "...", "b"]), &["a", "x", "y", "b"]));
+    assert!(fits(&shown(&["...", "b"]), &["b"]));
+    assert!(fits(&shown(&["a...c"]), &["a b c"]));
+    assert!(!fits(&shown(&["a", "b"]), &["a", "x", "b"]));
+    assert!(!fits(&shown(&["a...c"]), &["a b"]));
+    assert!(!fits(&shown(&["a"]), &["a", "b"]));
+}
+
+/// Where the program of this test run is.
+fn program() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_linkspan"))
+}
