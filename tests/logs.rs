@@ -79,7 +79,7 @@ fn a_plugins_lines_name_the_request() {
         lines(&linkspan).into_iter().find(|line| line["call"] == "route")
     });
     assert_eq!((&failure["plugin"], &failure["id"]), (&"bad".into(), &"trap".into()));
-    assert_eq!(failure["level"], "WARN");
+    assert_eq!((&failure["level"], &failure["listener"]), (&"WARN".into(), &"web".into()));
 }
 
 #[test]

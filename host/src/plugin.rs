@@ -212,7 +212,7 @@ impl Plugin {
     ) -> Result<T, Failure> {
         checked.inspect_err(|failure| {
             exchange.trail.cost.failed = Some(failure.label());
-            self.pool.unfit(failure, About { call, id: Some(&exchange.trail.id) });
+            self.pool.unfit(failure, About { call, exchange: Some(exchange) });
         })
     }
 

@@ -182,7 +182,7 @@ impl Served<'_> {
         };
         let cluster = match upstream {
             Upstream::Address(url) => {
-                direct::cluster(self.worker, self.view, router, url, record.id()).await?
+                direct::cluster(self.worker, self.view, router, url, record).await?
             }
             Upstream::Cluster(name) => match self.view.cluster(&name) {
                 Some(cluster) => Rc::clone(cluster),

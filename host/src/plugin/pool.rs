@@ -117,7 +117,7 @@ impl Pool {
         let (instance, vacancy) = match acquired {
             Ok(acquired) => acquired,
             Err(failure) => {
-                let about = About { call: call.name, id: Some(&exchange.trail.id) };
+                let about = About { call: call.name, exchange: Some(&exchange) };
                 self.judge(Some(&failure), about, probe);
                 return uncalled(exchange, failure);
             }
@@ -136,7 +136,7 @@ impl Pool {
         let time = begun.map(|begun| begun.elapsed());
         let failure = result.as_ref().err();
         self.observe(&mut exchange, time, sampled, failure);
-        let about = About { call: name, id: Some(&exchange.trail.id) };
+        let about = About { call: name, exchange: Some(&exchange) };
         self.end(Held { instance, vacancy, stale }, failure, about, probe);
         (exchange, result)
     }
@@ -173,7 +173,7 @@ impl Pool {
             };
             let failure = result.as_ref().err();
             pool.observe(&mut exchange, time, sampled, failure);
-            let about = About { call: name, id: Some(&exchange.trail.id) };
+            let about = About { call: name, exchange: Some(&exchange) };
             pool.end(held, failure, about, probe);
             (exchange, result)
         });

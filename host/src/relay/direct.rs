@@ -20,6 +20,7 @@ use crate::log::id::RequestId;
 use crate::log::in_milliseconds;
 use crate::plugin::Plugin;
 use crate::relay::error::Error;
+use crate::relay::record::Record;
 use crate::view::{ClusterUse, Direct, View};
 use crate::worker::Worker;
 
@@ -35,7 +36,7 @@ pub(super) async fn cluster(
     view: &View,
     router: &Plugin,
     url: String,
-    id: &RequestId,
+    record: &Record,
 ) -> Result<Rc<ClusterUse>, Error> {
     let definition = router.definition();
     let key = (definition.id, url.into_boxed_str());
@@ -46,7 +47,9 @@ pub(super) async fn cluster(
     let refused = |refusal: Refusal| {
         let url: String = key.1.chars().take(MAX_BYTES).collect();
         let router = &*definition.config.name;
-        tracing::warn!(%id, plugin = router, address = url, "refused to forward: {refusal}");
+        let (id, listener) = (record.id(), record.listener());
+        let text = "refused to forward";
+        tracing::warn!(%id, listener, plugin = router, address = url, "{text}: {refusal}");
         let plugin = std::sync::Arc::clone(&definition.config.name);
         Error::NotGranted { plugin, reason: format!("{url}: {refusal}").into() }
     };
@@ -54,7 +57,7 @@ pub(super) async fn cluster(
     let resolved = match &address {
         Address::Socket(socket) => vec![*socket],
         Address::Name(host, port) if may_be_granted(grants, host, *port) => {
-            resolve(&view.direct, host, *port, id).await?
+            resolve(&view.direct, host, *port, record.id()).await?
         }
         Address::Name(..) | Address::Unix(_) => return Err(refused(Refusal::NotCovered)),
     };

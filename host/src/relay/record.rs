@@ -155,6 +155,11 @@ impl Record {
         &self.id
     }
 
+    /// Its listener.
+    pub(crate) fn listener(&self) -> &str {
+        &self.client.listener
+    }
+
     /// Nothing more will come of it.
     pub(crate) fn complete(&mut self) {
         self.ended = Some(Ended::Complete);

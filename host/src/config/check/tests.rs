@@ -221,7 +221,7 @@ fn the_readme_tells_every_default() {
     assert_eq!(format!("{:#?}", parsed(reference)), format!("{:#?}", parsed(bare)));
     parsed(&reference.replace("\n# ", "\n"));
     let walk = blocks.iter().find(|block| block.starts_with("[server]")).unwrap();
-    assert_eq!(parsed(walk).clusters["files"].balancers, ["by-path".into()]);
+    assert_eq!(parsed(walk).clusters["files"].balancers, ["locking-round-robin".into()]);
 }
 
 #[test]

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tracing::field::{DisplayValue, display};
+
 use super::Pool;
 use crate::log::id::RequestId;
 use crate::plugin::error::Failure;
+use crate::plugin::exchange::Exchange;
 use crate::plugin::identity::Identity;
 use crate::plugin::parking::Permission;
 use crate::plugin::time;
@@ -30,11 +33,11 @@ impl Pool {
 
     /// Draws the consequences of a call's outcome.
     pub(super) fn judge(&self, failure: Option<&Failure>, about: About<'_>, probe: Option<Probe>) {
-        let id = about.id.map(tracing::field::display);
+        let (id, listener) = about.request();
         let Some(failure) = failure else {
             if let Some(identity) = probe.and_then(Probe::over) {
                 let (plugin, version) = (&*identity.name, &*identity.version);
-                tracing::info!(plugin, version, id, "answers again, no longer parked");
+                tracing::info!(plugin, version, id, listener, "answers again, no longer parked");
                 identity.parking.recovered();
                 identity.metrics.unpark();
             }
@@ -58,7 +61,7 @@ impl Pool {
             let (plugin, version) = (&*identity.name, &*identity.version);
             let cause = failure.brief();
             let text = "failed repeatedly, and is not called";
-            tracing::warn!(plugin, version, id, last = cause, "{text} for {pause:?}");
+            tracing::warn!(plugin, version, id, listener, last = cause, "{text} for {pause:?}");
         }
     }
 
@@ -82,9 +85,9 @@ impl Pool {
             return;
         }
         let (plugin, version) = (&*identity.name, &*identity.version);
-        let (call, id) = (about.call, about.id.map(tracing::field::display));
+        let ((id, listener), call) = (about.request(), about.call);
         let cause = failure.report();
-        tracing::warn!(plugin, version, call, id, "{cause}");
+        tracing::warn!(plugin, version, call, id, listener, "{cause}");
     }
 }
 
@@ -93,13 +96,19 @@ impl Pool {
 pub(in crate::plugin) struct About<'a> {
     /// The function.
     pub(in crate::plugin) call: &'static str,
-    /// The request's id, if it was about one.
-    pub(in crate::plugin) id: Option<&'a RequestId>,
+    /// The request, if it was about one.
+    pub(in crate::plugin) exchange: Option<&'a Exchange>,
 }
 
-impl About<'_> {
+impl<'a> About<'a> {
     /// The making of an instance.
-    pub(super) const BIRTH: Self = Self { call: "birth", id: None };
+    pub(super) const BIRTH: Self = Self { call: "birth", exchange: None };
+
+    /// The request's id and listener.
+    fn request(&self) -> (Option<DisplayValue<&'a RequestId>>, Option<&'a str>) {
+        let id = self.exchange.map(|exchange| display(&exchange.trail.id));
+        (id, self.exchange.map(|exchange| &*exchange.connection.listener))
+    }
 }
 
 /// The leave to call a parked plugin once. Whoever drops it unused leaves it to the next.
