@@ -8,7 +8,9 @@
 
 mod access;
 mod balancing;
+mod configuration;
 mod connections;
+mod diagnostics;
 mod direct;
 mod examples;
 mod headers;
@@ -20,6 +22,7 @@ mod readme;
 mod reload;
 mod rewriting;
 mod routing;
+mod schema;
 mod shutdown;
 mod streaming;
 mod support;

@@ -46,9 +46,9 @@ pub use compile::{COMMAND as COMPILE_COMMAND, Compiler, child as compile_child};
 pub use component::{Component, Kind};
 pub use convert::{Decision, Edit, Upstream};
 pub use definition::{Definition, Newborn};
-pub use error::{FAILURES, Failure, Refusal};
+pub use error::{FAILURES, Failure, Misuse, Refusal};
 pub use exchange::{Connection, Exchange, Hashed, Trail};
-pub use host::{BuiltIn, Host, Settings, Source, read, version};
+pub use host::{Around, BuiltIn, Host, Settings, Source, read, version};
 pub use members::{Endpoint, EndpointId, EndpointState, Figure, Members, Picked};
 pub use nursery::{Nursery, Order};
 pub use pool::Shared;
@@ -142,7 +142,7 @@ impl Plugin {
             Choice::None => Ok(Pick::None),
         });
         let fallback = |failure: Failure| match self.pool.definition.config.on_failure {
-            Some(OnFailure::Reject) => Err(Rejected(failure.brief().into())),
+            Some(OnFailure::Reject) => Err(Rejected(failure.words().into())),
             _ => Ok(Pick::Fallback),
         };
         (exchange, pick.or_else(fallback))
@@ -219,7 +219,7 @@ impl Plugin {
     /// What a request gets that the plugin failed on: `answer`, if its `on-failure` is `wish`.
     fn instead<T>(&self, failure: &Failure, wish: OnFailure, answer: T) -> Result<T, Rejected> {
         let wished = self.pool.definition.config.on_failure == Some(wish);
-        if wished { Ok(answer) } else { Err(Rejected(failure.brief().into())) }
+        if wished { Ok(answer) } else { Err(Rejected(failure.words().into())) }
     }
 
     /// Notes a decision that fits the contract and yet cannot be followed, such as an unknown

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use thiserror::Error;
 
-use crate::config::{Address, AddressGrant, Config, HostGrant};
+use crate::config::{Address, Config, Listener};
 
 /// The longest path of a Unix socket: what `sockaddr_un` holds, less the closing zero.
 const UNIX_PATH_BYTES: usize = 107;
@@ -83,6 +83,33 @@ impl fmt::Display for Address {
     }
 }
 
+/// A set of addresses, as `NETWORK:PORT` or `HOST:PORT`, where PORT may be `*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddressGrant {
+    /// Which hosts.
+    pub host: HostGrant,
+    /// Which port; `None` for any.
+    pub port: Option<u16>,
+}
+
+/// The hosts of an [`AddressGrant`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostGrant {
+    /// The addresses of a network; a single address is one of full length.
+    Network(IpNet),
+    /// A name, in lower case, to be asked for literally.
+    Name(String),
+}
+
+impl AddressGrant {
+    /// Whether it covers an address, after resolution.
+    #[must_use]
+    pub fn covers(&self, address: IpAddr, port: u16) -> bool {
+        let HostGrant::Network(network) = &self.host else { return false };
+        network.contains(&address) && self.port.is_none_or(|granted| granted == port)
+    }
+}
+
 impl fmt::Display for AddressGrant {
     /// As a file names a grant.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -95,6 +122,14 @@ impl fmt::Display for AddressGrant {
             Some(port) => write!(out, ":{port}"),
             None => out.write_str(":*"),
         }
+    }
+}
+
+impl Listener {
+    /// Whether a client is one of the trusted proxies.
+    #[must_use]
+    pub fn trusts(&self, client: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(&client.to_canonical()))
     }
 }
 

@@ -7,3 +7,4 @@
 pub mod config;
 pub mod fields;
 pub mod members;
+pub mod names;

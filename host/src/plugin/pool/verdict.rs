@@ -59,7 +59,7 @@ impl Pool {
         };
         if let Some(pause) = pause {
             let (plugin, version) = (&*identity.name, &*identity.version);
-            let cause = failure.brief();
+            let cause = failure.words();
             let text = "failed repeatedly, and is not called";
             tracing::warn!(plugin, version, id, listener, last = cause, "{text} for {pause:?}");
         }
