@@ -15,6 +15,7 @@ use clap_mangen::Man;
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/cli.rs");
+    println!("cargo::rerun-if-changed=src/cli/about.rs");
     let out = env::var_os("OUT_DIR").map(PathBuf::from);
     let out = out.ok_or_else(|| io::Error::other("run by something else than cargo"))?;
     fs::write(out.join("pages.rs"), list(&pages(&out)?))?;

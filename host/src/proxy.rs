@@ -167,8 +167,7 @@ impl Proxy {
         let snapshot = snapshot.listening_on(&addresses, office::address(admin.as_ref()));
         let stage = Arc::new(Stage::new(Arc::new(snapshot)));
         let access = options.access.clone();
-        let help = "Lines of the access log that were lost";
-        metrics.watch("linkspan_log_lines_dropped", help, move || access.dropped());
+        metrics.watch_log("access", move || access.dropped());
         let (nursery, orders) = Nursery::new(ORDERS);
         let births = tokio::spawn(births(orders));
         let drain = Drain::new();
@@ -355,7 +354,9 @@ fn warn_of_fixed(before: &Config, now: &Config) {
         ("server.cache-bytes", old.cache_bytes != new.cache_bytes),
         ("server.compile-timeout", old.compile_timeout != new.compile_timeout),
         ("server.compile-memory-bytes", old.compile_memory_bytes != new.compile_memory_bytes),
-        ("log", before.log != now.log),
+        ("log.format", before.log.format != now.log.format),
+        ("log.file", before.log.file != now.log.file),
+        ("log.access", before.log.access != now.log.access),
     ];
     for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
         tracing::warn!("a change of {key} takes effect at the next start");

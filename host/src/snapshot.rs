@@ -185,6 +185,17 @@ impl Snapshot {
         if refused.is_empty() { Ok(snapshot) } else { Err(refused) }
     }
 
+    /// The plugins with their components and versions, each once, in order.
+    #[must_use]
+    pub fn versions(&self) -> BTreeSet<(&str, &str, &str)> {
+        let mut versions = BTreeSet::new();
+        for Staffed { definition, .. } in self.plugins.values() {
+            let config = &definition.config;
+            versions.insert((&*config.name, &*config.component, definition.version()));
+        }
+        versions
+    }
+
     /// The snapshot, with where its listeners listen, and the administrator's.
     #[must_use]
     pub fn listening_on(

@@ -72,7 +72,7 @@ impl Proxy {
         let options = Options {
             program: env!("CARGO_BIN_EXE_linkspan").into(),
             built_in: BUILT_IN,
-            access: AccessLog::new(writer.sink().clone(), true),
+            access: AccessLog::new(writer.sink(), true),
         };
         let (orders, incoming) = mpsc::channel(1);
         let (report, started) = sync_channel(1);

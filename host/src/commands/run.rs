@@ -62,12 +62,14 @@ impl Service {
     ) -> Result<Self, ExitCode> {
         let logs = Logs::open(&config.log).map_err(|error| fail(&error))?;
         logs.install().map_err(|error| fail(&error))?;
+        logs.follow(&config);
         let options = options(Some(&logs)).map_err(|error| fail(&error))?;
         let signals = Signals::new().map_err(|error| fail(&error))?;
         let proxy = Proxy::start(config, &options).await.map_err(|error| {
             let told = check::explain(reading, &error, moved);
             if told { check::tell(reading.faults()) } else { fail(&error) }
         })?;
+        proxy.metrics().watch_log("diagnostics", logs.dropped());
         check::warn(reading, &proxy.snapshot());
         Ok(Self { logs, signals, proxy })
     }
@@ -92,9 +94,27 @@ impl Service {
         listeners.chain(self.proxy.admin().map(|bind| format!("admin on {bind}"))).collect()
     }
 
+    /// Says in the log what is served, by which version.
+    fn introduce(&self, file: Option<&Path>) {
+        let (version, snapshot) = (env!("CARGO_PKG_VERSION"), self.proxy.snapshot());
+        let configuration = file.map(|path| path.display().to_string());
+        let workers = snapshot.config.server.workers;
+        tracing::info!(version, configuration, workers, "linkspan serves");
+        for (listener, address) in self.proxy.addresses() {
+            tracing::info!(listener = &**listener, %address, "listening");
+        }
+        if let Some(address) = self.proxy.admin() {
+            tracing::info!(%address, "the administrator's listener");
+        }
+        for (plugin, component, version) in snapshot.versions() {
+            tracing::info!(plugin, component, version, "plugin loaded");
+        }
+    }
+
     /// Serves until a signal says to leave; `source` is where the configuration is read again from,
     /// if it can be.
     pub(super) async fn serve(mut self, source: Option<(&Run, &Path)>) -> ExitCode {
+        self.introduce(source.map(|(_, path)| path));
         let grace = loop {
             let (wish, admin) = tokio::select! {
                 wish = self.signals.next() => (wish, None),
@@ -103,7 +123,10 @@ impl Service {
             match wish {
                 Wish::Finish => break None,
                 Wish::Leave => break Some(self.proxy.snapshot().config.server.shutdown_grace),
-                Wish::Reload => self.reload(source, admin).await,
+                Wish::Reload => {
+                    self.reload(source, admin).await;
+                    self.logs.follow(&self.proxy.snapshot().config);
+                }
                 Wish::Reopen => self.logs.reopen(),
             }
         };

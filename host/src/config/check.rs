@@ -200,14 +200,15 @@ fn config(root: &mut Table<'_>, directory: &Path, variables: Variables<'_>) -> C
     Config { log, server, admin, listeners, clusters, plugins, stores }
 }
 
+const LEVELS: Choice<LogLevel> = Choice(&[
+    ("trace", LogLevel::Trace, "each step"),
+    ("debug", LogLevel::Debug, "details"),
+    ("info", LogLevel::Info, "what an operator likes to know"),
+    ("warn", LogLevel::Warn, "odd, but harmless"),
+    ("error", LogLevel::Error, "something failed"),
+]);
+
 fn log(table: &mut Table<'_>, context: &Context<'_>) -> Log {
-    const LEVELS: Choice<LogLevel> = Choice(&[
-        ("trace", LogLevel::Trace, "each step"),
-        ("debug", LogLevel::Debug, "details"),
-        ("info", LogLevel::Info, "what an operator likes to know"),
-        ("warn", LogLevel::Warn, "odd, but harmless"),
-        ("error", LogLevel::Error, "something failed"),
-    ]);
     const FORMATS: Choice<LogFormat> = Choice(&[
         ("auto", LogFormat::Auto, "text on a terminal, else JSON"),
         ("text", LogFormat::Text, ""),

@@ -88,10 +88,12 @@ impl Metrics {
             families.push(Family { name, help, samples, kind: MetricType::Counter });
         };
         counter("linkspan_errors", "Requests that failed", errors.collect());
-        for watched in &*lock(&self.watched) {
-            let value = Value::Counter((watched.read)());
-            counter(watched.name, watched.help, vec![Sample { labels: Vec::new(), value }]);
-        }
+        let of_log = |log: &super::Log| Sample {
+            labels: vec![("log", log.name.to_owned())],
+            value: Value::Counter((log.lost)()),
+        };
+        let lost = lock(&self.logs).iter().map(of_log).collect();
+        counter("linkspan_log_lines_dropped", "Lines that a log's target did not take", lost);
         families
     }
 

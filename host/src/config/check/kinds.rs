@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use serde_json::{Value as Json, json};
 
 use crate::config::address::{self, AddressError};
@@ -38,6 +39,14 @@ pub(super) const ENDPOINT: Parsed<Address, AddressError> = Parsed {
     read: address::endpoint,
     write: Address::to_string,
     pattern: r"unix:/.*|([Hh][Tt][Tt][Pp]://)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?/?",
+};
+
+/// A network of clients.
+pub(super) const NETWORK: Parsed<IpNet, AddressError> = Parsed {
+    expected: "a network or an address, such as `10.0.0.0/8` or `::1`",
+    read: address::network,
+    write: IpNet::to_string,
+    pattern: r"[0-9A-Fa-f:.]+(/[0-9]+)?",
 };
 
 /// Addresses that a router may forward to.
