@@ -208,7 +208,7 @@ fn a_router_that_names_no_cluster_of_ours_has_failed() {
     assert_eq!(proxy.get("/").text(), "fine");
     assert_eq!(
         proxy.access(2)[0]["error"],
-        "router lost failed: answered against the contract: there is no cluster \"nowhere\""
+        "router lost failed: answered against the contract: there is no cluster \"no-such-cluster\""
     );
 
     let proxy = Proxy::start_with(&config("on-failure = 'next'"), &["misbehave"]);

@@ -74,8 +74,8 @@ pub struct Component {
     pub waits: bool,
     /// Whether it asks which clusters there are.
     pub asks_clusters: bool,
-    /// The names of its exports that are never called: other packages', and parts of the contract
-    /// that this version does not know what to do with.
+    /// Its exports that are never called: interfaces of the contract that this version does not
+    /// serve, and what is of other packages, by its whole name.
     pub uncalled: Vec<String>,
     pub(super) exports: Exports,
     pub(super) prepared: InstancePre<Guest>,
@@ -207,9 +207,9 @@ fn find_exports(
             "response-rewriter" => exports.on_response = function("on-response"),
             "stream-router" => {
                 exports.decide = function("decide");
-                uncalled.push(name.to_owned());
+                uncalled.push(interface.to_owned());
             }
-            _ => uncalled.push(name.to_owned()),
+            _ => uncalled.push(interface.to_owned()),
         }
     }
     if exports.route.is_some() {
