@@ -19,8 +19,18 @@
 //! - **The admin thread** answers the operator's requests ([`admin`]).
 //! - **The control thread** is whoever awaits [`proxy::Proxy`]: configuration, loading plugins, making
 //!   instances, signals. Guests that begin compute on threads of its pool, never on a worker.
+//! - **The administrator's listener**, where there is one, has a thread with a runtime of its own
+//!   ([`admin`]): it reads what is shared, and asks the control thread to reload.
 //! - **The ticker** counts milliseconds while guests run ([`plugin`]), and sleeps otherwise. One thread
 //!   per log target writes lines ([`log`]).
+//!
+//! # From a file to a snapshot
+//!
+//! Each key of the configuration is declared once, where it is read ([`config`]). The same readers run
+//! over nothing give the schema and the reference, and run over a file, what that comes to. They go on
+//! after a fault: what could be read is a [`config::Reading`], and the plugins in it that no fault
+//! concerns are found, compiled and configured all the same, so that what they refuse joins the list, at
+//! its own place of the file. Only a list without errors becomes a snapshot ([`commands`]).
 //!
 //! # What is shared
 //!
