@@ -49,11 +49,11 @@ pub fn instance<B: Balancer>(
 }
 
 /// The endpoints that a request goes to when all of them refuse: each attempt's.
-pub fn tries<B: Balancer>(instance: &mut Instance<B>, script: &Script) -> Vec<u32> {
+pub fn tries(subject: &mut impl Subject, script: &Script) -> Vec<u32> {
     let mut tries: Vec<Picked> = Vec::new();
     let attempt = |tries: &[Picked]| u32::try_from(tries.len()).unwrap_or(u32::MAX);
     while let Choice::Endpoint(picked) =
-        instance.pick(attempt(&tries), tries.last().copied(), script)
+        subject.pick(attempt(&tries), tries.last().copied(), script)
     {
         tries.push(picked);
         assert!(tries.len() < 100_000, "tried without end");
@@ -62,8 +62,8 @@ pub fn tries<B: Balancer>(instance: &mut Instance<B>, script: &Script) -> Vec<u3
 }
 
 /// The endpoint that a request goes to.
-pub fn pick<B: Balancer>(instance: &mut Instance<B>, script: &Script) -> Option<u32> {
-    match instance.pick(0, None, script) {
+pub fn pick(subject: &mut impl Subject, script: &Script) -> Option<u32> {
+    match subject.pick(0, None, script) {
         Choice::Endpoint(picked) => Some(picked.id),
         Choice::Next | Choice::None => None,
     }
@@ -80,13 +80,21 @@ pub fn pick<B: Balancer>(instance: &mut Instance<B>, script: &Script) -> Option<
 /// If it does not hold.
 pub fn check_promises<B: Balancer>(config: &str, everyone: bool) {
     let script = Script::default();
+    keeps_promises(&mut instance::<B>(config, Vec::new(), &script), &script, everyone);
+}
+
+/// The same for any subject.
+///
+/// # Panics
+///
+/// If it does not hold.
+pub fn keeps_promises(subject: &mut impl Subject, script: &Script, everyone: bool) {
     let mut random = 1_u64;
     let mut next = move || {
         random = crate::hash::mix(random.wrapping_add(0x9e37_79b9_7f4a_7c15));
         u32::try_from(random >> 33).unwrap_or(0)
     };
-    let mut instance = instance::<B>(config, Vec::new(), &script);
-    assert!(tries(&mut instance, &script).is_empty(), "there is nobody");
+    assert!(tries(subject, script).is_empty(), "there is nobody");
     for round in 0..120 {
         let count = if round % 50 == 49 { 200 } else { next() % 12 };
         let ids: Vec<u32> = (0..count).map(|_| next() % (count + 3) * 7).collect();
@@ -98,12 +106,12 @@ pub fn check_promises<B: Balancer>(config: &str, everyone: bool) {
         let list: Vec<_> =
             ids.iter().map(|id| Endpoint { state: state(*id), ..endpoint(*id) }).collect();
         script.list(&list);
-        instance.update(list.clone(), &script);
+        subject.update(list.clone(), script);
         for id in &ids {
             script.set_in_flight(*id, next() % 4);
         }
         script.set_path(&format!("/{round}"));
-        let tried = tries(&mut instance, &script);
+        let tried = tries(subject, script);
         let mut distinct = tried.clone();
         distinct.sort_unstable();
         distinct.dedup();
@@ -120,21 +128,21 @@ pub fn check_promises<B: Balancer>(config: &str, everyone: bool) {
 
         // Everybody goes, and comes back.
         let shut = |id: &u32| (*id, EndpointState { usable: false, ..OPEN });
-        instance.change(ids.iter().map(shut).collect());
-        assert_eq!(pick(&mut instance, &script), None);
-        instance.change(ids.iter().map(|id| (*id, state(*id))).collect());
-        assert_eq!(pick(&mut instance, &script).is_none(), open.is_empty());
+        subject.change(ids.iter().map(shut).collect(), script);
+        assert_eq!(pick(subject, script), None);
+        subject.change(ids.iter().map(|id| (*id, state(*id))).collect(), script);
+        assert_eq!(pick(subject, script).is_none(), open.is_empty());
 
         // A choice of another list, or of another balancer, ends no request.
         for id in [0, 7, 5, u32::MAX] {
-            let _ = instance.pick(1, Some(Picked { id, token: u64::from(next()) << 32 }), &script);
+            let _ = subject.pick(1, Some(Picked { id, token: u64::from(next()) << 32 }), script);
         }
     }
     for count in [1, 10_000] {
         let list = endpoints(count);
         script.list(&list);
-        instance.update(list, &script);
-        let picked = pick(&mut instance, &script);
+        subject.update(list, script);
+        let picked = pick(subject, script);
         assert!(picked.is_some_and(|id| id < count), "one of {count}");
     }
 }
@@ -162,16 +170,11 @@ pub fn moved<B: Balancer>(
 }
 
 /// How many of these keys go to each endpoint, by number.
-pub fn shares<B: Balancer>(
-    instance: &mut Instance<B>,
-    script: &Script,
-    count: u32,
-    keys: usize,
-) -> Vec<usize> {
+pub fn shares(subject: &mut impl Subject, script: &Script, count: u32, keys: usize) -> Vec<usize> {
     let mut shares = vec![0; usize::try_from(count).unwrap_or(0)];
     for key in 0..keys {
         script.set_path(&format!("/some/path/{key}.html"));
-        let place = pick(instance, script).and_then(|id| usize::try_from(id).ok());
+        let place = pick(subject, script).and_then(|id| usize::try_from(id).ok());
         if let Some(share) = place.and_then(|place| shares.get_mut(place)) {
             *share += 1;
         }
