@@ -37,7 +37,7 @@ pub struct Maglev {
 }
 
 /// The size of the table, and that for more than a thousand endpoints. Primes.
-const SIZES: [usize; 2] = [65_537, 655_373];
+const SIZES: [usize; 2] = [65_537, 131_071];
 
 impl Balancer for Maglev {
     fn configure(config: &str) -> Result<Self, String> {
