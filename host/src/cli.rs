@@ -40,6 +40,8 @@ pub enum Command {
         /// The component
         file: PathBuf,
     },
+    /// Print the JSON schema of the configuration, for editors
+    Schema,
     /// Try it without a file: three origins and a proxy in front of them
     Demo,
     /// Compile a component from standard input; what the proxy calls for itself

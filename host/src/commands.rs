@@ -2,6 +2,7 @@
 
 mod demo;
 mod inspect;
+mod schema;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use crate::snapshot::Snapshot;
 
 pub use demo::demo;
 pub use inspect::{inspect, plugins};
+pub use schema::schema;
 
 /// The standard components, as the program carries them.
 pub const BUILT_IN: BuiltIn = linkspan_plugins::COMPONENTS;

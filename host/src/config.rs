@@ -11,6 +11,7 @@ mod expand;
 mod fault;
 mod file;
 mod names;
+mod schema;
 mod units;
 
 use std::collections::BTreeMap;
@@ -61,6 +62,12 @@ impl Config {
     /// All faults of the text at once.
     pub fn parse(text: &str, origin: &Path) -> Result<Self, Faults> {
         check::parse(text, origin)
+    }
+
+    /// The JSON schema of a file, for editors.
+    #[must_use]
+    pub fn schema() -> serde_json::Value {
+        schema::of_file(&check::describe())
     }
 }
 

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
             Command::Check(file) => commands::check(file.find()).await,
             Command::Plugins(file) => commands::plugins(file.find()).await,
             Command::Inspect { file } => commands::inspect(&file).await,
+            Command::Schema => commands::schema(),
             Command::Demo => commands::demo().await,
             // Done above, before there was a runtime.
             Command::Compile { .. } => ExitCode::FAILURE,

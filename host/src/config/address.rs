@@ -1,5 +1,6 @@
 //! Addresses: to listen on, of endpoints, and to grant.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -68,6 +69,32 @@ impl Address {
             socket.set_ip(socket.ip().to_canonical());
         }
         Ok(address)
+    }
+}
+
+impl fmt::Display for Address {
+    /// As a file names an endpoint.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(address) => write!(out, "{address}"),
+            Self::Name(name, port) => write!(out, "{name}:{port}"),
+            Self::Unix(path) => write!(out, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl fmt::Display for AddressGrant {
+    /// As a file names a grant.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            HostGrant::Name(name) => out.write_str(name),
+            HostGrant::Network(IpNet::V4(network)) => write!(out, "{network}"),
+            HostGrant::Network(IpNet::V6(network)) => write!(out, "[{network}]"),
+        }?;
+        match self.port {
+            Some(port) => write!(out, ":{port}"),
+            None => out.write_str(":*"),
+        }
     }
 }
 

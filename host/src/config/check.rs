@@ -4,6 +4,7 @@
 //! configuration with a single fault is never handed out.
 
 mod extension;
+mod kinds;
 mod traffic;
 
 use std::cell::RefCell;
@@ -20,9 +21,12 @@ use std::time::Duration;
 
 use crate::config::expand::Variables;
 use crate::config::fault::{Fault, Faults};
-use crate::config::file::{Document, Table, Value};
-use crate::config::names;
-use crate::config::{Config, Log, LogFormat, LogLevel, LogTarget, Name, Plugin, Server};
+use crate::config::file::{
+    Choice, Document, Period, Record, Recording, Size, Table, Tables, Whole, key,
+};
+use crate::config::{Config, Log, LogFormat, LogLevel, LogTarget, Name, Server};
+
+use kinds::Target;
 
 /// The largest file that is read.
 const MAX_FILE_BYTES: u64 = 64 << 20;
@@ -63,8 +67,15 @@ pub(super) fn parse(text: &str, origin: &Path) -> Result<Config, Faults> {
 
 fn parse_with(text: &str, origin: &Path, variables: Variables<'_>) -> Result<Config, Faults> {
     let directory = origin.parent().unwrap_or_else(|| Path::new(""));
-    Document::read(text, variables, |root| config(root, directory, variables))
+    let read = |root: &mut Table<'_>| config(root, directory, variables);
+    Document::read(text, variables, Recording::Nothing, read)
+        .map(|(config, _)| config)
         .map_err(|faults| Faults::new(origin, text, faults))
+}
+
+/// Every key of a file, with all that there is to say about it.
+pub(super) fn describe() -> Record {
+    Document::describe(|root| config(root, Path::new(""), &|_| None))
 }
 
 /// What the readers of all sections share.
@@ -87,88 +98,124 @@ fn config(root: &mut Table<'_>, directory: &Path, variables: Variables<'_>) -> C
         bound: RefCell::default(),
     };
     root.later(&["admin"]);
-    let log = root.inner("log", |table| log(table, &context));
-    let server = root.inner("server", |table| server(table, &context, variables));
-    let (of_listeners, of_clusters) = root.inner("defaults", |table| {
-        // Read once for themselves, so that mistakes show even where nothing inherits them.
-        table.inner("listener", |table| traffic::listener(table, None, &context));
-        table.inner("cluster", |table| traffic::cluster(table, None, &context));
-        (table.value("listener"), table.value("cluster"))
+    let log = root.inner("log", "How the log is written", |table| log(table, &context));
+    let (of_listeners, of_clusters) = root.inner("defaults", "What tables share", |table| {
+        let about = "What listeners have that do not set it: any key of theirs but `bind`";
+        let of_listeners =
+            table.shared("listener", about, |table| traffic::listener(table, None, &context));
+        let about = "What clusters have that do not set it: any key of theirs but `endpoints`";
+        let of_clusters =
+            table.shared("cluster", about, |table| traffic::cluster(table, None, &context));
+        (of_listeners, of_clusters)
     });
-    let clusters = named(root, "clusters", of_clusters.as_ref(), |name, table| {
-        traffic::cluster(table, Some(name), &context)
-    });
-    let listeners = named(root, "listeners", of_listeners.as_ref(), |name, table| {
-        traffic::listener(table, Some(name), &context)
-    });
+    let about = "What concerns the whole process";
+    let server = root.inner("server", about, |table| server(table, &context, variables));
+    let tables = Tables {
+        key: "listeners",
+        about: "A listener: where connections are accepted, and what becomes of their requests",
+        sample: "web",
+        required: true,
+        defaults: of_listeners,
+    };
+    let listeners =
+        root.tables(&tables, |name, table| traffic::listener(table, Some(name), &context));
     if listeners.is_empty() {
         root.refuse("there is no listener", "add a table such as `[listeners.web]`");
     }
-    let mut plugins =
-        named(root, "plugins", None, |name, table| extension::plugin(table, name, &context));
-    let stores = named(root, "stores", None, extension::store);
+    let tables = Tables {
+        key: "clusters",
+        about: "A cluster: endpoints that serve the same",
+        sample: "files",
+        required: false,
+        defaults: of_clusters,
+    };
+    let clusters =
+        root.tables(&tables, |name, table| traffic::cluster(table, Some(name), &context));
+    let tables = Tables {
+        key: "plugins",
+        about: "A plugin: a component, and what it is configured with, may use and may reach",
+        sample: "example",
+        required: false,
+        defaults: None,
+    };
+    let mut plugins = root.tables(&tables, |name, table| extension::plugin(table, name, &context));
     let used =
         listeners.values().flat_map(|listener| listener.routers.iter().chain(&listener.rewriters));
     let used = used.chain(
         clusters.values().flat_map(|cluster| cluster.balancers.iter().chain(&cluster.rewriters)),
     );
     for name in used {
-        plugins.entry(name.clone()).or_insert_with(|| Plugin::of_component(name.clone()));
+        // A component that is used as it is is a plugin whose table is empty.
+        plugins.entry(name.clone()).or_insert_with(|| {
+            root.implied("plugins", name, |table| extension::plugin(table, name, &context))
+        });
     }
+    let tables = Tables {
+        key: "stores",
+        about: "A store: keys and values that plugins can be granted",
+        sample: "example",
+        required: false,
+        defaults: None,
+    };
+    let stores = root.tables(&tables, extension::store);
     Config { log, server, listeners, clusters, plugins, stores }
 }
 
 fn log(table: &mut Table<'_>, context: &Context<'_>) -> Log {
-    const LEVELS: [(&str, LogLevel); 5] = [
-        ("trace", LogLevel::Trace),
-        ("debug", LogLevel::Debug),
-        ("info", LogLevel::Info),
-        ("warn", LogLevel::Warn),
-        ("error", LogLevel::Error),
-    ];
-    const FORMATS: [(&str, LogFormat); 3] =
-        [("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
-    let target = |value: &Value<'_>| match value.text()?.as_ref() {
-        "off" => Some(LogTarget::Off),
-        "stderr" => Some(LogTarget::Stderr),
-        "stdout" => Some(LogTarget::Stdout),
-        _ => context.path(value).map(LogTarget::File),
-    };
-    let file = |value: &Value<'_>| match target(value)? {
-        LogTarget::Off => value.refuse(
-            "only the access log can be off",
-            "expected `stderr`, `stdout` or a path; for a file of this name, `./off`",
-            None,
-        ),
-        target => Some(target),
-    };
+    const LEVELS: Choice<LogLevel> = Choice(&[
+        ("trace", LogLevel::Trace, "each step"),
+        ("debug", LogLevel::Debug, "details"),
+        ("info", LogLevel::Info, "what an operator likes to know"),
+        ("warn", LogLevel::Warn, "odd, but harmless"),
+        ("error", LogLevel::Error, "something failed"),
+    ]);
+    const FORMATS: Choice<LogFormat> = Choice(&[
+        ("auto", LogFormat::Auto, "text on a terminal, else JSON"),
+        ("text", LogFormat::Text, ""),
+        ("json", LogFormat::Json, "one object per line"),
+    ]);
+    let level = key("level", "The least severe messages that are written", LEVELS);
+    let format = key("format", "How lines look", FORMATS);
+    let file = key("file", "Where messages go", Target { context, off: false });
+    let access = key("access", "Where a line per request goes", Target { context, off: true });
     Log {
-        level: table.get("level", |value| value.choice(&LEVELS)).unwrap_or(LogLevel::Info),
-        format: table.get("format", |value| value.choice(&FORMATS)).unwrap_or(LogFormat::Auto),
-        file: table.get("file", file).unwrap_or(LogTarget::Stderr),
-        access: table.get("access", target).unwrap_or(LogTarget::Stderr),
+        level: table.or(level, LogLevel::Info),
+        format: table.or(format, LogFormat::Auto),
+        file: table.or(file, LogTarget::Stderr),
+        access: table.or(access, LogTarget::Stderr),
     }
 }
 
 fn server(table: &mut Table<'_>, context: &Context<'_>, variables: Variables<'_>) -> Server {
-    let workers = table.get("workers", |value| value.integer(1..=MAX_WORKERS));
-    let shutdown_grace = table.get("shutdown-grace", |value| value.duration(Duration::ZERO..=DAY));
-    let cache_dir = table.get("cache-dir", |value| context.path(value));
-    let cache_bytes = table.get("cache-bytes", |value| value.size(1 << 20..=1 << 40));
+    let workers = key("workers", "Threads that serve", Whole(1..=MAX_WORKERS)).such_as(4);
+    let plugin_dir =
+        key("plugin-dir", "Folder whose NAME.wasm goes before the built-in NAME", context.path());
+    let cache_dir = key("cache-dir", "Folder of compiled components", context.path());
+    let cache_bytes = Size(1 << 20..=1 << 40);
+    let cache_bytes = key("cache-bytes", "The most that compiled components take", cache_bytes);
+    let compile_timeout = Period(Duration::from_secs(1)..=DAY);
     let compile_timeout =
-        table.get("compile-timeout", |value| value.duration(Duration::from_secs(1)..=DAY));
-    let compile_memory_bytes =
-        table.get("compile-memory-bytes", |value| value.size(64 << 20..=1 << 40));
+        key("compile-timeout", "The longest that compiling a component takes", compile_timeout);
+    let compile_memory = Size(64 << 20..=1 << 40);
+    let compile_memory =
+        key("compile-memory-bytes", "The most memory that compiling one takes", compile_memory);
+    let grace = Period(Duration::ZERO..=DAY);
+    let grace = key("shutdown-grace", "How long TERM lets open requests take", grace);
     Server {
-        workers: workers.unwrap_or_else(|| {
+        workers: table.or_else(workers, "one per core", || {
             thread::available_parallelism().map_or(1, |cores| cores.get().min(MAX_WORKERS))
         }),
-        plugin_dir: table.get("plugin-dir", |value| context.path(value)),
-        shutdown_grace: shutdown_grace.unwrap_or(Duration::from_secs(10)),
-        cache_dir: cache_dir.unwrap_or_else(|| user_cache(variables)),
-        cache_bytes: cache_bytes.unwrap_or(512 << 20),
-        compile_timeout: compile_timeout.unwrap_or(Duration::from_mins(1)),
-        compile_memory_bytes: compile_memory_bytes.unwrap_or(2 << 30),
+        plugin_dir: table
+            .optional(plugin_dir.such_as("plugins.d"), "only built-in components are there"),
+        cache_dir: table.or_else(
+            cache_dir.such_as("/var/cache/linkspan"),
+            "linkspan in $XDG_CACHE_HOME or ~/.cache",
+            || user_cache(variables),
+        ),
+        cache_bytes: table.or(cache_bytes, 512 << 20),
+        compile_timeout: table.or(compile_timeout, Duration::from_mins(1)),
+        compile_memory_bytes: table.or(compile_memory, 2 << 30),
+        shutdown_grace: table.or(grace, Duration::from_secs(10)),
     }
 }
 
@@ -181,100 +228,11 @@ fn user_cache(variables: Variables<'_>) -> PathBuf {
     of_user.or_else(of_home).unwrap_or_else(|| PathBuf::from("/var/cache")).join("linkspan")
 }
 
-/// The tables of `[key.*]`, each over its defaults.
-fn named<'d, T>(
-    root: &mut Table<'d>,
-    key: &'static str,
-    defaults: Option<&Value<'d>>,
-    mut read: impl FnMut(Name, &mut Table<'d>) -> T,
-) -> BTreeMap<Name, T> {
-    root.inner(key, |tables| {
-        let mut result = BTreeMap::new();
-        for (name, value) in tables.entries() {
-            if name.is_empty() || name.len() > 128 || name.contains(char::is_control) {
-                let expected = "expected 1 to 128 bytes without control characters";
-                value.refuse_name("this cannot be a name", expected);
-            }
-            let name = Name::from(name);
-            if let Some(read) = value.table_over(defaults, |table| read(name.clone(), table)) {
-                result.insert(name, read);
-            }
-        }
-        result
-    })
-}
-
 /// The keys of a table that may not be there.
 fn keys(root: &mut Table<'_>, key: &'static str) -> BTreeSet<String> {
     let table = root.value(key);
     let table = table.as_ref().and_then(|value| value.item().as_table());
     table.into_iter().flat_map(|table| table.keys()).map(|key| key.get_ref().to_string()).collect()
-}
-
-impl Context<'_> {
-    /// A path, from the directory of the file.
-    fn path(&self, value: &Value<'_>) -> Option<PathBuf> {
-        let text = value.text()?;
-        if text.is_empty() || text.contains('\0') {
-            return value.refuse("this cannot be a path", "expected the path of a file", None);
-        }
-        std::path::absolute(self.directory.join(text.as_ref())).ok().or_else(|| {
-            value.refuse("the current directory is gone", "expected an absolute path", None)
-        })
-    }
-
-    /// The name of something that has to be configured.
-    fn one_of(value: &Value<'_>, what: &str, all: &BTreeSet<String>) -> Option<Name> {
-        let name = value.text()?;
-        if all.contains(name.as_ref()) {
-            return Some(Name::from(name.as_ref()));
-        }
-        let help = names::did_you_mean(&name, all.iter().map(String::as_str));
-        value.refuse(
-            &format!("there is no {what} `{name}`"),
-            &format!("expected the NAME of a table `[{what}s.NAME]`"),
-            help,
-        )
-    }
-
-    fn cluster(&self, value: &Value<'_>) -> Option<Name> {
-        Self::one_of(value, "cluster", &self.clusters)
-    }
-
-    fn store(&self, value: &Value<'_>) -> Option<Name> {
-        Self::one_of(value, "store", &self.stores)
-    }
-
-    /// The name of a plugin, or of a component that is used as it is.
-    fn plugin(&self, value: &Value<'_>) -> Option<Name> {
-        let name = value.text()?;
-        if self.plugins.contains(name.as_ref()) || names::is_component(&name) {
-            return Some(Name::from(name.as_ref()));
-        }
-        let help = names::did_you_mean(&name, self.plugins.iter().map(String::as_str));
-        value.refuse(
-            &format!("`{name}` is neither a plugin nor can it be a component"),
-            "expected the NAME of a table `[plugins.NAME]`, or of a file NAME.wasm",
-            help,
-        )
-    }
-
-    /// The same of a balancer, in any spelling.
-    fn balancer(&self, value: &Value<'_>) -> Option<Name> {
-        let name = value.text()?;
-        match names::canonical_balancer(&name).filter(|_| !self.plugins.contains(name.as_ref())) {
-            Some(canonical) => Some(Name::from(canonical)),
-            None if self.plugins.contains(name.as_ref()) || names::is_component(&name) => {
-                Some(Name::from(name.as_ref()))
-            }
-            None => {
-                let plugins = self.plugins.iter().map(String::as_str);
-                let help = names::did_you_mean(&name, plugins.chain(names::BALANCERS));
-                let expected = "expected the name of a balancer, or of a table `[plugins.NAME]`";
-                value.refuse(&format!("there is no balancer `{name}`"), expected, help)
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,31 +3,52 @@
 //! A derived deserializer stops at the first mistake; here each value is read by itself, and one
 //! that is wrong leaves a fault and nothing else. A table knows the keys that were asked for, so
 //! that what remains is unknown, and what was asked for is what an unknown key may have meant.
+//!
+//! A key is declared once, where it is read ([`Key`]): with what it is for, and the [`Kind`] of its
+//! value. The reader of a whole file therefore also describes it: run over nothing, it leaves a
+//! [`Record`] of every key; run over a file, one of what each key came to.
 
+mod kind;
+mod record;
 mod table;
 
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::ops::{Range, RangeInclusive};
-use std::time::Duration;
+use std::ops::Range;
 
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::config::expand::{Variables, expand};
 use crate::config::fault::{Fault, MAX_FAULTS};
-use crate::config::names::{did_you_mean, one_of};
-use crate::config::units::{self, ShownDuration, ShownSize};
 
+pub(super) use kind::{
+    Checked, Choice, Free, Kind, List, OneOrMore, Parsed, Period, Size, Text, Texts, Whole,
+    variable, with,
+};
+pub(super) use record::{Content, Entry, Record};
 use table::Layer;
-pub(super) use table::Table;
+pub(super) use table::{Table, Tables, key};
+
+/// What reading leaves a record of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Recording {
+    /// Nothing.
+    Nothing,
+    /// What each key can be.
+    Keys,
+    /// What each key is.
+    #[expect(dead_code, reason = "the effective configuration will ask for it")]
+    Values,
+}
 
 /// A file that is being read.
 pub(super) struct Document<'a> {
     text: &'a str,
     variables: Variables<'a>,
+    recording: Recording,
     /// By place, key and message.
     faults: RefCell<BTreeMap<(usize, String, String), Fault>>,
 }
@@ -39,8 +60,9 @@ impl<'a> Document<'a> {
     pub(super) fn read<T>(
         text: &'a str,
         variables: Variables<'a>,
+        recording: Recording,
         read: impl FnOnce(&mut Table<'_>) -> T,
-    ) -> Result<T, Vec<Fault>> {
+    ) -> Result<(T, Record), Vec<Fault>> {
         let (tree, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
             let end = text.len()..text.len();
@@ -49,11 +71,23 @@ impl<'a> Document<'a> {
             };
             return Err(errors.iter().take(MAX_FAULTS).map(fault).collect());
         }
-        let document = Document { text, variables, faults: RefCell::default() };
+        let document = Document { text, variables, recording, faults: RefCell::default() };
         let own = Layer { path: String::new(), entries: tree.get_ref() };
         let result = Table::read(&document, String::new(), 0..0, vec![own], read);
         let faults = document.faults.into_inner();
         if faults.is_empty() { Ok(result) } else { Err(faults.into_values().collect()) }
+    }
+
+    /// What `read` would ask a table for.
+    pub(super) fn describe<T>(read: impl FnOnce(&mut Table<'_>) -> T) -> Record {
+        let document = Document {
+            text: "",
+            variables: &|_| None,
+            recording: Recording::Keys,
+            faults: RefCell::default(),
+        };
+        // What is missing are faults, which nobody asks for.
+        Table::read(&document, String::new(), 0..0, Vec::new(), read).1
     }
 
     /// Notes a fault, unless it was noted already: many tables may inherit one wrong default.
@@ -150,82 +184,6 @@ impl<'d> Value<'d> {
         }
     }
 
-    /// One of a few words.
-    pub(super) fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
-        let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
-        let text = self.text_for(&one_of(&names))?;
-        let found = choices.iter().find(|(name, _)| *name == text);
-        found.map(|(_, choice)| *choice).or_else(|| {
-            let expected = format!("expected {}", one_of(&names));
-            self.refuse(
-                &format!("`{text}` is not known here"),
-                &expected,
-                did_you_mean(&text, names),
-            )
-        })
-    }
-
-    /// A whole number.
-    pub(super) fn integer<T>(&self, range: RangeInclusive<T>) -> Option<T>
-    where
-        T: TryFrom<i128> + PartialOrd + Display,
-    {
-        let expected = format!("a whole number from {} to {}", range.start(), range.end());
-        let Some(number) = self.item.as_integer() else { return self.mistyped(&expected) };
-        let parsed = i128::from_str_radix(number.as_str(), number.radix()).ok();
-        let fitting = parsed.and_then(|parsed| T::try_from(parsed).ok());
-        fitting.filter(|fitting| range.contains(fitting)).or_else(|| {
-            self.refuse("the number is out of range", &format!("expected {expected}"), None)
-        })
-    }
-
-    /// A duration with its unit.
-    pub(super) fn duration(&self, range: RangeInclusive<Duration>) -> Option<Duration> {
-        let (start, end) = (ShownDuration(*range.start()), ShownDuration(*range.end()));
-        let expected =
-            format!("a duration from {start} to {end}, such as `1h30m`, `10s` or `500ms`");
-        let duration = self.parse(&expected, units::duration)?;
-        Some(duration).filter(|duration| range.contains(duration)).or_else(|| {
-            self.refuse("the duration is out of range", &format!("expected {expected}"), None)
-        })
-    }
-
-    /// A size: a text with a unit, or a number of bytes.
-    pub(super) fn size<T>(&self, range: RangeInclusive<T>) -> Option<T>
-    where
-        T: TryFrom<u64> + PartialOrd + Copy,
-        u64: TryFrom<T>,
-    {
-        let shown = |limit: &T| ShownSize(u64::try_from(*limit).unwrap_or(u64::MAX));
-        let (start, end) = (shown(range.start()), shown(range.end()));
-        let expected =
-            format!("a size from {start} to {end}, such as `64KiB`, or a number of bytes");
-        let bytes = match self.item {
-            DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix()).ok(),
-            _ => Some(self.parse(&expected, units::size)?),
-        };
-        let fitting = bytes.and_then(|bytes| T::try_from(bytes).ok());
-        fitting.filter(|fitting| range.contains(fitting)).or_else(|| {
-            self.refuse("the size is out of range", &format!("expected {expected}"), None)
-        })
-    }
-
-    /// Each element of a list; those that are wrong are left out.
-    pub(super) fn list<T>(&self, read: impl FnMut(&Self) -> Option<T>) -> Option<Vec<T>> {
-        if !self.item.is_array() {
-            return self.mistyped("a list");
-        }
-        Some(self.elements().iter().filter_map(read).collect())
-    }
-
-    /// One element, or a list of them.
-    pub(super) fn one_or_list<T>(
-        &self,
-        mut read: impl FnMut(&Self) -> Option<T>,
-    ) -> Option<Vec<T>> {
-        if self.item.is_array() { self.list(read) } else { read(self).map(|one| vec![one]) }
-    }
-
     /// The elements of a list; none if it is no list.
     pub(super) fn elements(&self) -> Vec<Self> {
         let elements = self.item.as_array().into_iter().flat_map(|array| array.iter().enumerate());
@@ -239,17 +197,17 @@ impl<'d> Value<'d> {
         elements.map(element).collect()
     }
 
-    /// Reads a table.
+    /// Reads a table, of which no record is kept.
     pub(super) fn table<T>(&self, read: impl FnOnce(&mut Table<'d>) -> T) -> Option<T> {
-        self.table_over(None, read)
+        self.table_over(None, read).map(|(result, _)| result)
     }
 
     /// Reads a table, taking what it does not set from another.
-    pub(super) fn table_over<T>(
+    fn table_over<T>(
         &self,
         defaults: Option<&Self>,
         read: impl FnOnce(&mut Table<'d>) -> T,
-    ) -> Option<T> {
+    ) -> Option<(T, Record)> {
         let layer = |value: &Self| match value.item {
             DeValue::Table(entries) => Some(Layer { path: value.path.clone(), entries }),
             _ => None,

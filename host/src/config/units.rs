@@ -67,6 +67,17 @@ pub(super) fn duration(text: &str) -> Result<Duration, UnitError> {
     }
 }
 
+/// A regular expression for what [`duration`] reads, whatever the numbers.
+pub(super) fn duration_pattern() -> String {
+    // One alternative for each unit that can come first, so that there is at least one.
+    let units = TIMES.map(|(unit, _)| format!("[0-9]+{unit}"));
+    let from = |(place, first): (usize, &String)| {
+        let smaller = units.iter().skip(place + 1).map(|unit| format!("({unit})?"));
+        format!("{first}{}", smaller.collect::<String>())
+    };
+    units.iter().enumerate().map(from).collect::<Vec<_>>().join("|")
+}
+
 /// Reads a size such as `64KiB`, `16MiB` or `1GB`: one whole number with a unit.
 pub(super) fn size(text: &str) -> Result<u64, UnitError> {
     let (number, unit, after) = quantity(text)?;
@@ -75,6 +86,11 @@ pub(super) fn size(text: &str) -> Result<u64, UnitError> {
         return Err(UnitError::Trailing);
     }
     number.checked_mul(bytes).ok_or(UnitError::TooLarge)
+}
+
+/// A regular expression for what [`size`] reads, whatever the number.
+pub(super) fn size_pattern() -> String {
+    format!("[0-9]+({})", SIZES.map(|(unit, _)| unit).join("|"))
 }
 
 /// A weight in hundredths: 0.01 to 10,000, with two decimals at most.

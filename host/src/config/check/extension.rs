@@ -3,35 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::{Map, Number};
-use toml::de::DeValue;
+use serde_json::{Map, Value as Json};
 
 use crate::config::check::Context;
-use crate::config::file::{Table, Value};
-use crate::config::names;
-use crate::config::{
-    Grants, Instances, Limits, Name, OnFailure, Plugin, Store, StoreKind, address,
+use crate::config::check::kinds::{Component, GRANT};
+use crate::config::file::{
+    Checked, Choice, Free, List, Period, Size, Table, Texts, Value, Whole, key,
 };
-
-/// How deep tables and lists may lie within each other in what a plugin gets: a reader of JSON
-/// refuses more than 128 levels.
-const MAX_DEPTH: usize = 100;
-
-impl Plugin {
-    /// A component that is used as it is.
-    pub(super) fn of_component(name: Name) -> Self {
-        let (component, instances) = names::component(&name);
-        Self {
-            component: component.to_owned(),
-            config: "{}".to_owned(),
-            instances,
-            on_failure: None,
-            limits: Limits::default(),
-            grants: Grants::default(),
-            name,
-        }
-    }
-}
+use crate::config::names;
+use crate::config::{Grants, Instances, Limits, Name, OnFailure, Plugin, Store, StoreKind};
 
 impl Default for Limits {
     fn default() -> Self {
@@ -47,156 +27,102 @@ impl Default for Limits {
     }
 }
 
-/// `[plugins.NAME]`.
-pub(super) fn plugin(table: &mut Table<'_>, name: Name, context: &Context<'_>) -> Plugin {
-    const FAILURES: [(&str, OnFailure); 4] = [
-        ("reject", OnFailure::Reject),
-        ("next", OnFailure::Next),
-        ("fallback", OnFailure::Fallback),
-        ("skip", OnFailure::Skip),
-    ];
-    const INSTANCES: [(&str, Instances); 2] =
-        [("per-worker", Instances::PerWorker), ("shared", Instances::Shared)];
-    let component = match table.value("component") {
-        Some(value) => value.text().and_then(|component| {
-            if names::is_component(&component) {
-                return Some(component.into_owned());
-            }
-            let message = format!("`{component}` cannot be a component");
-            value.refuse(
-                &message,
-                "expected the NAME of a file NAME.wasm, without a directory",
-                None,
-            )
-        }),
-        None if names::is_component(&name) => Some(name.as_ref().to_owned()),
-        None => {
-            table.refuse("`component` is missing", "expected the name of a component");
-            None
-        }
-    };
-    let component = component.unwrap_or_default();
+/// `[plugins.NAME]`, or the empty table of a component that is used as it is.
+pub(super) fn plugin(table: &mut Table<'_>, name: &Name, context: &Context<'_>) -> Plugin {
+    const FAILURES: Choice<OnFailure> = Choice(&[
+        ("reject", OnFailure::Reject, "an error"),
+        ("next", OnFailure::Next, "of a router: the next is asked"),
+        ("fallback", OnFailure::Fallback, "of a balancer: the first usable endpoint"),
+        ("skip", OnFailure::Skip, "of a rewriter: no edits"),
+    ]);
+    const INSTANCES: Choice<Instances> = Choice(&[
+        ("per-worker", Instances::PerWorker, "each worker has its own"),
+        ("shared", Instances::Shared, "one for the process, its calls one after another"),
+    ]);
+    if !table.has("component") && !names::is_component(name) {
+        table.refuse("`component` is missing", "expected the name of a component");
+    }
+    let component = "NAME.wasm in the plugin directory, or the built-in NAME";
+    let component = key("component", component, Component).such_as("headers");
+    let component = table.or_else(component, "the plugin's own name", || name.as_ref().to_owned());
     let (component, instances) = names::component(&component);
+    let config = key("config", "What the component is configured with, as it says", Free);
+    let kept = key("instances", "How many instances there are", INSTANCES);
+    let failure = "What a request gets on which it fails";
+    let failure = key("on-failure", failure, FAILURES).such_as("reject");
+    let usual = "\"fallback\" of balancers, \"reject\" of others";
     Plugin {
         component: component.to_owned(),
-        config: table.get("config", config).unwrap_or_else(|| "{}".to_owned()),
-        instances: table.get("instances", |value| value.choice(&INSTANCES)).unwrap_or(instances),
-        on_failure: table.get("on-failure", |value| value.choice(&FAILURES)),
-        limits: table.inner("limits", limits),
-        grants: table.inner("grants", |table| Grants {
-            stores: table
-                .get("stores", |value| value.list(|value| context.store(value)))
-                .unwrap_or_default(),
-            addresses: table
-                .get("addresses", |value| {
-                    value.list(|value| {
-                        let expected =
-                            "an address to grant, such as `10.0.0.0/8:*` or `a.internal:80`";
-                        value.parse(expected, address::grant)
-                    })
-                })
-                .unwrap_or_default(),
-        }),
-        name,
+        config: Json::Object(table.or(config, Map::new())).to_string(),
+        instances: table.or(kept, instances),
+        on_failure: table.optional(failure, usual),
+        limits: table.inner("limits", "What an instance may use", limits),
+        grants: table.inner("grants", "What it may reach", |table| grants(table, context)),
+        name: name.clone(),
     }
 }
 
 fn limits(table: &mut Table<'_>) -> Limits {
     let default = Limits::default();
-    let deadlines = Duration::from_millis(1)..=Duration::from_secs(10);
+    let memory = key("memory", "Its linear memory", Size(64 << 10..=4 << 30));
+    let deadlines = Period(Duration::from_millis(1)..=Duration::from_secs(10));
+    let deadline = key("deadline", "Time of its own that a call takes", deadlines);
+    let elements = key("table-elements", "Entries of each of its tables", Whole(1..=10_000_000));
+    let handles = key("handles", "Handles that it holds at a time", Whole(1..=1_000_000));
+    let instances = "Instances per worker where calls overlap";
+    let instances = key("instances", instances, Whole(1..=4_096));
+    let bytes = "What a call passes to the host";
+    let bytes = key("host-call-bytes", bytes, Size(4 << 10..=1 << 30));
+    let log_rate = key("log-rate", "Messages that it logs a second", Whole(0..=1_000_000));
     Limits {
-        memory_bytes: table
-            .get("memory", |value| value.size(64 << 10..=4 << 30))
-            .unwrap_or(default.memory_bytes),
-        deadline: table
-            .get("deadline", |value| value.duration(deadlines))
-            .unwrap_or(default.deadline),
-        table_elements: table
-            .get("table-elements", |value| value.integer(1..=10_000_000))
-            .unwrap_or(default.table_elements),
-        handles: table
-            .get("handles", |value| value.integer(1..=1_000_000))
-            .unwrap_or(default.handles),
-        instances: table
-            .get("instances", |value| value.integer(1..=4_096))
-            .unwrap_or(default.instances),
-        host_call_bytes: table
-            .get("host-call-bytes", |value| value.size(4 << 10..=1 << 30))
-            .unwrap_or(default.host_call_bytes),
-        log_rate: table
-            .get("log-rate", |value| value.integer(0..=1_000_000))
-            .unwrap_or(default.log_rate),
+        memory_bytes: table.or(memory, default.memory_bytes),
+        deadline: table.or(deadline, default.deadline),
+        table_elements: table.or(elements, default.table_elements),
+        handles: table.or(handles, default.handles),
+        instances: table.or(instances, default.instances),
+        host_call_bytes: table.or(bytes, default.host_call_bytes),
+        log_rate: table.or(log_rate, default.log_rate),
     }
 }
 
-/// The JSON text that `configure` gets.
-fn config(value: &Value<'_>) -> Option<String> {
-    if !matches!(value.item(), DeValue::Table(_)) {
-        return value.table(|_| String::new());
-    }
-    json(value, MAX_DEPTH).map(|json| json.to_string())
-}
-
-fn json(value: &Value<'_>, depth: usize) -> Option<serde_json::Value> {
-    let Some(depth) = depth.checked_sub(1) else {
-        return value.refuse("tables and lists lie too deep", "expected 100 levels at most", None);
-    };
-    match value.item() {
-        DeValue::String(_) => value.text().map(|text| text.into_owned().into()),
-        DeValue::Integer(_) => value.integer(i64::MIN..=i64::MAX).map(Into::into),
-        DeValue::Float(number) => {
-            let number = number.as_str().parse().ok().and_then(Number::from_f64);
-            number.map(Into::into).or_else(|| {
-                value.refuse(
-                    "plugins get JSON, which has no such number",
-                    "expected a finite number",
-                    None,
-                )
-            })
-        }
-        DeValue::Boolean(truth) => Some((*truth).into()),
-        DeValue::Datetime(date) => Some(date.to_string().into()),
-        DeValue::Array(_) => value.list(|value| json(value, depth)).map(Into::into),
-        DeValue::Table(_) => value.table(|table| {
-            let entry =
-                |(key, value): (&str, Value<'_>)| Some((key.to_owned(), json(&value, depth)?));
-            table.entries().into_iter().filter_map(entry).collect::<Map<_, _>>().into()
-        }),
+fn grants(table: &mut Table<'_>, context: &Context<'_>) -> Grants {
+    let stores = key("stores", "Stores that it may open", List(context.store()));
+    let addresses = "Addresses that a router may forward to, as NETWORK:PORT or HOST:PORT";
+    Grants {
+        stores: table.or(stores, Vec::new()),
+        addresses: table.or(key("addresses", addresses, List(GRANT)), Vec::new()),
     }
 }
 
 /// `[stores.NAME]`.
-pub(super) fn store(name: Name, table: &mut Table<'_>) -> Store {
-    if !table.chooses_later("type", "memory", "memcached") {
+pub(super) fn store(name: &Name, table: &mut Table<'_>) -> Store {
+    let kind = key("type", "What serves it", Choice(&[("memory", (), "this process's memory")]));
+    if !table.chooses_later(kind, "memcached") {
         table.later(&["servers"]);
     }
-    let timeouts = Duration::from_millis(1)..=Duration::from_mins(1);
-    let max_bytes =
-        table.get("max-bytes", |value| value.size(1 << 10..=64 << 30)).unwrap_or(64 << 20);
-    let latencies = Duration::ZERO..=Duration::from_mins(1);
+    let max_bytes = Size(1 << 10..=64 << 30);
+    let max_bytes = key("max-bytes", "The most that its keys and values take", max_bytes);
+    let max_bytes = table.or(max_bytes, 64 << 20);
+    let check = |value: &Value<'_>, entries: BTreeMap<String, String>| {
+        let bytes: usize = entries.iter().map(|(key, value)| key.len() + value.len()).sum();
+        if bytes > max_bytes {
+            let expected = format!("expected at most the {max_bytes} of `max-bytes`");
+            return value.refuse(&format!("the entries have {bytes} bytes"), &expected, None);
+        }
+        Some(entries)
+    };
+    let entries = key("entries", "What it holds at first", Checked { kind: Texts, check });
+    let timeout = Period(Duration::from_millis(1)..=Duration::from_mins(1));
+    let timeout = key("timeout", "The longest that an operation takes", timeout);
+    let latency = "Time added to each operation, to see what a slow store does";
+    let latency = key("latency", latency, Period(Duration::ZERO..=Duration::from_mins(1)));
     Store {
-        name,
+        name: name.clone(),
         kind: StoreKind::Memory {
-            entries: table.get("entries", |value| entries(value, max_bytes)).unwrap_or_default(),
+            entries: table.or(entries, BTreeMap::new()),
             max_bytes,
-            latency: table.get("latency", |value| value.duration(latencies)).unwrap_or_default(),
+            latency: table.or(latency, Duration::ZERO),
         },
-        timeout: table
-            .get("timeout", |value| value.duration(timeouts))
-            .unwrap_or(Duration::from_millis(50)),
+        timeout: table.or(timeout, Duration::from_millis(50)),
     }
-}
-
-fn entries(value: &Value<'_>, max_bytes: usize) -> Option<BTreeMap<String, String>> {
-    let entries: BTreeMap<_, _> = value.table(|table| {
-        let entry =
-            |(key, value): (&str, Value<'_>)| Some((key.to_owned(), value.text()?.into_owned()));
-        table.entries().into_iter().filter_map(entry).collect()
-    })?;
-    let bytes: usize = entries.iter().map(|(key, value)| key.len() + value.len()).sum();
-    if bytes > max_bytes {
-        let expected = format!("expected at most the {max_bytes} of `max-bytes`");
-        return value.refuse(&format!("the entries have {bytes} bytes"), &expected, None);
-    }
-    Some(entries)
 }

@@ -1,11 +1,59 @@
 //! Tables: the keys that they know, and what they take from defaults.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
+use serde_json::Value as Json;
 use toml::de::{DeTable, DeValue};
 
-use crate::config::file::{Document, Value};
-use crate::config::names::did_you_mean;
+use crate::config::Name;
+use crate::config::file::kind::{Choice, Kind};
+use crate::config::file::record::{Content, Entry, Record, Setting};
+use crate::config::file::{Document, Recording, Value};
+use crate::config::names::{did_you_mean, one_of};
+
+/// A key, declared where it is read.
+pub(in crate::config) struct Key<K> {
+    name: &'static str,
+    about: &'static str,
+    kind: K,
+    example: Option<Json>,
+    secret: bool,
+}
+
+/// A key, what it is for in a sentence without its full stop, and what it holds.
+pub(in crate::config) fn key<K: Kind>(name: &'static str, about: &'static str, kind: K) -> Key<K> {
+    Key { name, about, kind, example: None, secret: false }
+}
+
+impl<K> Key<K> {
+    /// Says what it could be, where no default shows that.
+    pub(in crate::config) fn such_as(mut self, example: impl Into<Json>) -> Self {
+        self.example = Some(example.into());
+        self
+    }
+
+    /// Keeps its value out of what is shown.
+    #[expect(dead_code, reason = "the first secret key is yet to come")]
+    pub(in crate::config) fn secret(mut self) -> Self {
+        self.secret = true;
+        self
+    }
+}
+
+/// A table of tables, by names that are free.
+pub(in crate::config) struct Tables<'d> {
+    /// The key of the table.
+    pub(in crate::config) key: &'static str,
+    /// What one of them is for: a sentence without its full stop.
+    pub(in crate::config) about: &'static str,
+    /// A name to show.
+    pub(in crate::config) sample: &'static str,
+    /// Whether there must be one.
+    pub(in crate::config) required: bool,
+    /// What they take from a table that they share.
+    pub(in crate::config) defaults: Option<Value<'d>>,
+}
 
 /// The entries of a table, or of one that it takes defaults from.
 pub(super) struct Layer<'d> {
@@ -23,6 +71,7 @@ pub(in crate::config) struct Table<'d> {
     known: Vec<&'static str>,
     forbidden: Vec<&'static str>,
     open: bool,
+    record: Record,
 }
 
 impl<'d> Table<'d> {
@@ -33,18 +82,24 @@ impl<'d> Table<'d> {
         name: Range<usize>,
         layers: Vec<Layer<'d>>,
         read: impl FnOnce(&mut Self) -> T,
-    ) -> T {
-        let (known, forbidden) = (Vec::new(), Vec::new());
-        let mut table = Self { document, path, name, layers, known, forbidden, open: false };
+    ) -> (T, Record) {
+        let (known, forbidden, record) = (Vec::new(), Vec::new(), Record::default());
+        let mut table =
+            Self { document, path, name, layers, known, forbidden, open: false, record };
         let result = read(&mut table);
         table.refuse_unknown();
-        result
+        (result, table.record)
     }
 
     /// The value of a key.
     pub(in crate::config) fn value(&mut self, key: &'static str) -> Option<Value<'d>> {
         self.known.push(key);
         self.find(key)
+    }
+
+    /// Whether there is a value of a key.
+    pub(in crate::config) fn has(&self, key: &str) -> bool {
+        self.find(key).is_some()
     }
 
     fn find(&self, key: &str) -> Option<Value<'d>> {
@@ -62,35 +117,104 @@ impl<'d> Table<'d> {
         })
     }
 
-    /// What `read` makes of a key's value, if there is one and it is right.
-    pub(in crate::config) fn get<T>(
-        &mut self,
-        key: &'static str,
-        read: impl FnOnce(&Value<'d>) -> Option<T>,
-    ) -> Option<T> {
-        self.value(key).and_then(|value| read(&value))
+    /// The value of a key that has a default.
+    pub(in crate::config) fn or<K: Kind>(&mut self, key: Key<K>, default: K::Value) -> K::Value {
+        let mut setting = Setting::default();
+        if self.document.recording == Recording::Keys {
+            setting.default = Some(key.kind.write(&default));
+        }
+        let value = self.value(key.name).and_then(|value| key.kind.read(&value));
+        let value = value.unwrap_or(default);
+        self.note(key, Some(&value), setting);
+        value
     }
 
-    /// What `read` makes of a key that must be there.
-    pub(in crate::config) fn required<T>(
+    /// The value of a key whose default depends on something else; `without` says on what.
+    pub(in crate::config) fn or_else<K: Kind>(
         &mut self,
-        key: &'static str,
+        key: Key<K>,
+        without: &'static str,
+        default: impl FnOnce() -> K::Value,
+    ) -> K::Value {
+        let value = self.value(key.name).and_then(|value| key.kind.read(&value));
+        let value = value.unwrap_or_else(default);
+        self.note(key, Some(&value), Setting { without, ..Setting::default() });
+        value
+    }
+
+    /// The value of a key that can be left out; `without` says what holds then.
+    pub(in crate::config) fn optional<K: Kind>(
+        &mut self,
+        key: Key<K>,
+        without: &'static str,
+    ) -> Option<K::Value> {
+        let value = self.value(key.name).and_then(|value| key.kind.read(&value));
+        self.note(key, value.as_ref(), Setting { without, ..Setting::default() });
+        value
+    }
+
+    /// The value of a key that must be there.
+    pub(in crate::config) fn required<K: Kind>(
+        &mut self,
+        key: Key<K>,
         expected: &str,
-        read: impl FnOnce(&Value<'d>) -> Option<T>,
-    ) -> Option<T> {
-        let Some(value) = self.value(key) else {
-            self.refuse(&format!("`{key}` is missing"), &format!("expected {expected}"));
-            return None;
-        };
-        read(&value)
+    ) -> Option<K::Value> {
+        let found = self.value(key.name);
+        if found.is_none() {
+            self.refuse(&format!("`{}` is missing", key.name), &format!("expected {expected}"));
+        }
+        let value = found.and_then(|value| key.kind.read(&value));
+        self.note(key, value.as_ref(), Setting { required: true, ..Setting::default() });
+        value
+    }
+
+    /// Keeps what was read for those who describe it.
+    fn note<K: Kind>(&mut self, key: Key<K>, value: Option<&K::Value>, mut setting: Setting) {
+        match self.document.recording {
+            Recording::Nothing => return,
+            Recording::Keys => {
+                setting.schema = key.kind.schema();
+                setting.range = key.kind.range();
+                setting.example = key.example;
+            }
+            Recording::Values => setting.value = value.map(|value| key.kind.write(value)),
+        }
+        setting.secret = key.secret;
+        self.keep(key.name, key.about, Content::Setting(setting));
+    }
+
+    fn keep(&mut self, key: &'static str, about: &'static str, content: Content) {
+        if self.document.recording != Recording::Nothing {
+            self.record.entries.push(Entry { key, about, content });
+        }
     }
 
     /// Reads a table within this one; without entries if it is not there.
     pub(in crate::config) fn inner<T>(
         &mut self,
         key: &'static str,
+        about: &'static str,
         read: impl FnOnce(&mut Self) -> T,
     ) -> T {
+        let (result, record) = self.descend(key, read);
+        self.keep(key, about, Content::Table(record));
+        result
+    }
+
+    /// The same of a table from which others take what they do not set; it is not read for its own
+    /// sake, so that its mistakes show even where nobody inherits them.
+    pub(in crate::config) fn shared<T>(
+        &mut self,
+        key: &'static str,
+        about: &'static str,
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> Option<Value<'d>> {
+        let (_, record) = self.descend(key, read);
+        self.keep(key, about, Content::Shared(record));
+        self.find(key)
+    }
+
+    fn descend<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Self) -> T) -> (T, Record) {
         self.known.push(key);
         let mut layers = Vec::new();
         for value in self.layers.iter().filter_map(|layer| self.find_in(layer, key)) {
@@ -105,6 +229,57 @@ impl<'d> Table<'d> {
         Self::read(self.document, join(&self.path, key), name, layers, read)
     }
 
+    /// Reads each table of a table of tables.
+    pub(in crate::config) fn tables<T>(
+        &mut self,
+        tables: &Tables<'d>,
+        mut read: impl FnMut(&Name, &mut Self) -> T,
+    ) -> BTreeMap<Name, T> {
+        let (mut result, mut kept) = (BTreeMap::new(), Vec::new());
+        self.descend(tables.key, |table| {
+            for (text, value) in table.entries() {
+                if text.is_empty() || text.len() > 128 || text.contains(char::is_control) {
+                    let expected = "expected 1 to 128 bytes without control characters";
+                    value.refuse_name("this cannot be a name", expected);
+                }
+                let name = Name::from(text);
+                let over = value.table_over(tables.defaults.as_ref(), |table| read(&name, table));
+                if let Some((read, record)) = over {
+                    result.insert(name, read);
+                    kept.push((text.to_owned(), record));
+                }
+            }
+            if table.document.recording == Recording::Keys {
+                let name = Name::from(tables.sample);
+                let (_, record) = table.empty(&name, |table| read(&name, table));
+                kept.push((tables.sample.to_owned(), record));
+            }
+        });
+        let content = Content::Tables { required: tables.required, tables: kept };
+        self.keep(tables.key, tables.about, content);
+        result
+    }
+
+    /// Reads a further table of a table of tables that is not in the file.
+    pub(in crate::config) fn implied<T>(
+        &mut self,
+        key: &'static str,
+        name: &Name,
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        let (result, record) = self.empty(name, read);
+        if let Some(entry) = self.record.entries.iter_mut().find(|entry| entry.key == key)
+            && let Content::Tables { tables, .. } = &mut entry.content
+        {
+            tables.push((name.as_ref().to_owned(), record));
+        }
+        result
+    }
+
+    fn empty<T>(&self, name: &str, read: impl FnOnce(&mut Self) -> T) -> (T, Record) {
+        Self::read(self.document, join(&self.path, name), self.name.clone(), Vec::new(), read)
+    }
+
     /// Its own entries, whatever their keys: all of them count as known.
     pub(in crate::config) fn entries(&mut self) -> Vec<(&'d str, Value<'d>)> {
         self.open = true;
@@ -117,8 +292,9 @@ impl<'d> Table<'d> {
         .collect()
     }
 
-    /// Its own entries that nothing has asked for.
-    pub(in crate::config) fn others(&mut self) -> Vec<(&'d str, Value<'d>)> {
+    /// Its own entries that nothing has asked for; `schema` says what they can be.
+    pub(in crate::config) fn others(&mut self, schema: Json) -> Vec<(&'d str, Value<'d>)> {
+        self.record.others = Some(schema);
         let mut entries = self.entries();
         entries.retain(|(key, _)| !self.known.contains(key) && !self.forbidden.contains(key));
         entries
@@ -141,17 +317,19 @@ impl<'d> Table<'d> {
     /// stands in the table, which may be meant for that choice, is not.
     pub(in crate::config) fn chooses_later(
         &mut self,
-        key: &'static str,
-        now: &'static str,
+        key: Key<Choice<()>>,
         later: &'static str,
     ) -> bool {
-        let Some(value) = self.value(key) else { return false };
-        let is_later = value.choice(&[(now, false), (later, true)]) == Some(true);
-        if is_later {
-            self.open = true;
-            value.refuse::<()>(NOT_YET, &format!("expected `{now}`"), None);
-        }
-        is_later
+        let chosen = self.find(key.name).filter(|value| value.item.as_str() == Some(later));
+        let Some(value) = chosen else {
+            self.or(key, ());
+            return false;
+        };
+        self.known.push(key.name);
+        self.open = true;
+        let expected = format!("expected {}", one_of(&key.kind.names()));
+        value.refuse::<()>(NOT_YET, &expected, None);
+        true
     }
 
     /// Notes a fault of the table as a whole.

@@ -1,0 +1,262 @@
+//! The kinds of values that only a configuration of ours has: paths, addresses, and names of what
+//! is configured elsewhere in the file.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde_json::{Value as Json, json};
+
+use crate::config::address::{self, AddressError};
+use crate::config::check::Context;
+use crate::config::file::{Kind, Parsed, Value, variable, with};
+use crate::config::names;
+use crate::config::{Address, AddressGrant, LogTarget, Name};
+
+/// An address to listen on.
+pub(super) const BIND: Parsed<SocketAddr, AddressError> = Parsed {
+    expected: "an address such as `0.0.0.0:8080`, `[::]:8080` or `:8080`",
+    read: address::bind,
+    write: SocketAddr::to_string,
+    pattern: r"([0-9.]*|[Ll][Oo][Cc][Aa][Ll][Hh][Oo][Ss][Tt]|\[[0-9A-Fa-f:.]+\]):[0-9]+",
+};
+
+/// The address of an endpoint.
+pub(super) const ENDPOINT: Parsed<Address, AddressError> = Parsed {
+    expected: "an address such as `10.0.0.1:80`, `files.internal:80` or `unix:/run/app.sock`",
+    read: address::endpoint,
+    write: Address::to_string,
+    pattern: r"unix:/.*|([Hh][Tt][Tt][Pp]://)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?/?",
+};
+
+/// Addresses that a router may forward to.
+pub(super) const GRANT: Parsed<AddressGrant, AddressError> = Parsed {
+    expected: "an address to grant, such as `10.0.0.0/8:*` or `a.internal:80`",
+    read: address::grant,
+    write: AddressGrant::to_string,
+    pattern: r"([A-Za-z0-9._-]+|[0-9A-Fa-f:.]+/[0-9]+|\[[0-9A-Fa-f:.]+(/[0-9]+)?\]):([0-9]+|\*)",
+};
+
+/// A path, from the directory of the file.
+pub(super) struct Path<'c>(&'c Context<'c>);
+
+impl Kind for Path<'_> {
+    type Value = PathBuf;
+
+    fn read(&self, value: &Value<'_>) -> Option<PathBuf> {
+        let text = value.text()?;
+        if text.is_empty() || text.contains('\0') {
+            return value.refuse("this cannot be a path", "expected the path of a file", None);
+        }
+        std::path::absolute(self.0.directory.join(text.as_ref())).ok().or_else(|| {
+            value.refuse("the current directory is gone", "expected an absolute path", None)
+        })
+    }
+
+    fn write(&self, value: &PathBuf) -> Json {
+        value.to_string_lossy().into()
+    }
+
+    fn schema(&self) -> Json {
+        json!({ "type": "string", "minLength": 1 })
+    }
+}
+
+/// Where lines of the log go.
+pub(super) struct Target<'c> {
+    pub(super) context: &'c Context<'c>,
+    /// Whether they can go nowhere.
+    pub(super) off: bool,
+}
+
+impl Kind for Target<'_> {
+    type Value = LogTarget;
+
+    fn read(&self, value: &Value<'_>) -> Option<LogTarget> {
+        match value.text()?.as_ref() {
+            "off" if self.off => Some(LogTarget::Off),
+            "off" => value.refuse(
+                "only the access log can be off",
+                "expected `stderr`, `stdout` or a path; for a file of this name, `./off`",
+                None,
+            ),
+            "stderr" => Some(LogTarget::Stderr),
+            "stdout" => Some(LogTarget::Stdout),
+            _ => self.context.path().read(value).map(LogTarget::File),
+        }
+    }
+
+    fn write(&self, value: &LogTarget) -> Json {
+        match value {
+            LogTarget::Off => "off".into(),
+            LogTarget::Stderr => "stderr".into(),
+            LogTarget::Stdout => "stdout".into(),
+            LogTarget::File(path) => self.context.path().write(path),
+        }
+    }
+
+    fn schema(&self) -> Json {
+        let mut schemas = vec![
+            json!({ "const": "stderr", "description": "Standard error" }),
+            json!({ "const": "stdout", "description": "Standard output" }),
+        ];
+        if self.off {
+            schemas.push(json!({ "const": "off", "description": "Nowhere" }));
+            schemas.push(self.context.path().schema());
+        } else {
+            let path = self.context.path().schema();
+            schemas.push(with(path, "not", json!({ "const": "off" })));
+        }
+        json!({ "anyOf": schemas })
+    }
+
+    fn range(&self) -> String {
+        let off = if self.off { ", \"off\"" } else { "" };
+        format!("\"stderr\", \"stdout\"{off} or a path")
+    }
+}
+
+/// The name of something that has to be configured.
+pub(super) struct Named<'c> {
+    what: &'static str,
+    all: &'c BTreeSet<String>,
+}
+
+impl Kind for Named<'_> {
+    type Value = Name;
+
+    fn read(&self, value: &Value<'_>) -> Option<Name> {
+        let (name, what) = (value.text()?, self.what);
+        if self.all.contains(name.as_ref()) {
+            return Some(Name::from(name.as_ref()));
+        }
+        let help = names::did_you_mean(&name, self.all.iter().map(String::as_str));
+        value.refuse(
+            &format!("there is no {what} `{name}`"),
+            &format!("expected the NAME of a table `[{what}s.NAME]`"),
+            help,
+        )
+    }
+
+    fn write(&self, value: &Name) -> Json {
+        value.as_ref().into()
+    }
+
+    fn schema(&self) -> Json {
+        json!({ "type": "string", "minLength": 1 })
+    }
+}
+
+/// The name of a plugin, or of a component that is used as it is.
+pub(super) struct PluginName<'c>(&'c Context<'c>);
+
+impl Kind for PluginName<'_> {
+    type Value = Name;
+
+    fn read(&self, value: &Value<'_>) -> Option<Name> {
+        let (name, plugins) = (value.text()?, &self.0.plugins);
+        if plugins.contains(name.as_ref()) || names::is_component(&name) {
+            return Some(Name::from(name.as_ref()));
+        }
+        let help = names::did_you_mean(&name, plugins.iter().map(String::as_str));
+        value.refuse(
+            &format!("`{name}` is neither a plugin nor can it be a component"),
+            "expected the NAME of a table `[plugins.NAME]`, or of a file NAME.wasm",
+            help,
+        )
+    }
+
+    fn write(&self, value: &Name) -> Json {
+        value.as_ref().into()
+    }
+
+    fn schema(&self) -> Json {
+        json!({ "type": "string", "minLength": 1 })
+    }
+}
+
+/// The same of a balancer, in any spelling.
+pub(super) struct Balancer<'c>(&'c Context<'c>);
+
+impl Kind for Balancer<'_> {
+    type Value = Name;
+
+    fn read(&self, value: &Value<'_>) -> Option<Name> {
+        let (name, plugins) = (value.text()?, &self.0.plugins);
+        match names::canonical_balancer(&name).filter(|_| !plugins.contains(name.as_ref())) {
+            Some(canonical) => Some(Name::from(canonical)),
+            None if plugins.contains(name.as_ref()) || names::is_component(&name) => {
+                Some(Name::from(name.as_ref()))
+            }
+            None => {
+                let plugins = plugins.iter().map(String::as_str);
+                let help = names::did_you_mean(&name, plugins.chain(names::BALANCERS));
+                let expected = "expected the name of a balancer, or of a table `[plugins.NAME]`";
+                value.refuse(&format!("there is no balancer `{name}`"), expected, help)
+            }
+        }
+    }
+
+    fn write(&self, value: &Name) -> Json {
+        value.as_ref().into()
+    }
+
+    fn schema(&self) -> Json {
+        json!({ "anyOf": [
+            { "const": "round-robin", "description": "Endpoints in turn" },
+            { "const": "first-alive", "description": "The first endpoint that is usable" },
+            { "type": "string", "minLength": 1 },
+        ] })
+    }
+}
+
+/// The name of a component.
+pub(super) struct Component;
+
+impl Kind for Component {
+    type Value = String;
+
+    fn read(&self, value: &Value<'_>) -> Option<String> {
+        let component = value.text()?;
+        if names::is_component(&component) {
+            return Some(component.into_owned());
+        }
+        let message = format!("`{component}` cannot be a component");
+        value.refuse(&message, "expected the NAME of a file NAME.wasm, without a directory", None)
+    }
+
+    fn write(&self, value: &String) -> Json {
+        value.as_str().into()
+    }
+
+    fn schema(&self) -> Json {
+        variable("[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+    }
+}
+
+impl Context<'_> {
+    /// A path.
+    pub(super) fn path(&self) -> Path<'_> {
+        Path(self)
+    }
+
+    /// The name of a cluster.
+    pub(super) fn cluster(&self) -> Named<'_> {
+        Named { what: "cluster", all: &self.clusters }
+    }
+
+    /// The name of a store.
+    pub(super) fn store(&self) -> Named<'_> {
+        Named { what: "store", all: &self.stores }
+    }
+
+    /// The name of a plugin.
+    pub(super) fn plugin(&self) -> PluginName<'_> {
+        PluginName(self)
+    }
+
+    /// The name of a balancer.
+    pub(super) fn balancer(&self) -> Balancer<'_> {
+        Balancer(self)
+    }
+}
