@@ -34,6 +34,8 @@ pub trait Host {
     fn path(&self) -> String;
     /// The query, if there is one.
     fn query(&self) -> Option<String>;
+    /// The value of the first field of that name, if there is one.
+    fn header(&self, name: &str) -> Option<Vec<u8>>;
     /// The values of all fields of that name.
     fn header_values(&self, name: &str) -> Vec<Vec<u8>>;
     /// Tells the operator.
@@ -99,6 +101,10 @@ impl Host for Live {
 
     fn query(&self) -> Option<String> {
         request::query()
+    }
+
+    fn header(&self, name: &str) -> Option<Vec<u8>> {
+        request::header(name)
     }
 
     fn header_values(&self, name: &str) -> Vec<Vec<u8>> {

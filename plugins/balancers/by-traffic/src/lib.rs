@@ -6,22 +6,21 @@
 
 use linkspan_plugin_balancing::{Balancer, Choice, Host, Members, Turn, balancer};
 use linkspan_plugin_common::config;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 /// The balancer.
 #[derive(Default)]
 pub struct ByTraffic {
-    /// What was seen at each place of the list, by weight.
-    seen: Vec<u64>,
+    /// Who competes for first attempts: what was seen of each, its rank among them, its place.
+    seen: BinaryHeap<Reverse<(u64, usize, usize)>>,
 }
 
-impl ByTraffic {
-    fn ask(place: usize, turn: &Turn<'_, impl Host>) -> u64 {
-        let Some(member) = turn.members.at(place) else { return u64::MAX };
-        let weight = u64::from(member.state.weight.max(1));
-        let (sent, received) =
-            (turn.host.bytes_sent(member.id), turn.host.bytes_received(member.id));
-        (sent / weight).saturating_add(received / weight)
-    }
+fn traffic(place: usize, turn: &Turn<'_, impl Host>) -> u64 {
+    let Some(member) = turn.members.at(place) else { return u64::MAX };
+    let weight = u64::from(member.state.weight.max(1));
+    let (sent, received) = (turn.host.bytes_sent(member.id), turn.host.bytes_received(member.id));
+    (sent / weight).saturating_add(received / weight)
 }
 
 impl Balancer for ByTraffic {
@@ -30,24 +29,24 @@ impl Balancer for ByTraffic {
     }
 
     fn update(&mut self, members: &Members) {
-        self.seen.clear();
-        self.seen.resize(members.list().len(), 0);
+        let ranked = members.competitors().places().iter().enumerate();
+        self.seen = ranked.map(|(rank, place)| Reverse((0, rank, *place))).collect();
     }
 
     fn pick(&mut self, turn: &Turn<'_, impl Host>) -> Choice {
-        let mut asked = None;
-        loop {
-            let seen = |place: &usize| self.seen.get(*place).copied().unwrap_or(u64::MAX);
-            // The first of equals is the least that `min_by_key` gives.
-            let least = turn.competitors.places().iter().copied().min_by_key(seen);
-            let Some(place) = least.filter(|least| asked != Some(*least)) else {
-                return least.into();
-            };
-            if let Some(seen) = self.seen.get_mut(place) {
-                *seen = Self::ask(place, turn);
-            }
-            asked = Some(place);
+        if turn.tried.is_some() {
+            let places = turn.competitors.places().iter().copied();
+            return places.min_by_key(|place| traffic(*place, turn)).into();
         }
+        while let Some(mut least) = self.seen.peek_mut() {
+            let Reverse((seen, _, place)) = &mut *least;
+            let now = traffic(*place, turn);
+            if now <= *seen {
+                return Choice::At(*place);
+            }
+            *seen = now;
+        }
+        Choice::None
     }
 }
 

@@ -188,6 +188,10 @@ impl Host for Script {
         self.request.borrow().query.clone()
     }
 
+    fn header(&self, name: &str) -> Option<Vec<u8>> {
+        self.header_values(name).into_iter().next()
+    }
+
     fn header_values(&self, name: &str) -> Vec<Vec<u8>> {
         let request = self.request.borrow();
         let fields = request.headers.iter().filter(|(it, _)| it.eq_ignore_ascii_case(name));
