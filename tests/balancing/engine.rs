@@ -68,8 +68,13 @@ impl Engine {
             assert!(!component.waits, "{name} cannot be called synchronously");
             let members: Arc<dyn Members> = cluster.clone();
             let members = Some((&Name::from("main"), members));
-            let definition =
-                self.host.define(&config["it"], component, &[Kind::Balancer], members, Vec::new());
+            let definition = self.host.define(
+                config.get("it").unwrap(),
+                component,
+                &[Kind::Balancer],
+                members,
+                Vec::new(),
+            );
             let definition = definition.unwrap();
             let newborn = definition.birth_apart().await.unwrap();
             Plugin::new(definition, self.nursery.clone(), 0, Some(newborn), None)

@@ -6,7 +6,7 @@ use crate::support::{Origin, Proxy};
 /// A cluster of `a` and `b` with their routes and what else their tables say, and a sticky balancer
 /// with that configuration before `by-requests`.
 fn start(origins: &[Origin], tables: [&str; 2], own: &str, cluster: &str) -> Proxy {
-    let endpoints = [(origins[0].address(), tables[0]), (origins[1].address(), tables[1])];
+    let endpoints: Vec<_> = origins.iter().map(Origin::address).zip(tables).collect();
     let cluster = format!("balancer = ['session', 'by-requests']\n{cluster}\n{PATIENT}");
     let plugin = format!("[plugins.session]\ncomponent = 'sticky'\nconfig = {{ {own} }}\n");
     Proxy::start(&config(&endpoints, &cluster, &plugin))
