@@ -6,9 +6,10 @@
 run: target
 	cargo run --release --locked -- demo
 
-# Every test. nginx and the load generators are what some of them drive.
+# Every test. nginx, the load generators and an editor's Tombi are what some of them drive.
 test: target
 	tools/need.sh nginx curl ab wrk python3
+	tools/tombi.sh
 	cargo test --workspace --locked
 
 # What has to hold besides the tests.

@@ -27,12 +27,16 @@ fn complaint(command: &str, toml: &str, put: impl Fn(&Path)) -> String {
     linkspan.stderr()
 }
 
-/// Refused by `check` and `run` alike, with the plugin's name and all of these texts.
+/// Where the configuration of [`router`] names the component.
+const COMPONENT: &str = "8:13";
+
+/// Refused by `check` and `run` alike, at a place of the file and with all of these texts.
 #[track_caller]
-fn is_refused(toml: &str, put: impl Fn(&Path), texts: &[&str]) {
+fn is_refused(toml: &str, put: impl Fn(&Path), place: &str, texts: &[&str]) {
+    let place = format!("--> linkspan.toml:{place}\n");
     for command in ["check", "run"] {
         let said = complaint(command, toml, &put);
-        for text in ["\"bad\""].iter().chain(texts) {
+        for text in [place.as_str()].iter().chain(texts) {
             assert!(said.contains(text), "{command} does not say {text:?}: {said}");
         }
     }
@@ -52,52 +56,57 @@ fn what_is_no_component_is_refused() {
     ];
     for (bytes, text) in files {
         let put = |directory: &Path| fs::write(directory.join("odd.wasm"), bytes).unwrap();
-        is_refused(&router("odd", ""), put, &[text]);
+        is_refused(&router("odd", ""), put, COMPONENT, &[text, "plugins.d/odd.wasm"]);
     }
 }
 
 #[test]
 fn a_component_that_decides_nothing_is_refused() {
-    is_refused(&router("no-kind", ""), guest("no-kind"), &["no known kind", "router"]);
+    is_refused(&router("no-kind", ""), guest("no-kind"), COMPONENT, &["no known kind", "router"]);
 }
 
 #[test]
 fn a_component_of_another_contract_is_refused_with_both_versions() {
-    is_refused(&router("future-contract", ""), guest("future-contract"), &["0.9.0", "0.1.0"]);
+    let toml = router("future-contract", "");
+    is_refused(&toml, guest("future-contract"), COMPONENT, &["0.9.0", "0.1.0"]);
 }
 
 #[test]
 fn a_component_that_imports_what_nobody_offers_is_refused() {
     let toml = router("wants-ungranted", "");
-    is_refused(&toml, guest("wants-ungranted"), &["stranger:thing/api@1.0.0"]);
+    is_refused(&toml, guest("wants-ungranted"), COMPONENT, &["stranger:thing/api@1.0.0"]);
 }
 
 #[test]
 fn a_configuration_that_the_plugin_refuses_is_refused_in_its_words() {
     let text = "key `colour`: expected a colour";
-    is_refused(&router("configure-error", ""), guest("configure-error"), &[text]);
+    let toml = router("configure-error", "");
+    is_refused(&toml, guest("configure-error"), COMPONENT, &[text, "has no `config`"]);
+    let toml = router("configure-error", "config = { colour = 7 }");
+    is_refused(&toml, guest("configure-error"), "9:10", &[text]);
 }
 
 #[test]
 fn a_plugin_that_breaks_in_configure_is_refused() {
     let texts = ["configure failed", "trapped"];
-    is_refused(&router("configure-traps", ""), guest("configure-traps"), &texts);
+    is_refused(&router("configure-traps", ""), guest("configure-traps"), COMPONENT, &texts);
     let toml = router("configure-loops", "");
     let said = complaint("check", &toml, guest("configure-loops"));
-    assert!(said.contains("\"bad\"") && said.contains("deadline of 5s"), "{said}");
+    assert!(said.contains("plugins.bad") && said.contains("deadline of 5s"), "{said}");
 }
 
 #[test]
 fn a_plugin_that_is_used_as_what_it_is_not_is_refused() {
-    is_refused(&router("round-robin", ""), |_| {}, &["used as a router", "is a balancer"]);
+    is_refused(&router("round-robin", ""), |_| {}, "6:12", &["used as a router", "is a balancer"]);
     let rules = "config = { rules = [] }\non-failure = 'fallback'";
-    is_refused(&router("regex-match", rules), |_| {}, &["fallback", "not for a router"]);
+    is_refused(&router("regex-match", rules), |_| {}, "10:14", &["expected `reject` or `next`"]);
 }
 
 #[test]
 fn a_component_that_is_missing_is_refused_with_those_that_there_are() {
-    let texts = ["\"missing\"", "no-kind", "round-robin", "regex-match"];
-    is_refused(&router("missing", ""), guest("no-kind"), &texts);
+    let texts = ["`missing`", "plugins.d/missing.wasm", "no-kind", "round-robin", "regex-match"];
+    is_refused(&router("missing", ""), guest("no-kind"), COMPONENT, &texts);
+    is_refused(&router("no-knd", ""), guest("no-kind"), COMPONENT, &["did you mean `no-kind`?"]);
 }
 
 #[test]
@@ -105,7 +114,8 @@ fn a_link_that_leads_nowhere_does_not_uncover_the_built_in_component() {
     let put = |directory: &Path| {
         std::os::unix::fs::symlink("/nowhere", directory.join("regex-match.wasm")).unwrap();
     };
-    is_refused(&router("regex-match", "config = { rules = [] }"), put, &["cannot be read"]);
+    let toml = router("regex-match", "config = { rules = [] }");
+    is_refused(&toml, put, COMPONENT, &["cannot be read: No such file"]);
 }
 
 #[test]
@@ -114,7 +124,8 @@ fn all_plugins_that_are_refused_are_named_at_once() {
         "{}[plugins.worse]\ncomponent = 'nowhere'\n",
         router("configure-error", "").replace("['bad']", "['bad', 'worse']")
     );
-    is_refused(&toml, guest("configure-error"), &["\"worse\"", "\"nowhere\"", "colour"]);
+    let texts = ["--> linkspan.toml:11:13", "`nowhere`", "colour", "2 faults"];
+    is_refused(&toml, guest("configure-error"), COMPONENT, &texts);
 }
 
 #[test]
@@ -122,7 +133,7 @@ fn a_file_of_the_plugin_directory_goes_before_the_built_in_component() {
     let put = |directory: &Path| {
         fs::write(directory.join("regex-match.wasm"), plugin("configure-error")).unwrap();
     };
-    is_refused(&router("regex-match", "config = { rules = [] }"), put, &["colour"]);
+    is_refused(&router("regex-match", "config = { rules = [] }"), put, "9:10", &["colour"]);
 }
 
 #[test]

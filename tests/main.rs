@@ -7,7 +7,9 @@
 )]
 
 mod balancing;
+mod configuration;
 mod connections;
+mod diagnostics;
 mod direct;
 mod examples;
 mod headers;
@@ -18,6 +20,7 @@ mod readme;
 mod reload;
 mod rewriting;
 mod routing;
+mod schema;
 mod shutdown;
 mod streaming;
 mod support;

@@ -118,9 +118,8 @@ fn the_two_commands_do_what_the_readme_says() {
 fn fits(shown: &[String], printed: &[&str]) -> bool {
     match (shown.split_first(), printed.split_first()) {
         (None, None) => true,
-        (Some((shown, rest)), _) if shown == "..." => {
-            (0..=printed.len()).any(|skipped| fits(rest, &printed[skipped..]))
-        }
+        (Some((shown, rest)), _) if shown == "..." => (0..=printed.len())
+            .any(|skipped| fits(rest, printed.get(skipped..).unwrap_or_default())),
         (Some((shown, shown_rest)), Some((line, rest))) => {
             fits_line(shown, line.trim_end()) && fits(shown_rest, rest)
         }

@@ -191,27 +191,25 @@ fn a_router_that_answers_next_leaves_it_to_the_one_after() {
 #[test]
 fn a_router_that_names_no_cluster_of_ours_has_failed() {
     let origin = Origin::replying("fine");
+    // One that does not look whether there is such a cluster when it is configured.
     let config = |on_failure: &str| {
-        let plugin = r"
-        component = 'regex-match'
-        [[plugins.lost.config.rules]]
-        match = ['^/lost']
-        path = '/changed'
-        cluster = 'nowhere'
-        ";
         config(
             "routers = ['lost']\ndefault-cluster = 'main'",
             &[("main", &origin)],
-            &format!("[plugins.lost]\n{on_failure}\n{plugin}"),
+            &format!(
+                "[plugins.lost]\n{on_failure}\ncomponent = 'misbehave'\nconfig.at = 'route'\n"
+            ),
         )
     };
-    let proxy = Proxy::start(&config(""));
-    assert_eq!(proxy.get("/lost").status(), 503);
+    let lost =
+        |proxy: &Proxy| proxy.connect().ask("GET", "/lost", &[("x-do", "unknown-cluster")], b"");
+    let proxy = Proxy::start_with(&config(""), &["misbehave"]);
+    assert_eq!(lost(&proxy).status(), 503);
     assert_eq!(proxy.get("/").text(), "fine");
     assert_eq!(proxy.access(2)[0]["error"], "router lost failed");
 
-    let proxy = Proxy::start(&config("on-failure = 'next'"));
-    assert_eq!(proxy.get("/lost").text(), "fine");
+    let proxy = Proxy::start_with(&config("on-failure = 'next'"), &["misbehave"]);
+    assert_eq!(lost(&proxy).text(), "fine");
     let targets: Vec<_> = origin.requests().iter().map(|r| r.target().to_owned()).collect();
     assert_eq!(targets, ["/", "/lost"], "nothing of a failed decision is done");
 }

@@ -8,6 +8,7 @@ mod client;
 mod message;
 mod origin;
 mod proxy;
+pub(crate) mod tombi;
 mod wire;
 
 use std::net::SocketAddr;

@@ -9,6 +9,7 @@ package() {
     ab) echo apache2-utils ;;
     cc) echo gcc libc6-dev ;;
     nginx) echo nginx-light ;;
+    pip3) echo python3-pip ;;
     *) echo "$1" ;;
   esac
 }

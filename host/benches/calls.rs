@@ -16,8 +16,8 @@ use linkspan::commands::BUILT_IN;
 use linkspan::config::{Config, Instances};
 use linkspan::metrics::Metrics;
 use linkspan::plugin::{
-    Compiler, Connection, Decision, Definition, Endpoint, EndpointId, EndpointState, Exchange,
-    Figure, Host, Kind, Members, Nursery, Order, Pick, Plugin, Settings, Shared,
+    Around, Compiler, Connection, Decision, Definition, Endpoint, EndpointId, EndpointState,
+    Exchange, Figure, Host, Kind, Members, Nursery, Order, Pick, Plugin, Settings, Shared,
 };
 use linkspan::proxy::WORDS;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
@@ -120,8 +120,9 @@ impl Bench {
             let (_, bytes) = self.host.find(&config.component).unwrap();
             let component = self.host.load(&bytes).await.unwrap();
             let members = members.map(|members| (cluster, members));
-            let definition =
-                self.host.define(config, component, &[kind], members, Vec::new()).unwrap();
+            let clusters = self.config.clusters.keys().cloned().collect();
+            let around = Around { members, stores: Vec::new(), clusters };
+            let definition = self.host.define(config, component, &[kind], around).unwrap();
             self.hired(definition).await
         })
     }

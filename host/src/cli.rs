@@ -31,8 +31,8 @@ pub enum Command {
     /// Serve (the default)
     Run(Run),
     /// Check everything but serving: the file, and that every plugin loads and is configured.
-    /// Exits with 0 if all is well, else with 1
-    Check(File),
+    /// Exits with 0 if nothing is wrong, else with 1
+    Check(Check),
     /// List the plugins of a configuration and the components that are there
     Plugins(File),
     /// Tell what a component is, what it imports, and what it would have to be granted
@@ -40,8 +40,21 @@ pub enum Command {
         /// The component
         file: PathBuf,
     },
+    /// Print the effective configuration: every key with its value, secrets masked
+    Config {
+        #[command(flatten)]
+        #[expect(missing_docs, reason = "a comment here would become part of the help")]
+        file: File,
+        /// Print JSON instead of TOML
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the JSON schema of the configuration, for editors
-    Schema,
+    Schema {
+        /// Print the reference instead: every key with its default, and what it is for
+        #[arg(long)]
+        reference: bool,
+    },
     /// Try it without a file: three origins and a proxy in front of them
     Demo,
     /// Compile a component from standard input; what the proxy calls for itself
@@ -58,9 +71,23 @@ pub enum Command {
 #[derive(Debug, Clone, Default, Args)]
 pub struct File {
     /// The configuration [default: linkspan.toml here, in the user's configuration directory's
-    /// linkspan folder, or in /etc/linkspan]
+    /// linkspan folder, or in /etc/linkspan]; - is standard input
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+/// What to check, and how to say what is found.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Check {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a comment here would become part of the help")]
+    pub file: File,
+    /// Exit with 1 for warnings too
+    #[arg(long)]
+    pub deny_warnings: bool,
+    /// Print what is found as one JSON document
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// How to run.

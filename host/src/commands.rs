@@ -1,28 +1,28 @@
 //! What the commands do, each a function that gives the exit code.
 
+mod check;
+mod config;
 mod demo;
 mod inspect;
-mod schema;
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::Run;
-use crate::cluster::registry::Registry;
-use crate::config::Config;
+use crate::config::{Config, Reading, STDIN};
 use crate::log::Logs;
 use crate::metrics::Metrics;
 use crate::plugin::BuiltIn;
-use crate::proxy::{Options, Proxy, WORDS, plugin_host};
-use crate::snapshot::Snapshot;
+use crate::proxy::{Options, Proxy, WORDS};
 
+pub use check::check;
+pub use config::{config, schema};
 pub use demo::demo;
 pub use inspect::{inspect, plugins};
-pub use schema::schema;
 
 /// The standard components, as the program carries them.
 pub const BUILT_IN: BuiltIn = linkspan_plugins::COMPONENTS;
@@ -40,6 +40,13 @@ pub fn complain(text: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// Writes a text that ends its own lines.
+fn write(text: &dyn std::fmt::Display) {
+    let mut output = io::stdout().lock();
+    let _ = write!(output, "{text}");
+    let _ = output.flush();
+}
+
 fn say(text: &dyn std::fmt::Display) {
     let mut output = io::stdout().lock();
     let _ = writeln!(output, "{text}");
@@ -55,26 +62,27 @@ fn options(logs: Option<&Logs>) -> io::Result<Options> {
     })
 }
 
-fn configuration(run: &Run, path: &Path) -> Result<Config, String> {
-    let mut config = Config::load(path).map_err(|faults| faults.to_string())?;
-    config.override_bind(run.host, run.port).map_err(|error| error.to_string())?;
-    Ok(config)
-}
-
 /// Serves until a signal says to leave.
 pub async fn run(run: &Run) -> ExitCode {
     let path = match run.file.find() {
         Ok(path) => path,
         Err(text) => return fail(&text),
     };
-    match configuration(run, &path) {
-        Ok(config) => serve(config, Some((run, path))).await,
-        Err(text) => fail(&text),
+    let mut reading = Reading::load(&path);
+    let Some(mut config) = reading.sound().cloned() else {
+        return check::refuse(&mut reading).await;
+    };
+    match config.override_bind(run.host, run.port) {
+        Ok(()) => {
+            let source = (path != Path::new(STDIN)).then_some((run, path.as_path()));
+            serve(config, &mut reading, source).await
+        }
+        Err(error) => fail(&error),
     }
 }
 
-/// Serves a configuration; `source` is where it is read again from.
-async fn serve(config: Config, source: Option<(&Run, PathBuf)>) -> ExitCode {
+/// Serves a configuration, as it was read; `source` is where it is read again from, if it can be.
+async fn serve(config: Config, reading: &mut Reading, source: Option<(&Run, &Path)>) -> ExitCode {
     let logs = match Logs::open(&config.log).and_then(|logs| logs.install().map(|()| logs)) {
         Ok(logs) => logs,
         Err(error) => return fail(&error),
@@ -85,18 +93,25 @@ async fn serve(config: Config, source: Option<(&Run, PathBuf)>) -> ExitCode {
     };
     let mut proxy = match Proxy::start(config, &options).await {
         Ok(proxy) => proxy,
-        Err(error) => return fail(&error),
+        Err(error) => {
+            let moved = source.is_some_and(|(run, _)| is_moved(run));
+            let told = check::explain(reading, &error, moved);
+            return if told { check::tell(reading.faults()) } else { fail(&error) };
+        }
     };
+    check::warn(reading, &proxy.snapshot());
     announce(&proxy);
     let grace = loop {
         match signals.next().await {
             Wish::Finish => break None,
             Wish::Leave => break Some(proxy.snapshot().config.server.shutdown_grace),
-            Wish::Reload => {
-                if let Some((run, path)) = &source {
-                    reload(&mut proxy, run, path).await;
-                }
-            }
+            Wish::Reload => match source {
+                Some((run, path)) => reload(&mut proxy, run, path).await,
+                None => tracing::warn!(
+                    "the configuration is not from a file, so that there is nothing to read \
+                         again; what runs goes on"
+                ),
+            },
             Wish::Reopen => logs.reopen(),
         }
     };
@@ -118,20 +133,34 @@ fn announce(proxy: &Proxy) {
     }
 }
 
+/// Whether the address to listen on is not the file's.
+fn is_moved(run: &Run) -> bool {
+    run.host.is_some() || run.port.is_some()
+}
+
 async fn reload(proxy: &mut Proxy, run: &Run, path: &Path) {
-    let config = match configuration(run, path) {
-        Ok(config) => config,
-        Err(text) => {
-            tracing::error!("configuration not taken, the one before stays:\n{text}");
-            return;
-        }
-    };
-    match proxy.reload(config).await {
+    let mut reading = Reading::load(path);
+    let text = match reload_from(proxy, run, &mut reading).await {
         Ok(()) => {
             tracing::info!(generation = proxy.snapshot().generation, "configuration taken");
+            return check::warn(&mut reading, &proxy.snapshot());
         }
-        Err(error) => tracing::error!("configuration not taken, the one before stays: {error}"),
-    }
+        Err(text) => text,
+    };
+    tracing::error!("configuration not taken, the one before stays:\n{text}");
+}
+
+/// Takes a file, or says what is wrong with it.
+async fn reload_from(proxy: &mut Proxy, run: &Run, reading: &mut Reading) -> Result<(), String> {
+    let Some(mut config) = reading.sound().cloned() else {
+        check::judge_with(reading, proxy.plugin_host()).await;
+        return Err(reading.faults().to_string());
+    };
+    config.override_bind(run.host, run.port).map_err(|error| error.to_string())?;
+    proxy.reload(config).await.map_err(|error| {
+        let told = check::explain(reading, &error, is_moved(run));
+        if told { reading.faults().to_string() } else { error.to_string() }
+    })
 }
 
 /// What a signal asks for.
@@ -187,40 +216,4 @@ impl Signals {
 /// For commands that count nothing.
 fn uncounted() -> Arc<Metrics> {
     Arc::new(Metrics::new(0, WORDS))
-}
-
-/// Checks everything but serving.
-pub async fn check(path: Result<PathBuf, String>) -> ExitCode {
-    let path = match path {
-        Ok(path) => path,
-        Err(text) => return fail(&text),
-    };
-    let config = match Config::load(&path) {
-        Ok(config) => config,
-        Err(faults) => return fail(&faults),
-    };
-    let (options, workers) = match options(None) {
-        Ok(options) => (options, 1),
-        Err(error) => return fail(&error),
-    };
-    let host = match plugin_host(&config, &options, &uncounted()) {
-        Ok(host) => host,
-        Err(error) => return fail(&error),
-    };
-    match Snapshot::build(&host, config, &mut Registry::default(), None, workers).await {
-        Ok(snapshot) => {
-            let (plugins, clusters) = (snapshot.config.plugins.len(), snapshot.clusters.len());
-            say(&format_args!(
-                "{}: {clusters} clusters, {plugins} plugins, no faults",
-                path.display()
-            ));
-            ExitCode::SUCCESS
-        }
-        Err(refused) => {
-            for refused in &refused {
-                fail(refused);
-            }
-            ExitCode::FAILURE
-        }
-    }
 }

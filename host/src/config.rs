@@ -1,28 +1,39 @@
 //! The validated configuration: what one TOML file means, with every default filled in.
 //!
-//! [`Config::load`] is the only way to get one. Past it there is no `Option` that means "default"
-//! and no string that means an address or a duration; names that refer to something are known to
-//! exist. Whether a named component exists and is of the right kind is not known here: that takes
-//! the plugin engine, and is judged when the snapshot is built.
+//! A [`Reading`] of the file gives it, or [`Config::load`] in one step. In it there is no `Option`
+//! that means "default" and no string that means an address or a duration; names that refer to
+//! something are known to exist. Whether a named component exists and is of the right kind is not
+//! known here: that takes the plugin engine, and is judged when the snapshot is built. What is found
+//! then joins the faults of the reading, at its own place of the file.
 
 mod address;
 mod check;
+mod effective;
 mod expand;
 mod fault;
 mod file;
 mod names;
+mod places;
+mod reading;
+mod reference;
 mod schema;
 mod units;
+mod warnings;
+mod written;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use address::{BadUrl, NotOneListener};
-pub use fault::{Fault, Faults, Place};
-pub use names::{BALANCERS, canonical_balancer, closest};
+pub use address::{AddressGrant, BadUrl, HostGrant, NotOneListener};
+pub use check::STDIN;
+pub use effective::Effective;
+pub use fault::{Fault, Faults, Place, Severity};
+pub use names::{BALANCERS, canonical_balancer, closest, did_you_mean, one_of};
+pub use places::{Part, Places, Spot, Usage};
+pub use reading::Reading;
 
 /// A name given in the configuration: of a listener, cluster, plugin or store.
 pub type Name = Arc<str>;
@@ -45,13 +56,14 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads and checks a file.
+    /// Reads and checks a file; [`STDIN`] is standard input, whose relative paths start from the
+    /// current directory.
     ///
     /// # Errors
     ///
     /// All faults of the file at once, or the one that kept it from being read.
     pub fn load(path: &Path) -> Result<Self, Faults> {
-        check::load(path)
+        Reading::load(path).into_result()
     }
 
     /// Checks a configuration given as text. `origin` stands for the file in messages; relative
@@ -61,13 +73,34 @@ impl Config {
     ///
     /// All faults of the text at once.
     pub fn parse(text: &str, origin: &Path) -> Result<Self, Faults> {
-        check::parse(text, origin)
+        Reading::parse(text, origin).into_result()
+    }
+
+    /// What a file is called in messages: as it is named, but for [`STDIN`].
+    #[must_use]
+    pub fn origin(path: &Path) -> &Path {
+        if path == Path::new(STDIN) { Path::new("<stdin>") } else { path }
+    }
+
+    /// Reads and checks a file like [`Config::load`], for what each of its keys comes to.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`] has them.
+    pub fn effective(path: &Path) -> Result<Effective, Faults> {
+        check::effective(path).map(Effective::new)
     }
 
     /// The JSON schema of a file, for editors.
     #[must_use]
     pub fn schema() -> serde_json::Value {
         schema::of_file(&check::describe())
+    }
+
+    /// A file that sets every key to its default and says what each is for, for people.
+    #[must_use]
+    pub fn reference() -> String {
+        reference::of_file(&check::describe())
     }
 }
 
@@ -329,33 +362,6 @@ pub struct Grants {
     pub stores: Vec<Name>,
     /// The addresses that a router may forward to.
     pub addresses: Vec<AddressGrant>,
-}
-
-/// A set of addresses, as `NETWORK:PORT` or `HOST:PORT`, where PORT may be `*`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AddressGrant {
-    /// Which hosts.
-    pub host: HostGrant,
-    /// Which port; `None` for any.
-    pub port: Option<u16>,
-}
-
-/// The hosts of an [`AddressGrant`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HostGrant {
-    /// The addresses of a network; a single address is one of full length.
-    Network(ipnet::IpNet),
-    /// A name, in lower case, to be asked for literally.
-    Name(String),
-}
-
-impl AddressGrant {
-    /// Whether it covers an address, after resolution.
-    #[must_use]
-    pub fn covers(&self, address: IpAddr, port: u16) -> bool {
-        let HostGrant::Network(network) = &self.host else { return false };
-        network.contains(&address) && self.port.is_none_or(|granted| granted == port)
-    }
 }
 
 /// A key-value service offered to plugins.

@@ -46,6 +46,8 @@ files! {
     connection "connection.wit"
     /// Imported: live figures about endpoints.
     endpoints "endpoints.wit"
+    /// Imported: which clusters there are.
+    clusters "clusters.wit"
     /// Imported: hashes over parts of the request.
     hashing "hashing.wit"
     /// Imported, if granted: stores.

@@ -24,10 +24,11 @@ fn main() -> ExitCode {
     runtime.block_on(async {
         match arguments.command.unwrap_or(Command::Run(arguments.run)) {
             Command::Run(run) => commands::run(&run).await,
-            Command::Check(file) => commands::check(file.find()).await,
+            Command::Check(check) => commands::check(&check).await,
             Command::Plugins(file) => commands::plugins(file.find()).await,
             Command::Inspect { file } => commands::inspect(&file).await,
-            Command::Schema => commands::schema(),
+            Command::Config { file, json } => commands::config(file.find(), json),
+            Command::Schema { reference } => commands::schema(reference),
             Command::Demo => commands::demo().await,
             // Done above, before there was a runtime.
             Command::Compile { .. } => ExitCode::FAILURE,

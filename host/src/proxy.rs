@@ -21,7 +21,7 @@ use tokio::task::JoinHandle as TaskHandle;
 use crate::cluster::registry::Registry;
 use crate::config::{self, Config, Name};
 use crate::drain::Drain;
-use crate::listener::accept::{Acceptor, Desk, bind};
+use crate::listener::accept::{Acceptor, Desk, bind, probe};
 use crate::log::access::AccessLog;
 use crate::metrics::{Metrics, Words};
 use crate::plugin::{BuiltIn, Compiler, FAILURES, Host, Nursery, Order, Refusal, Settings};
@@ -131,20 +131,26 @@ impl Proxy {
     ///
     /// What keeps it from starting; nothing is left running then.
     pub async fn start(config: Config, options: &Options) -> Result<Self, StartError> {
-        // Before anything that takes time: an address in use is the most common fault.
-        let mut sockets = Vec::new();
-        for listener in config.listeners.values() {
-            sockets.push((listener.clone(), open(listener)?));
+        let listeners: Vec<_> = config.listeners.values().cloned().collect();
+        // Before anything that takes time: an address in use is the most common fault. Only when
+        // plugins have been judged are they listened on: who can connect is to be served.
+        for listener in &listeners {
+            probe(listener.bind).map_err(|source| refused(listener, source))?;
         }
-        let addresses: BTreeMap<_, _> = sockets.iter().map(local).collect();
         let count = config.server.workers;
         let metrics = Arc::new(Metrics::new(count, WORDS));
         let host = plugin_host(&config, options, &metrics)?;
         let mut registry = Registry::default();
         let snapshot = Snapshot::build(&host, config, &mut registry, None, count)
             .await
-            .map_err(StartError::Plugins)?
-            .listening_on(&addresses);
+            .map_err(StartError::Plugins)?;
+        let mut sockets = Vec::new();
+        for listener in listeners {
+            let socket = open(&listener)?;
+            sockets.push((listener, socket));
+        }
+        let addresses: BTreeMap<_, _> = sockets.iter().map(local).collect();
+        let snapshot = snapshot.listening_on(&addresses);
         let stage = Arc::new(Stage::new(Arc::new(snapshot)));
         let access = options.access.clone();
         let help = "Lines of the access log that were lost";
@@ -210,6 +216,12 @@ impl Proxy {
         self.stage.snapshot()
     }
 
+    /// What judges plugins.
+    #[must_use]
+    pub fn plugin_host(&self) -> &Host {
+        &self.host
+    }
+
     /// Serves another configuration from now on. Open requests go on with the one before.
     ///
     /// # Errors
@@ -219,17 +231,23 @@ impl Proxy {
         let before = self.stage.snapshot();
         let workers = before.config.server.workers;
         warn_of_fixed(&before.config, &config);
-        let mut sockets = Vec::new();
-        for listener in config.listeners.values() {
-            if self.sockets.get(&listener.name).is_none_or(|(bound, _)| *bound != listener.bind) {
-                sockets.push((listener.clone(), self.socket(listener)?));
-            }
+        let stays = |listener: &config::Listener| {
+            self.sockets.get(&listener.name).is_some_and(|(bound, _)| *bound == listener.bind)
+        };
+        let come: Vec<_> = config.listeners.values().filter(|l| !stays(l)).cloned().collect();
+        for listener in come.iter().filter(|listener| self.taken(listener).is_none()) {
+            probe(listener.bind).map_err(|source| refused(listener, source))?;
         }
-        let mut addresses = self.addresses.clone();
-        addresses.retain(|name, _| config.listeners.contains_key(name));
-        addresses.extend(sockets.iter().map(local));
         let next = Snapshot::build(&self.host, config, &mut self.registry, Some(&before), workers);
         let next = next.await.map_err(StartError::Plugins)?;
+        let mut sockets = Vec::new();
+        for listener in come {
+            let socket = self.socket(&listener)?;
+            sockets.push((listener, socket));
+        }
+        let mut addresses = self.addresses.clone();
+        addresses.retain(|name, _| next.config.listeners.contains_key(name));
+        addresses.extend(sockets.iter().map(local));
         let next = Arc::new(next.listening_on(&addresses));
         self.stage.show(Arc::clone(&next));
         self.addresses = addresses;
@@ -255,11 +273,17 @@ impl Proxy {
     /// A socket for a listener: the one that another listener has on that address by now, with all
     /// that queues there, or a new one.
     fn socket(&self, listener: &config::Listener) -> Result<TcpListener, StartError> {
-        let mut bound = self.sockets.values();
-        match bound.find(|(bound, _)| *bound == listener.bind && bound.port() != 0) {
-            Some((_, socket)) => socket.try_clone().map_err(|source| refused(listener, source)),
+        match self.taken(listener) {
+            Some(socket) => socket.try_clone().map_err(|source| refused(listener, source)),
             None => open(listener),
         }
+    }
+
+    /// What listens on the address that a listener asks for, if that is ours.
+    fn taken(&self, listener: &config::Listener) -> Option<&TcpListener> {
+        let mut bound = self.sockets.values();
+        let found = bound.find(|(bound, _)| *bound == listener.bind && bound.port() != 0);
+        found.map(|(_, socket)| socket)
     }
 
     async fn listen(&mut self, listener: &config::Listener, socket: TcpListener) {

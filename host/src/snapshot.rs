@@ -4,8 +4,10 @@
 //! own. The instances that they begin with are made before the snapshot is shown to anybody, so
 //! that showing it is one atomic step, and a configuration that does not work is never shown.
 
+mod refused;
+mod remarks;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,8 +18,12 @@ use crate::cluster::Cluster;
 use crate::cluster::members::View;
 use crate::cluster::registry::Registry;
 use crate::config::{self, Config, Instances, Name};
-use crate::plugin::{self, Component, Definition, Host, Kind, Members, Newborn, Refusal, Shared};
+use crate::plugin::{
+    self, Around, Component, Definition, Host, Kind, Members, Newborn, Refusal, Shared,
+};
 use crate::store::{self, Store};
+
+pub use refused::Refused;
 
 /// The result of one configuration load.
 pub struct Snapshot {
@@ -29,6 +35,8 @@ pub struct Snapshot {
     pub clusters: BTreeMap<Name, Arc<Cluster>>,
     /// Where its listeners listen; empty if they do not, as in a mere check.
     pub listening: Vec<SocketAddr>,
+    /// The names of the clusters, in order.
+    names: Arc<[Name]>,
     views: BTreeMap<Name, Arc<View>>,
     /// The plugins in use.
     pub plugins: HashMap<Use, Staffed>,
@@ -60,34 +68,6 @@ impl Staffed {
     pub fn newborn(&self, worker: usize) -> Option<Newborn> {
         let mut place = self.newborns.get(worker)?.lock().unwrap_or_else(PoisonError::into_inner);
         place.take()
-    }
-}
-
-/// A plugin that was refused, and why.
-#[derive(Debug)]
-pub struct Refused {
-    /// The plugin.
-    pub plugin: Name,
-    /// The component that it names.
-    pub component: String,
-    /// Why.
-    pub refusal: Refusal,
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "plugin {:?} (component {:?}) is refused: ",
-            self.plugin, self.component
-        )?;
-        write!(formatter, "{}", self.refusal)?;
-        let mut cause = std::error::Error::source(&self.refusal);
-        while let Some(error) = cause {
-            write!(formatter, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
     }
 }
 
@@ -170,6 +150,7 @@ impl Snapshot {
         let mut snapshot = Self {
             generation: previous.map_or(1, |previous| previous.generation + 1),
             stores: stores(&config, previous),
+            names: clusters.keys().cloned().collect(),
             views: views(&clusters, previous),
             config,
             clusters,
@@ -178,6 +159,10 @@ impl Snapshot {
         };
         let mut refused = Vec::new();
         for (used, kinds) in uses(&snapshot.config) {
+            // A plugin that balances several clusters is refused once.
+            if refused.last().is_some_and(|last: &Refused| last.plugin == used.plugin) {
+                continue;
+            }
             let Some(plugin) = snapshot.config.plugins.get(&used.plugin) else { continue };
             match snapshot.staff(host, &used, plugin, &kinds, previous, workers).await {
                 Ok(staffed) => {
@@ -186,12 +171,12 @@ impl Snapshot {
                 Err(refusal) => refused.push(Refused {
                     plugin: used.plugin,
                     component: plugin.component.clone(),
+                    source: host.source(&plugin.component),
+                    cluster: used.cluster,
                     refusal,
                 }),
             }
         }
-        // A plugin that balances several clusters is refused once.
-        refused.dedup_by(|one, other| one.plugin == other.plugin);
         if refused.is_empty() { Ok(snapshot) } else { Err(refused) }
     }
 
@@ -244,11 +229,13 @@ impl Snapshot {
                 self.stores.get(name).map(|(_, s)| (Arc::clone(name), Arc::clone(s)))
             })
             .collect();
-        let definition = host.define(plugin, component, &kinds, members, granted)?;
+        let around = Around { members, stores: granted, clusters: Arc::clone(&self.names) };
+        let definition = host.define(plugin, component, &kinds, around)?;
         staffed(definition, workers).await
     }
 
-    /// Whether a plugin goes on as it was: it and its stores are configured alike.
+    /// Whether a plugin goes on as it was: it and its stores are configured alike, and what it may
+    /// have asked about the others would be answered alike.
     fn keeps(
         &self,
         before: &Staffed,
@@ -262,7 +249,10 @@ impl Snapshot {
             let (now, then) = (self.stores.get(name), previous.stores.get(name));
             now.zip(then).is_some_and(|((_, now), (_, then))| Arc::ptr_eq(now, then))
         });
-        stores && before.definition.serves(plugin, &plugin::version(plugin, component), kinds)
+        let clusters = !component.asks_clusters || self.names == previous.names;
+        stores
+            && clusters
+            && before.definition.serves(plugin, &plugin::version(plugin, component), kinds)
     }
 }
 

@@ -82,7 +82,10 @@ fn a_component_that_takes_too_much_to_compile_is_refused() {
     let (cache, origin) = (TempDir::new().unwrap(), Origin::replying("hello"));
     let toml = config(cache.path(), &origin, "compile-memory-bytes = '64MiB'");
     let said = complaint("check", &toml, |_| {});
-    assert!(said.contains("\"by-path\"") && said.contains("cannot be compiled"), "{said}");
+    assert!(
+        said.contains("plugins.by-path.component") && said.contains("cannot be compiled"),
+        "{said}"
+    );
     assert!(said.contains("memory"), "{said}");
     assert!(!said.contains("panicked"), "{said}");
     assert!(names(cache.path()).is_empty());
@@ -97,7 +100,10 @@ fn a_component_that_takes_too_long_to_compile_is_refused() {
     let said = complaint("check", &toml, |directory| {
         fs::write(directory.join("long.wasm"), long()).unwrap();
     });
-    assert!(said.contains("\"by-path\"") && said.contains("took longer than 1s"), "{said}");
+    assert!(
+        said.contains("plugins.by-path.component") && said.contains("took longer than 1s"),
+        "{said}"
+    );
 }
 
 /// A component around a module of long functions.

@@ -1,7 +1,7 @@
 //! The real program in a process of its own, for what only a process has: signals, exit codes,
 //! standard output and memory.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -54,13 +54,25 @@ impl Binary {
         Self::with(toml, &[], &["run"])
     }
 
+    /// Runs the program with arguments and this on standard input, in an empty directory.
+    pub(crate) fn reading(input: &str, arguments: &[&str]) -> Self {
+        let directory = directory(&[]);
+        let file = directory.path().join("input");
+        fs::write(&file, input).unwrap();
+        Self::start_reading(directory, arguments, File::open(file).unwrap().into())
+    }
+
     fn start(directory: TempDir, arguments: &[&str]) -> Self {
+        Self::start_reading(directory, arguments, Stdio::null())
+    }
+
+    fn start_reading(directory: TempDir, arguments: &[&str], input: Stdio) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_linkspan"))
             .args(arguments)
             .current_dir(directory.path())
             .env("XDG_CACHE_HOME", cache_home())
             .env("XDG_CONFIG_HOME", directory.path())
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
 use crate::commands::{fail, say, serve};
-use crate::config::Config;
+use crate::config::Reading;
 
 /// The demo's configuration; `ORIGIN1` to `ORIGIN3` stand for the origins' addresses.
 const CONFIG: &str = include_str!("../../../examples/demo/linkspan.toml");
@@ -37,17 +37,18 @@ pub async fn demo() -> ExitCode {
         text = text.replace(&format!("ORIGIN{}", place + 1), &address);
         tokio::spawn(origin(socket, name));
     }
-    match Config::parse(&text, Path::new("demo.toml")) {
-        Ok(config) => {
+    let mut reading = Reading::parse(&text, Path::new("demo.toml"));
+    match reading.sound().cloned() {
+        Some(config) => {
             say(&"three origins answer with their names; try, with the address printed below:");
             say(
                 &"  curl -i ADDRESS/           the origins take turns, and a header tells who chose",
             );
             say(&"  curl -i ADDRESS/first      always the first origin that is alive");
             say(&"  curl -i ADDRESS/gone       answered by the router itself");
-            serve(config, None).await
+            serve(config, &mut reading, None).await
         }
-        Err(faults) => fail(&faults),
+        None => fail(reading.faults()),
     }
 }
 

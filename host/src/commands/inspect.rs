@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::commands::{BUILT_IN, fail, options, say, uncounted};
-use crate::config::Config;
+use crate::commands::{BUILT_IN, check, fail, options, say, uncounted};
+use crate::config::Reading;
 use crate::plugin::{self, Compiler, Component, Host, Settings, Source};
 use crate::proxy::plugin_host;
 
@@ -56,6 +56,10 @@ fn description(component: &Component, compiled_in: Duration) -> String {
     let _ = writeln!(text, "calls     {calls}");
     let wants = if component.waits { "stores = [...]" } else { "nothing" };
     let _ = writeln!(text, "to grant  {wants}");
+    if !component.uncalled.is_empty() {
+        let uncalled = component.uncalled.join(", ");
+        let _ = writeln!(text, "unused    {uncalled}: exported, and not called by this version");
+    }
     let _ = write!(text, "imports   {}", component.imports.join("\n          "));
     text
 }
@@ -66,12 +70,13 @@ fn kinds(component: &Component) -> String {
 }
 
 /// Lists the plugins of a configuration, then the components that no plugin uses.
+/// Those that are refused are told where they stand in the file.
 pub async fn plugins(path: Result<PathBuf, String>) -> ExitCode {
-    let config = path.and_then(|path| Config::load(&path).map_err(|faults| faults.to_string()));
-    let config = match config {
-        Ok(config) => config,
+    let mut reading = match path {
+        Ok(path) => Reading::load(&path),
         Err(text) => return fail(&text),
     };
+    let Some(config) = reading.sound().cloned() else { return check::refuse(&mut reading).await };
     let host = options(None).map_err(|error| error.to_string()).and_then(|options| {
         plugin_host(&config, &options, &uncounted()).map_err(|error| error.to_string())
     });
@@ -87,7 +92,8 @@ pub async fn plugins(path: Result<PathBuf, String>) -> ExitCode {
                 let version = plugin::version(plugin, &component);
                 rows.push(Row::new(&plugin.name, &version, &source, &component));
             }
-            Err(refusal) => refused.push(format!("plugin {:?}: {refusal}", plugin.name)),
+            // Told below, with its place.
+            Err(_refusal) => {}
         }
     }
     for (name, _) in host.names() {
@@ -102,6 +108,10 @@ pub async fn plugins(path: Result<PathBuf, String>) -> ExitCode {
     say(&table(&rows));
     for text in &refused {
         fail(text);
+    }
+    check::judge_with(&mut reading, &host).await;
+    if !reading.faults().is_empty() {
+        return check::tell(reading.faults());
     }
     if refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

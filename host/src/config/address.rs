@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use thiserror::Error;
 
-use crate::config::{Address, AddressGrant, Config, HostGrant};
+use crate::config::{Address, Config};
 
 /// The longest path of a Unix socket: what `sockaddr_un` holds, less the closing zero.
 const UNIX_PATH_BYTES: usize = 107;
@@ -80,6 +80,33 @@ impl fmt::Display for Address {
             Self::Name(name, port) => write!(out, "{name}:{port}"),
             Self::Unix(path) => write!(out, "unix:{}", path.display()),
         }
+    }
+}
+
+/// A set of addresses, as `NETWORK:PORT` or `HOST:PORT`, where PORT may be `*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddressGrant {
+    /// Which hosts.
+    pub host: HostGrant,
+    /// Which port; `None` for any.
+    pub port: Option<u16>,
+}
+
+/// The hosts of an [`AddressGrant`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostGrant {
+    /// The addresses of a network; a single address is one of full length.
+    Network(IpNet),
+    /// A name, in lower case, to be asked for literally.
+    Name(String),
+}
+
+impl AddressGrant {
+    /// Whether it covers an address, after resolution.
+    #[must_use]
+    pub fn covers(&self, address: IpAddr, port: u16) -> bool {
+        let HostGrant::Network(network) = &self.host else { return false };
+        network.contains(&address) && self.port.is_none_or(|granted| granted == port)
     }
 }
 

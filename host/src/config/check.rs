@@ -1,7 +1,7 @@
 //! From the file to the domain: every section, every default, every reference.
 //!
-//! Each reader goes through all its keys and fills what is wrong with something harmless: a
-//! configuration with a single fault is never handed out.
+//! Each reader goes through all its keys and fills what is wrong with something harmless: what is
+//! read of a configuration with a fault is good for finding more of them, and for nothing else.
 
 mod extension;
 mod kinds;
@@ -24,10 +24,13 @@ use crate::config::fault::{Fault, Faults};
 use crate::config::file::{
     Choice, Document, Period, Record, Recording, Size, Table, Tables, Whole, key,
 };
+use crate::config::reading::Reading;
 use crate::config::{Config, Log, LogFormat, LogLevel, LogTarget, Name, Server};
 
 use kinds::Target;
 
+/// The path that stands for standard input.
+pub const STDIN: &str = "-";
 /// The largest file that is read.
 const MAX_FILE_BYTES: u64 = 64 << 20;
 const MAX_WORKERS: usize = 256;
@@ -35,25 +38,46 @@ const DAY: Duration = Duration::from_hours(24);
 /// What a timeout can be: without one, a connection could be held for good.
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=DAY;
 
-/// Reads and checks a file.
-pub(super) fn load(path: &Path) -> Result<Config, Faults> {
-    let bytes = read(path).map_err(|error| {
-        Faults::new(path, "", vec![Fault::whole(&format!("cannot be read: {error}"))])
-    })?;
-    match String::from_utf8(bytes) {
-        Ok(text) => parse(&text, path),
-        Err(error) => {
-            let start = error.utf8_error().valid_up_to();
-            let text = String::from_utf8_lossy(error.as_bytes());
-            let fault = Fault::at(&text, start..start + 1, "", "this is not UTF-8");
-            Err(Faults::new(path, &text, vec![fault]))
-        }
+/// Reads and checks a file, or standard input.
+pub(super) fn load(path: &Path) -> Reading {
+    match text_of(path) {
+        Ok((text, origin)) => parse(&text, origin),
+        Err(faults) => Reading::new(None, faults),
     }
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+/// The same, with a record of what each key came to.
+pub(super) fn effective(path: &Path) -> Result<Record, Faults> {
+    let (text, origin) = text_of(path)?;
+    match read_with(&text, origin, &|name| env::var_os(name), Recording::Values) {
+        (Some((_, record)), faults) if faults.is_empty() => Ok(record),
+        (_, faults) => Err(faults),
+    }
+}
+
+/// A file's text, and what it is called.
+fn text_of(path: &Path) -> Result<(String, &Path), Faults> {
+    let origin = Config::origin(path);
+    let bytes = if path == Path::new(STDIN) {
+        whole(io::stdin().lock())
+    } else {
+        File::open(path).and_then(whole)
+    };
+    let bytes = bytes.map_err(|error| {
+        Faults::new(origin, "", vec![Fault::whole(&format!("cannot be read: {error}"))])
+    })?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let start = error.utf8_error().valid_up_to();
+        let text = String::from_utf8_lossy(error.as_bytes());
+        let fault = Fault::at(&text, start..start + 1, "", "this is not UTF-8");
+        Faults::new(origin, &text, vec![fault])
+    })?;
+    Ok((text, origin))
+}
+
+fn whole(source: impl Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    source.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MAX_FILE_BYTES {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it has more than 64 MiB"));
     }
@@ -61,16 +85,28 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Checks a text with the variables of this process.
-pub(super) fn parse(text: &str, origin: &Path) -> Result<Config, Faults> {
+pub(super) fn parse(text: &str, origin: &Path) -> Reading {
     parse_with(text, origin, &|name| env::var_os(name))
 }
 
-fn parse_with(text: &str, origin: &Path, variables: Variables<'_>) -> Result<Config, Faults> {
+fn parse_with(text: &str, origin: &Path, variables: Variables<'_>) -> Reading {
+    let (read, faults) = read_with(text, origin, variables, Recording::Nothing);
+    Reading::new(read.map(|(config, _)| config), faults)
+}
+
+/// Checks a text, and keeps a record of it.
+pub(super) fn read_with(
+    text: &str,
+    origin: &Path,
+    variables: Variables<'_>,
+    recording: Recording,
+) -> (Option<(Config, Record)>, Faults) {
+    // It is no part of the first line, whose columns would be counted from it.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let directory = origin.parent().unwrap_or_else(|| Path::new(""));
     let read = |root: &mut Table<'_>| config(root, directory, variables);
-    Document::read(text, variables, Recording::Nothing, read)
-        .map(|(config, _)| config)
-        .map_err(|faults| Faults::new(origin, text, faults))
+    let (read, faults) = Document::read(text, variables, recording, read);
+    (read, Faults::new(origin, text, faults))
 }
 
 /// Every key of a file, with all that there is to say about it.
@@ -100,10 +136,10 @@ fn config(root: &mut Table<'_>, directory: &Path, variables: Variables<'_>) -> C
     root.later(&["admin"]);
     let log = root.inner("log", "How the log is written", |table| log(table, &context));
     let (of_listeners, of_clusters) = root.inner("defaults", "What tables share", |table| {
-        let about = "What listeners have that do not set it: any key of theirs but `bind`";
+        let about = "Any key of a listener but `bind`, for those that do not set it";
         let of_listeners =
             table.shared("listener", about, |table| traffic::listener(table, None, &context));
-        let about = "What clusters have that do not set it: any key of theirs but `endpoints`";
+        let about = "Any key of a cluster but `endpoints`, for those that do not set it";
         let of_clusters =
             table.shared("cluster", about, |table| traffic::cluster(table, None, &context));
         (of_listeners, of_clusters)
@@ -112,7 +148,7 @@ fn config(root: &mut Table<'_>, directory: &Path, variables: Variables<'_>) -> C
     let server = root.inner("server", about, |table| server(table, &context, variables));
     let tables = Tables {
         key: "listeners",
-        about: "A listener: where connections are accepted, and what becomes of their requests",
+        about: "Where connections are accepted, and what becomes of requests",
         sample: "web",
         required: true,
         defaults: of_listeners,
@@ -124,7 +160,7 @@ fn config(root: &mut Table<'_>, directory: &Path, variables: Variables<'_>) -> C
     }
     let tables = Tables {
         key: "clusters",
-        about: "A cluster: endpoints that serve the same",
+        about: "Endpoints that serve the same",
         sample: "files",
         required: false,
         defaults: of_clusters,
@@ -133,7 +169,7 @@ fn config(root: &mut Table<'_>, directory: &Path, variables: Variables<'_>) -> C
         root.tables(&tables, |name, table| traffic::cluster(table, Some(name), &context));
     let tables = Tables {
         key: "plugins",
-        about: "A plugin: a component, and what it is configured with, may use and may reach",
+        about: "A component, with what it is told, may use and may reach",
         sample: "example",
         required: false,
         defaults: None,
@@ -152,7 +188,7 @@ fn config(root: &mut Table<'_>, directory: &Path, variables: Variables<'_>) -> C
     }
     let tables = Tables {
         key: "stores",
-        about: "A store: keys and values that plugins can be granted",
+        about: "Keys and values that plugins can be granted",
         sample: "example",
         required: false,
         defaults: None,
@@ -205,8 +241,7 @@ fn server(table: &mut Table<'_>, context: &Context<'_>, variables: Variables<'_>
         workers: table.or_else(workers, "one per core", || {
             thread::available_parallelism().map_or(1, |cores| cores.get().min(MAX_WORKERS))
         }),
-        plugin_dir: table
-            .optional(plugin_dir.such_as("plugins.d"), "only built-in components are there"),
+        plugin_dir: table.optional(plugin_dir.such_as("plugins.d"), "built-in components only"),
         cache_dir: table.or_else(
             cache_dir.such_as("/var/cache/linkspan"),
             "linkspan in $XDG_CACHE_HOME or ~/.cache",

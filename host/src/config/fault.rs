@@ -1,21 +1,37 @@
-//! What is wrong with a file, and how that reads.
+//! What is wrong with a file, or merely odd about it, and how that reads.
 
-use std::fmt;
+mod draw;
+mod json;
+
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use serde::Serialize;
+
+use crate::config::places::Places;
 
 /// The most faults of one file that are noted: more are one mistake many times over, or no
 /// configuration at all.
 pub(super) const MAX_FAULTS: usize = 1_000;
-/// The longest line that is drawn: drawing takes long in proportion, and nobody reads it.
-const MAX_LINE_BYTES: usize = 4_096;
+/// The longest message, expectation, help or note: what plugins say has no length of its own.
+const MAX_TEXT_BYTES: usize = 2_048;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The configuration cannot be used.
+    Error,
+    /// It can, and is probably not what was meant.
+    Warning,
+}
 
 /// One thing that is wrong with a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
+    /// How bad it is.
+    pub severity: Severity,
     /// Where it is; `None` if it concerns the file as a whole.
     pub place: Option<Place>,
     /// The key that it is about, such as `clusters.static.endpoints[1].weight`; can be empty.
@@ -26,8 +42,10 @@ pub struct Fault {
     pub message: String,
     /// What was expected instead; can be empty.
     pub expected: String,
-    /// What may have been meant.
+    /// What may have been meant, or can be done.
     pub help: Option<String>,
+    /// What else is good to know.
+    pub note: Option<String>,
 }
 
 /// A place in a text.
@@ -41,22 +59,6 @@ pub struct Place {
     pub span: Range<usize>,
 }
 
-impl fmt::Display for Fault {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(place) = &self.place {
-            write!(out, "{}:{}: ", place.line, place.column)?;
-        }
-        out.write_str(&self.title())?;
-        if !self.expected.is_empty() {
-            write!(out, ", {}", self.expected)?;
-        }
-        if let Some(help) = &self.help {
-            write!(out, " ({help})")?;
-        }
-        Ok(())
-    }
-}
-
 impl Fault {
     /// A fault at some bytes of a text.
     pub(super) fn at(text: &str, span: Range<usize>, key: &str, message: &str) -> Self {
@@ -66,40 +68,62 @@ impl Fault {
         let line = before.rsplit_once('\n').map_or(before, |(_, line)| line);
         let offending = rest.get(..end - start).unwrap_or_default();
         Self {
+            severity: Severity::Error,
             place: Some(Place {
                 line: before.matches('\n').count() + 1,
                 column: line.chars().count() + 1,
                 span: start..end,
             }),
             key: printable(key),
-            text: offending.lines().next().unwrap_or_default().to_owned(),
+            text: cut(offending.lines().next().unwrap_or_default()),
             message: printable(message),
             expected: String::new(),
             help: None,
+            note: None,
         }
     }
 
     /// A fault of the file as a whole.
-    pub(super) fn whole(message: &str) -> Self {
+    #[must_use]
+    pub fn whole(message: &str) -> Self {
         Self {
+            severity: Severity::Error,
             place: None,
             key: String::new(),
             text: String::new(),
             message: printable(message),
             expected: String::new(),
             help: None,
+            note: None,
         }
     }
 
+    /// The same as a warning.
+    #[must_use]
+    pub fn warning(mut self) -> Self {
+        self.severity = Severity::Warning;
+        self
+    }
+
     /// Says what was expected.
-    pub(super) fn expected(mut self, expected: &str) -> Self {
+    #[must_use]
+    pub fn expected(mut self, expected: &str) -> Self {
         self.expected = printable(expected);
         self
     }
 
-    /// Says what may have been meant.
-    pub(super) fn help(mut self, help: Option<String>) -> Self {
+    /// Says what may have been meant, or can be done.
+    #[must_use]
+    pub fn help(mut self, help: Option<String>) -> Self {
         self.help = help.map(|help| printable(&help));
+        self
+    }
+
+    /// Says what else is good to know, in one line or several.
+    #[must_use]
+    pub fn note(mut self, note: &str) -> Self {
+        let lines: Vec<_> = note.lines().map(printable).collect();
+        self.note = Some(cut(&lines.join("\n"))).filter(|note| !note.is_empty());
         self
     }
 
@@ -110,33 +134,10 @@ impl Fault {
         }
     }
 
-    /// The fault as a block with its source line, as rustc draws it.
-    fn render(&self, file: &str, text: &str) -> String {
-        let title = self.title();
-        let Some(place) = &self.place else {
-            return format!("error: {file}: {title}");
-        };
-        // Only the line itself is shown: what stands around it says nothing about a value.
-        let start = text.get(..place.span.start).and_then(|before| before.rfind('\n'));
-        let start = start.map_or(0, |newline| newline + 1);
-        let line = text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
-        let group = Group::with_title(Level::ERROR.primary_title(&title));
-        let mut group = if line.len() > MAX_LINE_BYTES {
-            let origin = Origin::path(file).line(place.line).char_column(place.column);
-            let expected = Some(&self.expected).filter(|expected| !expected.is_empty());
-            group.element(origin).elements(expected.map(|expected| Level::NOTE.message(expected)))
-        } else {
-            let span = place.span.start.min(start + line.len()) - start
-                ..place.span.end.min(start + line.len()) - start;
-            let mark = AnnotationKind::Primary.span(span);
-            let label = Some(self.expected.as_str()).filter(|expected| !expected.is_empty());
-            let snippet = Snippet::source(line).line_start(place.line).path(file);
-            group.element(snippet.annotation(mark.label(label)))
-        };
-        if let Some(help) = &self.help {
-            group = group.element(Level::HELP.message(help));
-        }
-        Renderer::plain().render(&[group])
+    /// What puts faults in order: those of the file as a whole, then by place.
+    fn rank(&self) -> (usize, &str, &str) {
+        let start = self.place.as_ref().map_or(0, |place| place.span.start);
+        (start, &self.key, &self.message)
     }
 }
 
@@ -149,15 +150,43 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// The faults of a file, in the order of their places.
+    /// The faults of a file.
     pub(super) fn new(file: &Path, text: &str, list: Vec<Fault>) -> Self {
-        Self { file: file.to_owned(), text: Arc::from(text), list }
+        let mut faults = Self { file: file.to_owned(), text: Arc::from(text), list: Vec::new() };
+        faults.add(list);
+        faults
+    }
+
+    /// Adds what was found later, each thing once.
+    pub fn add(&mut self, more: impl IntoIterator<Item = Fault>) {
+        self.list.extend(more);
+        self.list.sort_by(|one, other| one.rank().cmp(&other.rank()));
+        self.list.dedup_by(|one, other| one.rank() == other.rank());
+        self.list.truncate(MAX_FAULTS);
     }
 
     /// The file, as it was named.
     #[must_use]
     pub fn file(&self) -> &Path {
         &self.file
+    }
+
+    /// Where things stand in the file.
+    #[must_use]
+    pub fn places(&self) -> Places<'_> {
+        Places::of(&self.text)
+    }
+
+    /// Whether nothing was found.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// How many keep the file from being used.
+    #[must_use]
+    pub fn errors(&self) -> usize {
+        self.iter().filter(|fault| fault.severity == Severity::Error).count()
     }
 
     /// The faults in the order of their places.
@@ -175,37 +204,35 @@ impl<'f> IntoIterator for &'f Faults {
     }
 }
 
-impl fmt::Display for Faults {
-    /// One block per fault, and a line that counts them if there are several.
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let file = printable(&self.file.to_string_lossy());
-        for (index, fault) in self.list.iter().enumerate() {
-            if index > 0 {
-                out.write_str("\n\n")?;
-            }
-            out.write_str(&fault.render(&file, &self.text))?;
-        }
-        match self.list.len() {
-            0 | 1 => Ok(()),
-            MAX_FAULTS => write!(out, "\n\nerror: {file}: {MAX_FAULTS} faults or more"),
-            count => write!(out, "\n\nerror: {file}: {count} faults"),
-        }
-    }
-}
-
 impl std::error::Error for Faults {}
 
-/// Control characters escaped: what a file holds must not steer a terminal.
+/// Control characters escaped: what a file or a plugin says must not steer a terminal.
 fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() {
+        if out.len() > MAX_TEXT_BYTES {
+            break;
+        }
+        if c.is_control() || is_invisible(c) {
             out.extend(c.escape_default());
         } else {
             out.push(c);
         }
     }
-    out
+    cut(&out)
+}
+
+/// What turns the direction of a text, or stands in it unseen.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// A text of bounded length.
+fn cut(text: &str) -> String {
+    match text.get(..text.floor_char_boundary(MAX_TEXT_BYTES)) {
+        Some(start) if start.len() < text.len() => format!("{start}…"),
+        _ => text.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -255,17 +282,82 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_too_long_is_only_named() {
-        let text = "x".repeat(MAX_LINE_BYTES + 1);
-        let fault = Fault::at(&text, 1..2, "a", "wrong").expected("expected another");
+    fn warnings_and_notes_are_drawn_and_counted() {
+        let text = "a = 1\n\tb = '漢'\n";
+        let odd = Fault::at(text, 11..16, "b", "odd").warning().note("one\ntwo\u{1b}");
+        let mut faults = Faults::new(Path::new("l.toml"), text, vec![odd.clone()]);
+        let drawn = "warning: b: odd\n \
+                     --> l.toml:2:6\n  \
+                     |\n\
+                     2 |     b = '漢'\n  \
+                     |         ^^^^\n  \
+                     |\n  \
+                     = note: one\n          \
+                     two\\u{1b}";
+        assert_eq!(faults.to_string(), drawn);
+        assert_eq!((faults.errors(), faults.count().as_str()), (0, "1 warning"));
+        assert_eq!(faults.lines().collect::<Vec<_>>(), ["l.toml:2:6: b: odd"]);
+        faults.add([Fault::at(text, 0..1, "a", "wrong"), odd, Fault::whole("gone")]);
+        assert_eq!(faults.count(), "2 faults, 1 warning");
+        let lines = ["l.toml: gone", "l.toml:1:1: a: wrong", "l.toml:2:6: b: odd"];
+        assert_eq!(faults.lines().collect::<Vec<_>>(), lines);
+        let coloured = faults.drawn(true);
+        assert!(coloured.contains("\u{1b}[") && !faults.drawn(false).contains('\u{1b}'));
+        assert!(faults.to_string().ends_with("error: l.toml: 2 faults, 1 warning"));
+    }
+
+    #[test]
+    fn a_fault_over_several_lines_ends_where_it_ends() {
+        let text = "a = [\n  1,\n ä]\n";
+        let faults = Faults::new(Path::new("l.toml"), text, vec![Fault::at(text, 4..15, "a", "x")]);
+        let json: serde_json::Value = serde_json::from_str(&faults.json()).unwrap();
+        let fault = &json["faults"][0];
+        assert_eq!((&fault["line"], &fault["column"]), (&1.into(), &5.into()));
+        assert_eq!((&fault["end_line"], &fault["end_column"]), (&3.into(), &4.into()));
+        assert_eq!((&fault["text"], &fault["help"]), (&"[".into(), &serde_json::Value::Null));
+    }
+
+    #[test]
+    fn what_others_say_is_cut() {
+        let fault = Fault::whole(&"x".repeat(MAX_TEXT_BYTES * 2)).note(&"y\n".repeat(9_999));
+        assert_eq!(fault.message.chars().count(), MAX_TEXT_BYTES + 1);
+        assert!(fault.note.is_some_and(|note| note.len() < MAX_TEXT_BYTES + 8));
+        assert!(Fault::whole("a").note("").note.is_none());
+    }
+
+    #[test]
+    fn of_a_line_that_is_too_long_the_place_is_shown() {
+        let far = draw::MAX_LINE_BYTES;
+        let text = format!("{}YZ{}", "x".repeat(far), "y".repeat(far));
+        let fault = Fault::at(&text, far..far + 2, "a", "wrong").expected("expected another");
         let drawn = Faults::new(Path::new("l.toml"), &text, vec![fault]).to_string();
-        assert_eq!(drawn, "error: a: wrong\n--> l.toml:1:2\n = note: expected another");
+        let (before, after) = ("x".repeat(60), "y".repeat(60));
+        let blank = " ".repeat(61);
+        assert_eq!(
+            drawn,
+            format!(
+                "error: a: wrong\n --> l.toml:1:4097\n  |\n ::: \n\
+                 1 | …{before}YZ{after}…\n  | {blank}^^ expected another"
+            )
+        );
+        // A place that is long itself, and one at the end.
+        for span in [0..2 * far, 2 * far - 3..2 * far + 2] {
+            let fault = Fault::at(&text, span, "a", "wrong");
+            let drawn = Faults::new(Path::new("l.toml"), &text, vec![fault]).to_string();
+            assert!(drawn.len() < 1_000 && drawn.contains("^^"), "{drawn}");
+        }
     }
 
     proptest! {
         #[test]
         fn any_place_of_any_text_is_drawn(text: String, start: u8, length: u8) {
             let span = usize::from(start)..usize::from(start) + usize::from(length);
+            // Within a line that is too long, too.
+            let long = "é".repeat(draw::MAX_LINE_BYTES);
+            let long = format!("{long}{text}{long}");
+            let far = 2 * draw::MAX_LINE_BYTES;
+            let fault = Fault::at(&long, far + span.start..far + span.end, "a", "b");
+            prop_assert!(!Faults::new(Path::new("l.toml"), &long, vec![fault]).to_string().is_empty());
             let fault = Fault::at(&text, span, "a\u{1b}b", &text).expected(&text).help(Some(text.clone()));
             let drawn = Faults::new(Path::new("l.toml"), &text, vec![fault]).to_string();
             let is_drawn = drawn.contains("error: a\\u{1b}b: ");

@@ -28,9 +28,9 @@ pub(super) use kind::{
     Checked, Choice, Free, Kind, List, OneOrMore, Parsed, Period, Size, Text, Texts, Whole,
     variable, with,
 };
-pub(super) use record::{Content, Entry, Record};
+pub(super) use record::{Content, Entry, Record, Setting};
 use table::Layer;
-pub(super) use table::{Table, Tables, key};
+pub(super) use table::{Table, Tables, join, key};
 
 /// What reading leaves a record of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,6 @@ pub(super) enum Recording {
     /// What each key can be.
     Keys,
     /// What each key is.
-    #[expect(dead_code, reason = "the effective configuration will ask for it")]
     Values,
 }
 
@@ -54,7 +53,7 @@ pub(super) struct Document<'a> {
 }
 
 impl<'a> Document<'a> {
-    /// Reads a whole file with `read`.
+    /// Reads a whole file with `read`: what that made of it, and the faults that it noted.
     ///
     /// Where the text is not TOML, its syntax is all that is reported: the rest would be guesses.
     pub(super) fn read<T>(
@@ -62,20 +61,19 @@ impl<'a> Document<'a> {
         variables: Variables<'a>,
         recording: Recording,
         read: impl FnOnce(&mut Table<'_>) -> T,
-    ) -> Result<(T, Record), Vec<Fault>> {
+    ) -> (Option<(T, Record)>, Vec<Fault>) {
         let (tree, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
             let end = text.len()..text.len();
             let fault = |error: &toml::de::Error| {
                 Fault::at(text, error.span().unwrap_or_else(|| end.clone()), "", error.message())
             };
-            return Err(errors.iter().take(MAX_FAULTS).map(fault).collect());
+            return (None, errors.iter().take(MAX_FAULTS).map(fault).collect());
         }
         let document = Document { text, variables, recording, faults: RefCell::default() };
         let own = Layer { path: String::new(), entries: tree.get_ref() };
         let result = Table::read(&document, String::new(), 0..0, vec![own], read);
-        let faults = document.faults.into_inner();
-        if faults.is_empty() { Ok(result) } else { Err(faults.into_values().collect()) }
+        (Some(result), document.faults.into_inner().into_values().collect())
     }
 
     /// What `read` would ask a table for.

@@ -84,7 +84,8 @@ pub fn closest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) ->
 }
 
 /// ``did you mean `a`, `b` or `c`?``, where a name is close to one.
-pub(super) fn did_you_mean<'c>(
+#[must_use]
+pub fn did_you_mean<'c>(
     name: &str,
     candidates: impl IntoIterator<Item = &'c str>,
 ) -> Option<String> {
@@ -93,7 +94,8 @@ pub(super) fn did_you_mean<'c>(
 }
 
 /// `` `a`, `b` or `c` ``.
-pub(super) fn one_of(names: &[&str]) -> String {
+#[must_use]
+pub fn one_of(names: &[&str]) -> String {
     let quoted: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
     match quoted.split_last() {
         Some((last, [])) => last.clone(),

@@ -162,6 +162,21 @@ impl fmt::Display for ShownSize {
     }
 }
 
+/// The digits of a number of five or more in groups of three, as TOML allows.
+pub(super) fn grouped(digits: &str) -> String {
+    if digits.len() < 5 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return digits.to_owned();
+    }
+    let mut out = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            out.push('_');
+        }
+        out.push(digit);
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -233,6 +248,19 @@ mod tests {
             assert!(size(text).is_err(), "{text}");
         }
         assert_eq!(size("18446744073709551615KiB"), Err(UnitError::TooLarge));
+    }
+
+    #[test]
+    fn long_numbers_are_grouped() {
+        for (digits, shown) in [
+            ("0", "0"),
+            ("1024", "1024"),
+            ("20000", "20_000"),
+            ("1000000", "1_000_000"),
+            ("1.25e10", "1.25e10"),
+        ] {
+            assert_eq!(grouped(digits), shown);
+        }
     }
 
     #[test]

@@ -152,12 +152,27 @@ impl Desk {
 ///
 /// The system's, such as that the port is in use.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = bound(address)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Whether a socket can be had, without listening: nobody can connect to it, and nobody who asks
+/// for the address meanwhile is turned away.
+///
+/// # Errors
+///
+/// As [`bind`].
+pub fn probe(address: SocketAddr) -> io::Result<()> {
+    bound(address).map(drop)
+}
+
+fn bound(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// The acceptor's thread. Dropping it closes every listening socket.

@@ -20,6 +20,7 @@ wasmtime::component::bindgen!({
             import linkspan:plugin/hashing@0.1.0;
             import linkspan:plugin/endpoints@0.1.0;
             import linkspan:plugin/phases@0.1.0;
+            import linkspan:plugin/clusters@0.1.0;
             import linkspan:plugin/keyvalue@0.1.0;
             import linkspan:plugin/router@0.1.0;
             import linkspan:plugin/balancer@0.1.0;
@@ -39,6 +40,6 @@ wasmtime::component::bindgen!({
 });
 
 pub(super) use linkspan::plugin::{
-    balancer, cells, clock, edits, endpoints, hashing, keyvalue, log, metrics, phases, random,
-    request, response, router, types,
+    balancer, cells, clock, clusters, edits, endpoints, hashing, keyvalue, log, metrics, phases,
+    random, request, response, router, types,
 };

@@ -12,7 +12,7 @@ use wasmtime::component::{ComponentExportIndex, InstancePre};
 use crate::plugin::engine::Machine;
 use crate::plugin::error::Refusal;
 use crate::plugin::guest::Guest;
-use crate::plugin::imports::{OFFERED, PACKAGE, VERSION, WAITING};
+use crate::plugin::imports::{CLUSTERS, OFFERED, PACKAGE, VERSION, WAITING};
 use crate::plugin::wasi;
 
 /// What a component can decide.
@@ -72,6 +72,10 @@ pub struct Component {
     pub imports: Vec<String>,
     /// Whether its calls may wait for a store.
     pub waits: bool,
+    /// Whether it asks which clusters there are.
+    pub asks_clusters: bool,
+    /// The interfaces that it exports and that this version never calls.
+    pub uncalled: Vec<&'static str>,
     pub(super) exports: Exports,
     pub(super) prepared: InstancePre<Guest>,
 }
@@ -112,13 +116,23 @@ impl Component {
         let imports: Vec<String> = ty.imports(engine).map(|(name, _)| name.to_owned()).collect();
         check_imports(&imports)?;
         let (exports, kinds) = find_exports(engine, compiled)?;
+        let uncalled = uncalled(ty.exports(engine).map(|(name, _)| name));
         let waits = imports.iter().any(|import| import == WAITING);
+        let asks_clusters = imports.iter().any(|import| import == CLUSTERS);
         let mut linker = if waits { machine.waiting.clone() } else { machine.direct.clone() };
         let unfit = |error: wasmtime::Error| Refusal::Unfit(format!("{error:#}"));
         wasi::link(&mut linker, compiled).map_err(unfit)?;
         let prepared = linker.instantiate_pre(compiled).map_err(unfit)?;
-        Ok(Self { digest, size, kinds, imports, waits, exports, prepared })
+        Ok(Self { digest, size, kinds, imports, waits, asks_clusters, uncalled, exports, prepared })
     }
+}
+
+/// What of the contract comes with a later version.
+const UNCALLED: [&str; 4] = ["body", "handover", "outcomes", "stream-router"];
+
+fn uncalled<'n>(exports: impl Iterator<Item = &'n str>) -> Vec<&'static str> {
+    let exports: BTreeSet<_> = exports.filter_map(split).map(|(_, name, _)| name).collect();
+    UNCALLED.into_iter().filter(|name| exports.contains(name)).collect()
 }
 
 /// Splits `package/interface@version`.

@@ -1,9 +1,14 @@
 //! What can go wrong with a component, when it is loaded and when it is called.
 
 use std::error::Error;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use wasmtime::WasmBacktrace;
+
+use crate::config;
+use crate::plugin::component::Kind;
+use crate::plugin::imports::WAITING;
 
 /// Why a call into a plugin gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +76,18 @@ impl Failure {
         }
     }
 
+    /// The same in short, and the rest of it: the reason, then the guest's stack if there is one.
+    #[must_use]
+    pub fn brief(&self) -> (String, String) {
+        let (short, trace) = match self {
+            Self::Trapped(error) => (format!("trapped: {}", error.root_cause()), error),
+            Self::TimedOut { trace, .. } => (self.to_string(), trace),
+            _ => return (self.to_string(), String::new()),
+        };
+        let stack = trace.downcast_ref::<WasmBacktrace>().map(ToString::to_string);
+        (short, stack.unwrap_or_default())
+    }
+
     fn label(&self) -> &'static str {
         match self {
             Self::Trapped(_) => "trap",
@@ -91,14 +108,24 @@ pub const FAILURES: [&str; 6] = ["trap", "deadline", "memory", "contract", "park
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// There is no such component.
-    #[error("no component of that name: {0}")]
-    Missing(String),
+    #[error("there is no component `{name}`{}", near(name, known))]
+    Missing {
+        /// The name that it would have.
+        name: String,
+        /// The directory where it was looked for, before the built-in components.
+        directory: Option<PathBuf>,
+        /// The names of those that there are.
+        known: Vec<String>,
+    },
     /// The bytes are no WebAssembly component.
     #[error("not a WebAssembly component: {0}")]
     NotComponent(String),
-    /// It does not fit the contract, or wants what it was not granted.
+    /// It does not fit the contract.
     #[error("{0}")]
     Unfit(String),
+    /// It is not what it is used as, or wants what it was not granted; at least one fault.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Misused(Vec<Misuse>),
     /// The compiler failed, or was stopped.
     #[error("cannot be compiled: {0}")]
     Compile(String),
@@ -115,6 +142,48 @@ pub enum Refusal {
     #[error("its configuration is refused: {0}")]
     Configuration(String),
     /// The file cannot be read.
-    #[error("cannot be read")]
-    Unreadable(#[from] std::io::Error),
+    #[error("{} cannot be read", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+fn near(name: &str, known: &[String]) -> String {
+    let hint = config::did_you_mean(name, known.iter().map(String::as_str));
+    hint.map(|hint| format!("; {hint}")).unwrap_or_default()
+}
+
+/// How a component does not fit the use that the configuration makes of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Misuse {
+    /// It is of another kind.
+    #[error("it is used as a {used}, and is a {}", names(is))]
+    Kind {
+        /// What it is used as.
+        used: Kind,
+        /// What it is.
+        is: Vec<Kind>,
+    },
+    /// It opens stores, and was granted none.
+    #[error("it imports {WAITING}, which nobody granted: name stores in `grants.stores`")]
+    NoStores,
+    /// One that waits for stores cannot have a single instance.
+    #[error("a plugin that waits for stores cannot have `instances = \"shared\"`")]
+    Shared,
+    /// Its `on-failure` is for another kind.
+    #[error("`on-failure = \"{given}\"` is not for a {kind}")]
+    OnFailure {
+        /// What was configured.
+        given: &'static str,
+        /// What it is used as.
+        kind: Kind,
+    },
+}
+
+/// `router and balancer`.
+pub(super) fn names(kinds: &[Kind]) -> String {
+    kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(" and ")
 }

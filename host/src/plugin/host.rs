@@ -17,7 +17,7 @@ use crate::plugin::compile::{COMPONENT_BYTES, Compiler};
 use crate::plugin::component::{Component, Kind, check_preamble};
 use crate::plugin::definition::Definition;
 use crate::plugin::engine::Machine;
-use crate::plugin::error::Refusal;
+use crate::plugin::error::{Misuse, Refusal};
 use crate::plugin::identity::{Gate, Identity};
 use crate::plugin::members::Members;
 use crate::plugin::parking::Parking;
@@ -50,6 +50,16 @@ pub enum Source {
     BuiltIn,
     /// A file.
     File(PathBuf),
+}
+
+/// What a plugin finds around it.
+pub struct Around<'n> {
+    /// Of a balancer: its cluster.
+    pub members: Option<(&'n Name, Arc<dyn Members>)>,
+    /// The stores that it is granted.
+    pub stores: Vec<(Name, Arc<dyn Store>)>,
+    /// The names of all clusters, sorted.
+    pub clusters: Arc<[Name]>,
 }
 
 /// The plugin engine with all that is needed to load components.
@@ -107,29 +117,43 @@ impl Host {
         names
     }
 
-    /// Where the component of a name comes from, with its bytes.
+    /// Where the component of a name comes from.
+    #[must_use]
+    pub fn source(&self, name: &str) -> Option<Source> {
+        if let Some(directory) = &self.settings.plugin_dir {
+            let path = directory.join(format!("{name}.wasm"));
+            // A link that leads nowhere, or a file that is not readable, was meant to be used.
+            if path.symlink_metadata().is_ok() {
+                return Some(Source::File(path));
+            }
+        }
+        self.built_in(name).map(|_| Source::BuiltIn)
+    }
+
+    fn built_in(&self, name: &str) -> Option<&'static [u8]> {
+        let mut built_in = self.settings.built_in.iter();
+        built_in.find(|(known, _)| *known == name).map(|(_, bytes)| *bytes)
+    }
+
+    /// The same, with its bytes.
     ///
     /// # Errors
     ///
     /// [`Refusal::Missing`], or that the file cannot be read.
     pub fn find(&self, name: &str) -> Result<(Source, Vec<u8>), Refusal> {
-        if let Some(directory) = &self.settings.plugin_dir {
-            let path = directory.join(format!("{name}.wasm"));
-            // A link that leads nowhere, or a file that is not readable, was meant to be used.
-            if path.symlink_metadata().is_ok() {
+        match self.source(name) {
+            Some(Source::File(path)) => {
                 let bytes = read(&path)?;
-                return Ok((Source::File(path), bytes));
+                Ok((Source::File(path), bytes))
             }
-        }
-        match self.settings.built_in.iter().find(|(known, _)| *known == name) {
-            Some((_, bytes)) => Ok((Source::BuiltIn, bytes.to_vec())),
-            None => {
-                let known: Vec<_> = self.names().into_iter().map(|(name, _)| name).collect();
-                let near = config::closest(name, known.iter().map(String::as_str)).join(" or ");
-                let hint = if near.is_empty() { near } else { format!("; did you mean {near}?") };
-                let text = format!("{name:?}{hint} (there are {})", known.join(", "));
-                Err(Refusal::Missing(text))
+            Some(Source::BuiltIn) => {
+                Ok((Source::BuiltIn, self.built_in(name).unwrap_or_default().to_vec()))
             }
+            None => Err(Refusal::Missing {
+                name: name.to_owned(),
+                directory: self.settings.plugin_dir.clone(),
+                known: self.names().into_iter().map(|(name, _)| name).collect(),
+            }),
         }
     }
 
@@ -169,27 +193,29 @@ impl Host {
     }
 
     /// Makes a plugin of a component: judges whether it fits its use, and whether its wishes are
-    /// granted. `kinds` are what it is used as; `members` is a balancer's cluster.
+    /// granted. `kinds` are what it is used as.
     ///
     /// # Errors
     ///
-    /// [`Refusal::Unfit`] with what does not fit.
+    /// [`Refusal::Misused`] with all that does not fit.
     pub fn define(
         &self,
         config: &config::Plugin,
         component: Arc<Component>,
         kinds: &[Kind],
-        members: Option<(&Name, Arc<dyn Members>)>,
-        stores: Vec<(Name, Arc<dyn Store>)>,
+        around: Around<'_>,
     ) -> Result<Arc<Definition>, Refusal> {
-        for kind in kinds {
-            fits(config, &component, *kind)?;
+        let misuses = misuses(config, &component, kinds);
+        if !misuses.is_empty() {
+            return Err(Refusal::Misused(misuses));
         }
+        let Around { members, stores, clusters } = around;
         let cluster = members.as_ref().map_or("", |(cluster, _)| cluster);
         let identity = Identity {
             name: Arc::clone(&config.name),
             version: version(config, &component).into(),
             limits: config.limits,
+            clusters,
             stores,
             cells: self.cells.of(format!("{}/{cluster}", config.name)),
             metrics: self.settings.metrics.plugin(&config.name),
@@ -224,38 +250,40 @@ pub fn version(config: &config::Plugin, component: &Component) -> String {
 /// If it cannot be read, or is larger than a component may be.
 pub fn read(path: &Path) -> Result<Vec<u8>, Refusal> {
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(COMPONENT_BYTES + 1).read_to_end(&mut bytes)?;
+    let mut fill = || std::fs::File::open(path)?.take(COMPONENT_BYTES + 1).read_to_end(&mut bytes);
+    fill().map_err(|source| Refusal::Unreadable { path: path.to_owned(), source })?;
     if bytes.len() as u64 > COMPONENT_BYTES {
         return Err(Refusal::NotComponent(format!("it is larger than {COMPONENT_BYTES} bytes")));
     }
     Ok(bytes)
 }
 
-fn fits(config: &config::Plugin, component: &Component, kind: Kind) -> Result<(), Refusal> {
-    let unfit = |text: String| Err(Refusal::Unfit(text));
-    if !component.kinds.contains(&kind) {
-        let kinds: Vec<_> = component.kinds.iter().map(|kind| kind.name()).collect();
-        return unfit(format!("it is used as a {kind}, and is a {}", kinds.join(" and ")));
+fn misuses(config: &config::Plugin, component: &Component, kinds: &[Kind]) -> Vec<Misuse> {
+    let mut misuses = Vec::new();
+    for kind in kinds.iter().copied() {
+        if !component.kinds.contains(&kind) {
+            let is = component.kinds.iter().copied().collect();
+            misuses.push(Misuse::Kind { used: kind, is });
+            continue;
+        }
+        let given = match config.on_failure {
+            Some(OnFailure::Next) if kind != Kind::Router => "next",
+            Some(OnFailure::Fallback) if kind != Kind::Balancer => "fallback",
+            Some(OnFailure::Skip) if kind != Kind::Rewriter => "skip",
+            _ => continue,
+        };
+        misuses.push(Misuse::OnFailure { given, kind });
     }
-    if component.waits && config.grants.stores.is_empty() {
-        return unfit(
-            "it imports linkspan:plugin/keyvalue@0.1.0, which nobody granted: name stores in \
-             `grants = { stores = [...] }`"
-                .to_owned(),
-        );
+    // What nothing uses need not be granted anything yet.
+    if component.waits && !kinds.is_empty() {
+        if config.grants.stores.is_empty() {
+            misuses.push(Misuse::NoStores);
+        }
+        if config.instances == Instances::Shared {
+            misuses.push(Misuse::Shared);
+        }
     }
-    if component.waits && config.instances == Instances::Shared {
-        return unfit(
-            "a plugin that waits for stores cannot have `instances = \"shared\"`".to_owned(),
-        );
-    }
-    let treatment = match (config.on_failure, kind) {
-        (Some(OnFailure::Next), kind) if kind != Kind::Router => "next",
-        (Some(OnFailure::Fallback), kind) if kind != Kind::Balancer => "fallback",
-        (Some(OnFailure::Skip), kind) if kind != Kind::Rewriter => "skip",
-        _ => return Ok(()),
-    };
-    unfit(format!("`on-failure = \"{treatment}\"` is not for a {kind}"))
+    misuses
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -21,6 +21,8 @@ pub(super) struct Identity {
     pub(super) version: Arc<str>,
     /// What each instance may use.
     pub(super) limits: Limits,
+    /// The names of all clusters, sorted.
+    pub(super) clusters: Arc<[Name]>,
     /// The stores that it may open.
     pub(super) stores: Vec<(Name, Arc<dyn Store>)>,
     /// The numbers that instances share.

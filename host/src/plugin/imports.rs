@@ -3,6 +3,7 @@
 
 mod cells;
 mod clock;
+mod clusters;
 mod endpoints;
 mod hashing;
 pub(super) mod keyvalue;
@@ -28,8 +29,11 @@ pub(super) const VERSION: &str = "0.1.0";
 /// The interface whose calls can wait, and whose users are therefore called asynchronously.
 pub(super) const WAITING: &str = "linkspan:plugin/keyvalue@0.1.0";
 
+/// The interface whose answers depend on which clusters there are.
+pub(super) const CLUSTERS: &str = "linkspan:plugin/clusters@0.1.0";
+
 /// The interfaces that a component may import.
-pub(super) const OFFERED: [&str; 14] = [
+pub(super) const OFFERED: [&str; 15] = [
     "types",
     "edits",
     "request",
@@ -42,6 +46,7 @@ pub(super) const OFFERED: [&str; 14] = [
     "hashing",
     "endpoints",
     "phases",
+    "clusters",
     "keyvalue",
     "connection",
 ];
@@ -64,6 +69,7 @@ pub(super) fn link(linker: &mut Linker<Guest>, waiting: bool) -> wasmtime::Resul
     bindings::hashing::add_to_linker::<_, This>(linker, this)?;
     bindings::endpoints::add_to_linker::<_, This>(linker, this)?;
     bindings::phases::add_to_linker::<_, This>(linker, this)?;
+    bindings::clusters::add_to_linker::<_, This>(linker, this)?;
     if waiting {
         bindings::keyvalue::add_to_linker::<_, This>(linker, this)?;
     }

@@ -17,6 +17,9 @@ use crate::plugin::members::{EndpointId, EndpointState, Members};
 /// How long an instance may take to begin, in guest time: instantiation, `configure`, `update`.
 const BIRTH: std::time::Duration = std::time::Duration::from_secs(5);
 
+/// The most bytes that are kept of an error of `configure`.
+const REASON_BYTES: usize = 64 << 10;
+
 /// The parameters of `pick`.
 pub(super) type PickParams = (u32, u32, Option<Picked>);
 
@@ -96,8 +99,9 @@ impl Instance {
         self.store.data_mut().running = Running::Other;
         match answer {
             Ok((Ok(()),)) => Ok(()),
-            Ok((Err(text),)) => {
-                Err(Refusal::Configuration(text.chars().take(4096).collect::<String>()))
+            Ok((Err(mut text),)) => {
+                text.truncate(text.floor_char_boundary(REASON_BYTES));
+                Err(Refusal::Configuration(text))
             }
             Err(error) => Err(start("configure", &self.store, error)),
         }

@@ -38,8 +38,8 @@ impl TryFrom<String> for Key {
             Some(("cookie", name)) if fields::is_name(name) => Part::Cookie(name.to_owned()),
             _ => {
                 return Err(format!(
-                    "expected \"path\", \"header:NAME\", \"cookie:NAME\" or \"client-address\", \
-                     found {text:?}"
+                    "{text:?} is no part of a request, expected \"path\", \"header:NAME\", \
+                     \"cookie:NAME\" or \"client-address\""
                 ));
             }
         };

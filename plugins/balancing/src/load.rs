@@ -38,7 +38,7 @@ impl TryFrom<f64> for Bound {
         if (1.01..=100.0).contains(&factor) {
             return Ok(Self(Some(factor)));
         }
-        Err(format!("expected a number from 1.01 to 100, found {factor}"))
+        Err(format!("{factor} is no such bound, expected a number from 1.01 to 100"))
     }
 }
 

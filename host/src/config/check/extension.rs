@@ -64,16 +64,17 @@ pub(super) fn plugin(table: &mut Table<'_>, name: &Name, context: &Context<'_>) 
 
 fn limits(table: &mut Table<'_>) -> Limits {
     let default = Limits::default();
-    let memory = key("memory", "Its linear memory", Size(64 << 10..=4 << 30));
+    let memory = key("memory", "The most linear memory", Size(64 << 10..=4 << 30));
     let deadlines = Period(Duration::from_millis(1)..=Duration::from_secs(10));
-    let deadline = key("deadline", "Time of its own that a call takes", deadlines);
-    let elements = key("table-elements", "Entries of each of its tables", Whole(1..=10_000_000));
-    let handles = key("handles", "Handles that it holds at a time", Whole(1..=1_000_000));
-    let instances = "Instances per worker where calls overlap";
+    let deadline = key("deadline", "The longest that a call computes", deadlines);
+    let elements =
+        key("table-elements", "The most entries of each of its tables", Whole(1..=10_000_000));
+    let handles = key("handles", "The most handles that it holds at a time", Whole(1..=1_000_000));
+    let instances = "The most instances per worker, where calls overlap";
     let instances = key("instances", instances, Whole(1..=4_096));
-    let bytes = "What a call passes to the host";
+    let bytes = "The most that a call passes to the host";
     let bytes = key("host-call-bytes", bytes, Size(4 << 10..=1 << 30));
-    let log_rate = key("log-rate", "Messages that it logs a second", Whole(0..=1_000_000));
+    let log_rate = key("log-rate", "The most messages that it logs a second", Whole(0..=1_000_000));
     Limits {
         memory_bytes: table.or(memory, default.memory_bytes),
         deadline: table.or(deadline, default.deadline),

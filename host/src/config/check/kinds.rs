@@ -112,7 +112,7 @@ impl Kind for Target<'_> {
 
     fn range(&self) -> String {
         let off = if self.off { ", \"off\"" } else { "" };
-        format!("\"stderr\", \"stdout\"{off} or a path")
+        format!(": \"stderr\", \"stdout\"{off} or a path")
     }
 }
 
@@ -202,11 +202,12 @@ impl Kind for Balancer<'_> {
     }
 
     fn schema(&self) -> Json {
-        json!({ "anyOf": [
-            { "const": "round-robin", "description": "Endpoints in turn" },
-            { "const": "first-alive", "description": "The first endpoint that is usable" },
-            { "type": "string", "minLength": 1 },
-        ] })
+        // Those that the program carries are what an editor should offer.
+        let carried = |name: &&str| linkspan_plugins::component(names::component(name).0).is_some();
+        let names = names::BALANCERS.into_iter().filter(carried);
+        let mut schemas: Vec<_> = names.map(|name| json!({ "const": name })).collect();
+        schemas.push(json!({ "type": "string", "minLength": 1 }));
+        json!({ "anyOf": schemas })
     }
 }
 

@@ -66,7 +66,7 @@ pub(super) fn listener(
         body_timeout: timeout(table, "body-timeout", body, SILENCE),
         max_head_bytes: table.or(max_head, 64 << 10),
         max_headers: table.or(max_headers, 100),
-        max_body_bytes: table.optional(max_body.such_as("1GiB"), "there is no limit"),
+        max_body_bytes: table.optional(max_body.such_as("1GiB"), "no limit"),
         max_connections: table.or(connections, 10_000),
         max_connections_per_address: 0,
     };
@@ -87,7 +87,7 @@ fn bind(table: &mut Table<'_>, name: &Name, context: &Context<'_>) -> Option<Soc
         }
         Some(address)
     };
-    let about = "Address to listen on; port 0 takes one that is free";
+    let about = "Address to listen on, where port 0 takes one that is free";
     let key = key("bind", about, Checked { kind: BIND, check }).such_as("127.0.0.1:8080");
     table.required(key, "an address such as `0.0.0.0:8080`")
 }
@@ -158,7 +158,8 @@ pub(super) fn cluster(
     let host_header = key("host-header", "The Host that endpoints get", HOST_HEADERS);
     let forwarded = "The headers that tell endpoints of the client";
     let forwarded = key("forwarded-headers", forwarded, List(FORWARDED));
-    let rewriters = "As of a listener: after its own on requests, before them on responses";
+    let rewriters =
+        "The same as of a listener, after its own on requests, before them on responses";
     let replay = "The most of a request's body that is kept to repeat it";
     let replay = key("replay-bytes", replay, Size(0..=64 << 20));
     let default = Cluster::default();
@@ -274,7 +275,7 @@ impl Kind for Weight {
     }
 
     fn range(&self) -> String {
-        "0.01 to 10000".to_owned()
+        " (0.01 to 10_000)".to_owned()
     }
 }
 
@@ -297,8 +298,8 @@ fn forwarded_headers(chosen: &[usize]) -> ForwardedHeaders {
 
 fn health(table: &mut Table<'_>, default: Health) -> Health {
     table.later(&["check"]);
-    let attempts = "Connect failures in a row until it does";
-    let offline = "How long it is then left alone; \"0s\" turns this off";
+    let attempts = "Connect failures in a row until it is offline";
+    let offline = "How long it is then left alone, where \"0s\" turns this off";
     Health {
         attempts: table.or(key("attempts", attempts, Whole(0..=1_000)), default.attempts),
         offline: table.or(key("offline", offline, Period(Duration::ZERO..=DAY)), default.offline),

@@ -11,7 +11,7 @@ use toml::de::DeValue;
 
 use crate::config::file::Value;
 use crate::config::names::{did_you_mean, one_of};
-use crate::config::units::{self, ShownDuration, ShownSize};
+use crate::config::units::{self, ShownDuration, ShownSize, grouped};
 
 pub(in crate::config) use compound::{Checked, Free, List, OneOrMore, Texts};
 
@@ -32,7 +32,7 @@ pub(in crate::config) trait Kind {
     /// What a file can have, as a JSON schema: nothing that [`Kind::read`] takes is refused.
     fn schema(&self) -> Json;
 
-    /// What a file can have, in a few words for people; can be empty.
+    /// What a file can have, for people: the end of the sentence on what it is for. Can be empty.
     fn range(&self) -> String {
         String::new()
     }
@@ -126,8 +126,8 @@ impl<T: Copy + PartialEq> Kind for Choice<T> {
         };
         let words: Vec<_> = self.0.iter().map(word).collect();
         match words.split_last() {
-            Some((last, [])) => last.clone(),
-            Some((last, others)) => format!("{} or {last}", others.join(", ")),
+            Some((last, [])) => format!(": {last}"),
+            Some((last, others)) => format!(": {} or {last}", others.join(", ")),
             None => String::new(),
         }
     }
@@ -163,7 +163,8 @@ where
     }
 
     fn range(&self) -> String {
-        format!("{} to {}", self.0.start(), self.0.end())
+        let [start, end] = [self.0.start(), self.0.end()].map(|limit| grouped(&limit.to_string()));
+        format!(" ({start} to {end})")
     }
 }
 
@@ -192,7 +193,7 @@ impl Kind for Period {
     }
 
     fn range(&self) -> String {
-        format!("{} to {}", ShownDuration(*self.0.start()), ShownDuration(*self.0.end()))
+        format!(" ({} to {})", ShownDuration(*self.0.start()), ShownDuration(*self.0.end()))
     }
 }
 
@@ -203,6 +204,10 @@ impl<T: TryInto<u64> + Copy> Size<T> {
     fn bytes(limit: &T) -> u64 {
         (*limit).try_into().unwrap_or(u64::MAX)
     }
+
+    fn limits(&self) -> [ShownSize; 2] {
+        [self.0.start(), self.0.end()].map(|limit| ShownSize(Self::bytes(limit)))
+    }
 }
 
 impl<T> Kind for Size<T>
@@ -212,8 +217,9 @@ where
     type Value = T;
 
     fn read(&self, value: &Value<'_>) -> Option<T> {
+        let [start, end] = self.limits();
         let expected =
-            format!("a size from {}, such as `64KiB`, or a number of bytes", self.range());
+            format!("a size from {start} to {end}, such as `64KiB`, or a number of bytes");
         let bytes = match value.item() {
             DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix()).ok(),
             _ => Some(value.parse(&expected, units::size)?),
@@ -235,8 +241,8 @@ where
     }
 
     fn range(&self) -> String {
-        let [start, end] = [self.0.start(), self.0.end()].map(Self::bytes).map(ShownSize);
-        format!("{start} to {end}")
+        let [start, end] = self.limits();
+        format!(" ({start} to {end})")
     }
 }
 

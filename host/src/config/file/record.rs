@@ -45,7 +45,7 @@ pub(in crate::config) enum Content {
 pub(in crate::config) struct Setting {
     /// What it can be, as a JSON schema.
     pub(in crate::config) schema: Json,
-    /// What it can be, in a few words; can be empty.
+    /// What it can be, as the end of the sentence on what it is for; can be empty.
     pub(in crate::config) range: String,
     /// Whether it must be there.
     pub(in crate::config) required: bool,
@@ -66,12 +66,9 @@ impl Entry {
     pub(in crate::config) fn sentence(&self) -> String {
         let mut sentence = self.about.to_owned();
         if let Content::Setting(setting) = &self.content {
-            if !setting.range.is_empty() {
-                sentence.push_str(": ");
-                sentence.push_str(&setting.range);
-            }
+            sentence.push_str(&setting.range);
             if !setting.without.is_empty() {
-                sentence.push_str("; without it ");
+                sentence.push_str("; without it, ");
                 sentence.push_str(setting.without);
             }
         }

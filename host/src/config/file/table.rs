@@ -361,7 +361,7 @@ impl<'d> Table<'d> {
 const NOT_YET: &str = "not available in this version";
 
 /// The path of a key within a table, quoted where TOML would want it.
-fn join(path: &str, key: &str) -> String {
+pub(in crate::config) fn join(path: &str, key: &str) -> String {
     let dot = if path.is_empty() { "" } else { "." };
     let bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     if !key.is_empty() && key.chars().all(bare) {

@@ -76,8 +76,11 @@ fn multipliers_of_the_protocol() {
 #[test]
 fn says_what_is_wrong_with_its_configuration() {
     let error = |config| Carp::configure(config).err().unwrap();
-    assert!(error(r#"{"key":"url"}"#).starts_with("key: expected \"path\""));
-    assert!(error(r#"{"keys":"path"}"#).starts_with("keys: unknown field"));
+    assert!(
+        error(r#"{"key":"url"}"#)
+            .starts_with("key: \"url\" is no part of a request, expected \"path\"")
+    );
+    assert!(error(r#"{"keys":"path"}"#).starts_with("keys: unknown key"));
     let script = Script::default();
     let mut array = instance::<Carp>(r#"{"key":"cookie:id"}"#, endpoints(9), &script);
     script.set_header("cookie", "a=b; id=7");

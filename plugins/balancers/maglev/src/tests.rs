@@ -84,9 +84,11 @@ fn no_load_is_above_its_bound() {
 #[test]
 fn says_what_is_wrong_with_its_configuration() {
     let error = |config| Maglev::configure(config).err().unwrap();
-    assert!(error(r#"{"key":"query"}"#).starts_with("key: expected"));
-    let expected = "bounded-load: expected a number from 1.01 to 100, found 0.5";
+    assert!(
+        error(r#"{"key":"query"}"#).starts_with("key: \"query\" is no part of a request, expected")
+    );
+    let expected = "bounded-load: 0.5 is no such bound, expected a number from 1.01 to 100";
     assert_eq!(error(r#"{"bounded-load":0.5}"#), expected);
-    assert!(error(r#"{"bounded-load":"1.5"}"#).starts_with("bounded-load: invalid type"));
+    assert!(error(r#"{"bounded-load":"1.5"}"#).starts_with("bounded-load: this is a string"));
     assert!(Maglev::configure(r#"{"bounded-load":2}"#).is_ok());
 }

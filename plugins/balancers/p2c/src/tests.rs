@@ -74,5 +74,5 @@ fn who_answers_late_gets_less() {
 #[test]
 fn says_what_is_wrong_with_its_configuration() {
     let error = P2c::configure(r#"{"latency":"peak"}"#).err().unwrap();
-    assert_eq!(error, "latency: invalid type: string \"peak\", expected a boolean");
+    assert_eq!(error, "latency: this is a string, expected a boolean");
 }

@@ -28,9 +28,11 @@ impl Config {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let config: Self = config::parse(text)?;
         match (&config.cookie, &config.parameter, &config.set_cookie) {
-            (None, None, _) => Err("expected `cookie`, `parameter`, or both".to_owned()),
+            (None, None, _) => {
+                Err("no session is named, expected `cookie`, `parameter`, or both".to_owned())
+            }
             (None, _, Some(_)) => {
-                Err("set-cookie: expected `cookie`, its name, as well".to_owned())
+                Err("set-cookie: this cookie has no name, expected `cookie` as well".to_owned())
             }
             _ => Ok(config),
         }
@@ -66,7 +68,7 @@ fn checked<'de, D: serde::Deserializer<'de>>(
     if fit(&text) {
         return Ok(text);
     }
-    Err(serde::de::Error::custom(format_args!("expected {expected}, found {text:?}")))
+    Err(serde::de::Error::custom(format_args!("{text:?} does not fit, expected {expected}")))
 }
 
 #[cfg(test)]
@@ -76,18 +78,27 @@ mod tests {
     #[test]
     fn says_what_is_wrong() {
         let error = |text| Config::parse(text).unwrap_err();
-        assert_eq!(error("{}"), "expected `cookie`, `parameter`, or both");
-        assert!(error(r#"{"cookie":"a b"}"#).starts_with("cookie: expected a name of letters"));
-        assert!(error(r#"{"parameter":""}"#).starts_with("parameter: expected a name"));
-        assert!(error(r#"{"cookie":"a","separator":";"}"#).starts_with("separator: expected"));
+        assert_eq!(error("{}"), "no session is named, expected `cookie`, `parameter`, or both");
+        assert!(
+            error(r#"{"cookie":"a b"}"#)
+                .contains("cookie: \"a b\" does not fit, expected a name of letters")
+        );
+        assert!(error(r#"{"parameter":""}"#).starts_with("parameter: \"\" does not fit"));
+        assert!(
+            error(r#"{"cookie":"a","separator":";"}"#).starts_with("separator: \";\" does not")
+        );
         assert!(error(r#"{"cookie":"a","set-cookie":"a\r\nb: c"}"#).starts_with("set-cookie: "));
         assert!(
-            error(r#"{"parameter":"a","set-cookie":""}"#).starts_with("set-cookie: expected `")
+            error(r#"{"parameter":"a","set-cookie":""}"#)
+                .starts_with("set-cookie: this cookie has no name")
         );
         assert!(
-            error(r#"{"cookie":"a","no-failover":1}"#).starts_with("no-failover: invalid type")
+            error(r#"{"cookie":"a","no-failover":1}"#)
+                .starts_with("no-failover: this is an integer, expected a boolean")
         );
-        assert!(error(r#"{"cookie":"a","nofailover":true}"#).starts_with("nofailover: unknown"));
+        assert!(
+            error(r#"{"cookie":"a","nofailover":true}"#).starts_with("nofailover: unknown key")
+        );
         let config = Config::parse(r#"{"cookie":"a"}"#).unwrap();
         assert_eq!((config.separator.as_str(), config.no_failover), (".", false));
     }

@@ -99,11 +99,12 @@ fn fields_of(
         Values::Several(values) => values,
     };
     if values.is_empty() {
-        return Err("an empty list of values; `remove` removes a field".to_owned());
+        return Err("the list is empty, expected a value; `remove` takes a field away".to_owned());
     }
     if let Some(value) = values.iter().find(|value| !fields::is_value(value)) {
         return Err(format!(
-            "{value:?} is no value of a header field: control characters or blanks around it"
+            "{value:?} is no value of a header field, \
+             expected no control characters, and no blanks around it"
         ));
     }
     if let ("request", "set", [host]) = (phase, operation, values.as_slice())
@@ -125,7 +126,9 @@ fn fields_of(
 
 fn check_name(phase: &str, name: &str) -> Result<(), String> {
     if !fields::is_name(name) {
-        return Err(format!("{name:?} is no name of a header field"));
+        return Err(format!(
+            "{name:?} is no name of a header field, expected letters, digits and hyphens"
+        ));
     }
     if FRAMING.iter().any(|framing| name.eq_ignore_ascii_case(framing)) {
         return Err(format!("`{name}` belongs to the connection, which the proxy manages itself"));
@@ -226,7 +229,7 @@ mod tests {
         let error = |config| compile(config).err().unwrap();
         assert_eq!(
             error(r#"{"reqest": {}}"#),
-            "reqest: unknown field `reqest`, expected `request` or `response`"
+            "reqest: unknown key, expected `request` or `response`; did you mean `request`?"
         );
         assert_eq!(
             error(r#"{"request": {"set": {"a": 1}}}"#),

@@ -7,8 +7,8 @@
 //! and `$$` for a dollar sign. A new path keeps the request's query, a location does not.
 
 use crate::bindings::exports::linkspan::plugin::{lifecycle, router};
-use crate::bindings::linkspan::plugin::request;
-use crate::rules::{Request, Rules};
+use crate::bindings::linkspan::plugin::{clusters, request};
+use crate::rules::{Clusters, Request, Rules};
 use std::cell::RefCell;
 
 mod config;
@@ -37,7 +37,7 @@ thread_local! {
 
 impl lifecycle::Guest for Plugin {
     fn configure(config: String) -> Result<(), String> {
-        let rules = Rules::compile(linkspan_plugin_common::config::parse(&config)?)?;
+        let rules = Rules::compile(linkspan_plugin_common::config::parse(&config)?, &Configured)?;
         RULES.set(Some(rules));
         Ok(())
     }
@@ -49,6 +49,19 @@ impl router::Guest for Plugin {
             Some(rules) => rules.decide(&request::decoded_path(), &Running),
             None => router::Decision::Next,
         })
+    }
+}
+
+/// The clusters that there are.
+struct Configured;
+
+impl Clusters for Configured {
+    fn exists(&self, name: &str) -> bool {
+        clusters::exists(name)
+    }
+
+    fn names(&self) -> Vec<String> {
+        clusters::names()
     }
 }
 

@@ -38,7 +38,13 @@ impl Patterns {
         for chunk in patterns.chunks(CHUNK) {
             match Chunk::compile(chunk, cache_bytes) {
                 Ok(chunk) => chunks.push(chunk),
-                Err(fault) => faults.push(fault),
+                Err(fault) => {
+                    let before = faults.len();
+                    faults.extend(chunk.iter().filter_map(misspelt));
+                    if faults.len() == before {
+                        faults.push(fault);
+                    }
+                }
             }
         }
         Self(chunks)
@@ -86,6 +92,12 @@ impl Chunk {
     }
 }
 
+/// What is wrong with a pattern by itself: where there are many, the builder tells the first.
+fn misspelt((rule, place, text): &(usize, usize, String)) -> Option<String> {
+    let error = syntax::parse_with(text, &flags()).err()?;
+    Some(format!("rules[{rule}].match[{place}]: `{text}`: {}", last_line(&error.to_string())))
+}
+
 /// Compiles one pattern whose groups are asked for, once it is known to match. There is one for
 /// each rule that needs it, so it is the engine that takes least memory.
 pub(crate) fn groups_of(pattern: &str) -> Option<PikeVM> {
@@ -101,10 +113,9 @@ pub(crate) fn one(pattern: &str) -> Result<Regex, String> {
     builder().build(pattern).map_err(|error| explain(&error, &[pattern]).1)
 }
 
-/// Compiles patterns that are asked only whether any of them matches. An error comes with the place
-/// of the pattern.
-pub(crate) fn any_of(patterns: &[String]) -> Result<Regex, (usize, String)> {
-    builder().build_many(patterns).map_err(|error| explain(&error, patterns))
+/// Compiles patterns that are asked only whether any of them matches, if all of them compile.
+pub(crate) fn any_of(patterns: &[String]) -> Option<Regex> {
+    builder().build_many(patterns).ok()
 }
 
 fn builder() -> Builder {
@@ -126,6 +137,10 @@ fn explain<P: AsRef<str>>(error: &BuildError, patterns: &[P]) -> (usize, String)
     let place = error.pattern().map_or(0, |pattern| pattern.as_usize());
     let pattern = patterns.get(place).map_or("", AsRef::as_ref);
     let text = error.syntax_error().map_or_else(|| error.to_string(), ToString::to_string);
-    let cause = text.rsplit("error: ").next().unwrap_or_default().trim();
-    (place, format!("`{pattern}`: {cause}"))
+    (place, format!("`{pattern}`: {}", last_line(&text)))
+}
+
+/// What a message comes down to that draws the pattern first.
+fn last_line(text: &str) -> &str {
+    text.rsplit("error: ").next().unwrap_or_default().trim()
 }

@@ -5,7 +5,8 @@ use crate::bindings::linkspan::plugin::types::{Field, Response};
 use crate::config::{Config, Redirect, Respond, Rule as Written};
 use crate::patterns::{self, Patterns};
 use crate::template::Template;
-use linkspan_plugin_common::fields;
+use linkspan_plugin_common::config::parse_part;
+use linkspan_plugin_common::{fields, names};
 use regex_automata::PatternID;
 use regex_automata::meta::Regex;
 use regex_automata::nfa::thompson::pikevm::PikeVM;
@@ -17,6 +18,12 @@ pub(crate) trait Request {
     fn authority(&self) -> String;
     fn method(&self) -> String;
     fn header_values(&self, name: &str) -> Vec<Vec<u8>>;
+}
+
+/// The clusters that a rule may name.
+pub(crate) trait Clusters {
+    fn exists(&self, name: &str) -> bool;
+    fn names(&self) -> Vec<String>;
 }
 
 pub(crate) struct Rules {
@@ -49,17 +56,23 @@ struct Asked<'a, R> {
 
 impl Rules {
     /// Compiles the rules. The error names what is wrong with them, one fault a line.
-    pub(crate) fn compile(config: Config) -> Result<Self, String> {
+    pub(crate) fn compile(config: Config, clusters: &impl Clusters) -> Result<Self, String> {
         let mut faults = Vec::new();
         let mut paths = Vec::new();
         let mut rules = Vec::new();
-        for (index, mut written) in config.rules.into_iter().enumerate() {
+        for (index, written) in config.rules.into_iter().enumerate() {
+            let mut written: Written = match parse_part(&format!("rules[{index}]"), written) {
+                Ok(written) => written,
+                Err(fault) => {
+                    faults.push(fault);
+                    continue;
+                }
+            };
             // Without a pattern, any path will do.
             let texts = written.r#match.take().unwrap_or_else(|| vec![String::new()]);
-            match Rule::compile(written, &texts) {
-                Ok(rule) => rules.push(rule),
-                Err(fault) => faults.push(format!("rules[{index}]{fault}")),
-            }
+            let mut of_rule = Vec::new();
+            rules.extend(Rule::compile(written, &texts, clusters, &mut of_rule));
+            faults.extend(of_rule.into_iter().map(|fault| format!("rules[{index}]{fault}")));
             paths.extend(texts.into_iter().enumerate().map(|(place, text)| (index, place, text)));
         }
         let patterns = Patterns::compile(&paths, &mut faults);
@@ -77,61 +90,42 @@ impl Rules {
 }
 
 impl Rule {
-    fn compile(written: Written, paths: &[String]) -> Result<Self, String> {
+    /// Compiles a rule, or says all that is wrong with it.
+    fn compile(
+        written: Written,
+        paths: &[String],
+        clusters: &impl Clusters,
+        faults: &mut Vec<String>,
+    ) -> Option<Self> {
+        let before = faults.len();
         let is_empty = |list: &Option<Vec<_>>| list.as_ref().is_some_and(Vec::is_empty);
-        if paths.is_empty() || is_empty(&written.host) || is_empty(&written.method) {
-            return Err(": an empty list never matches".to_owned());
+        let lists = [
+            ("match", paths.is_empty()),
+            ("host", is_empty(&written.host)),
+            ("method", is_empty(&written.method)),
+        ];
+        for (key, _) in lists.into_iter().filter(|(_, is_empty)| *is_empty) {
+            faults.push(format!(".{key}: an empty list never matches"));
         }
-        let one_of = "expected one of `cluster`, `redirect` and `respond`";
-        let (decision, text) = match (written.cluster, written.redirect, written.respond) {
-            (Some(cluster), None, None) => {
-                let target =
-                    Target { upstream: Upstream::Cluster(cluster), host: None, path: None };
-                let text = written.path.as_deref().map(|path| Text::compile(path, paths));
-                (
-                    Decision::Forward(target),
-                    text.transpose().map_err(|fault| format!(".path: {fault}"))?,
-                )
+        let hosts = written.host.as_deref().unwrap_or_default();
+        let host = patterns::any_of(hosts);
+        if host.is_none() {
+            let wrong = hosts.iter().enumerate().filter_map(|(place, pattern)| {
+                patterns::one(pattern).err().map(|fault| format!(".host[{place}]: {fault}"))
+            });
+            faults.extend(wrong);
+        }
+        let mut header = Vec::new();
+        for (name, pattern) in &written.header {
+            match field_pattern(name, pattern) {
+                Ok(regex) => header.push((name.clone(), regex)),
+                Err(fault) => faults.push(format!(".header.{name}: {fault}")),
             }
-            (None, ..) if written.path.is_some() => {
-                return Err(".path: goes with `cluster` only".to_owned());
-            }
-            (None, Some(Redirect { status, location }), None) => {
-                if !matches!(status, 301 | 302 | 303 | 307 | 308) {
-                    return Err(format!(
-                        ".redirect.status: expected 301, 302, 303, 307 or 308, found {status}"
-                    ));
-                }
-                let text = Text::compile(&location, paths)
-                    .map_err(|fault| format!(".redirect.location: {fault}"))?;
-                (Decision::Redirect(Redirection { status, location: String::new() }), Some(text))
-            }
-            (None, None, Some(Respond { status, body })) => {
-                if !matches!(status, 200..=599) {
-                    return Err(format!(".respond.status: expected 200 to 599, found {status}"));
-                }
-                (Decision::Respond(text_response(status, body)), None)
-            }
-            (None, None, None) => return Err(format!(": {one_of}")),
-            _ => return Err(format!(": {one_of}, found several")),
-        };
-        let host = written.host.as_deref().map(patterns::any_of).transpose();
-        let host = host.map_err(|(place, fault)| format!(".host[{place}]: {fault}"))?;
-        let header = written.header.into_iter().map(|(name, pattern)| {
-            if !fields::is_name(&name) {
-                return Err(format!(".header: {name:?} is no name of a header field"));
-            }
-            let regex =
-                patterns::one(&pattern).map_err(|fault| format!(".header.{name}: {fault}"))?;
-            Ok((name, regex))
-        });
-        Ok(Self {
-            host,
-            method: written.method,
-            header: header.collect::<Result<_, _>>()?,
-            decision,
-            text,
-        })
+        }
+        let (has_host, method) = (written.host.is_some(), written.method.clone());
+        let consequence = consequence(written, paths, clusters, faults);
+        let (decision, text) = consequence.filter(|_| faults.len() == before)?;
+        Some(Self { host: host.filter(|_| has_host), method, header, decision, text })
     }
 
     fn holds<R: Request>(&self, asked: &Asked<'_, R>) -> bool {
@@ -157,6 +151,75 @@ impl Rule {
     }
 }
 
+fn field_pattern(name: &str, pattern: &str) -> Result<Regex, String> {
+    if fields::is_name(name) {
+        patterns::one(pattern)
+    } else {
+        Err(format!("{name:?} is no name of a header field"))
+    }
+}
+
+/// What a rule does, or all that is wrong with that.
+fn consequence(
+    written: Written,
+    paths: &[String],
+    clusters: &impl Clusters,
+    faults: &mut Vec<String>,
+) -> Option<(Decision, Option<Text>)> {
+    if written.path.is_some() && written.cluster.is_none() {
+        faults.push(".path: goes with `cluster` only".to_owned());
+    }
+    let mut text = |key: &str, text: &str| {
+        let text = Text::compile(text, paths);
+        text.map_err(|fault| faults.push(format!("{key}: {fault}"))).ok()
+    };
+    match (written.cluster, written.redirect, written.respond) {
+        (Some(cluster), None, None) => {
+            let path = match written.path.as_deref().map(|path| text(".path", path)) {
+                Some(path) => Some(path?),
+                None => None,
+            };
+            if !clusters.exists(&cluster) {
+                let names = clusters.names();
+                let meant = names::did_you_mean(&cluster, names.iter().map(String::as_str));
+                faults.push(format!(
+                    ".cluster: there is no cluster `{cluster}`, \
+                     expected the NAME of a table `[clusters.NAME]`{meant}"
+                ));
+            }
+            let upstream = Upstream::Cluster(cluster);
+            Some((Decision::Forward(Target { upstream, host: None, path: None }), path))
+        }
+        (None, Some(Redirect { status, location }), None) => {
+            let location = text(".redirect.location", &location);
+            if !matches!(status, 301 | 302 | 303 | 307 | 308) {
+                faults.push(format!(
+                    ".redirect.status: {status} is no redirection, \
+                     expected 301, 302, 303, 307 or 308"
+                ));
+            }
+            let redirection = Redirection { status, location: String::new() };
+            Some((Decision::Redirect(redirection), Some(location?)))
+        }
+        (None, None, Some(Respond { status, body })) => {
+            if !matches!(status, 200..=599) {
+                faults.push(format!(
+                    ".respond.status: {status} is no final status, expected 200 to 599"
+                ));
+            }
+            Some((Decision::Respond(text_response(status, body)), None))
+        }
+        (cluster, redirect, respond) => {
+            let none = cluster.is_none() && redirect.is_none() && respond.is_none();
+            let many = if none { "nothing" } else { "more than one thing" };
+            faults.push(format!(
+                ": the rule does {many}, expected one of `cluster`, `redirect` and `respond`"
+            ));
+            None
+        }
+    }
+}
+
 impl Text {
     fn compile(text: &str, paths: &[String]) -> Result<Self, String> {
         let template = Template::parse(text)?;
@@ -169,7 +232,7 @@ impl Text {
                     pattern.get_nfa().group_info().group_len(PatternID::ZERO).saturating_sub(1);
                 if greatest > groups {
                     return Err(format!(
-                        "there is no ${greatest}: match[{place}] has {groups} groups"
+                        "match[{place}] has no group for `${greatest}`, expected `${groups}` at most"
                     ));
                 }
                 patterns.push(pattern);

@@ -1,6 +1,9 @@
-//! Test guest: a router that refuses its configuration.
+//! Test guest: a router that refuses its configuration: with what `say` holds, `times` over, or
+//! with a text of its own.
 
 use crate::bindings::exports::linkspan::plugin::{lifecycle, router};
+use linkspan_plugin_common::config;
+use serde::Deserialize;
 
 mod bindings {
     wit_bindgen::generate!({ path: "../../../wit", world: "router-plugin" });
@@ -17,9 +20,17 @@ mod export {
 
 struct Plugin;
 
+#[derive(Deserialize)]
+struct Config {
+    say: Option<String>,
+    times: Option<usize>,
+}
+
 impl lifecycle::Guest for Plugin {
-    fn configure(_config: String) -> Result<(), String> {
-        Err("key `colour`: expected a colour".to_owned())
+    fn configure(config: String) -> Result<(), String> {
+        let Config { say, times } = config::parse(&config)?;
+        let say = say.unwrap_or_else(|| "key `colour`: expected a colour".to_owned());
+        Err(say.repeat(times.unwrap_or(1)))
     }
 }
 

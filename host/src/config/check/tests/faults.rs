@@ -213,18 +213,18 @@ fn numbers_keep_to_their_range() {
 fn files_that_cannot_be_read() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("linkspan.toml");
-    let missing = load(&path).unwrap_err().to_string();
+    let missing = load(&path).into_result().unwrap_err().to_string();
     assert!(missing.contains("linkspan.toml: cannot be read: "), "{missing}");
-    let is_directory = load(directory.path()).unwrap_err().to_string();
+    let is_directory = load(directory.path()).into_result().unwrap_err().to_string();
     assert!(is_directory.contains("cannot be read: "), "{is_directory}");
 
     std::fs::write(&path, b"a = 1\nb = '\xff'\n").unwrap();
-    let faults = load(&path).unwrap_err();
+    let faults = load(&path).into_result().unwrap_err();
     let place = faults.iter().next().and_then(|fault| fault.place.clone()).unwrap();
     assert_eq!((place.line, place.column), (2, 6));
 
     std::fs::write(&path, format!("\u{feff}{SMALLEST}")).unwrap();
-    assert!(load(&path).is_ok());
+    assert!(load(&path).into_result().is_ok());
 }
 
 /// The example with a few bytes replaced, which gets deeper than any random text.

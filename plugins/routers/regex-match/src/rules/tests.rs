@@ -29,8 +29,21 @@ impl Request for Fake {
     }
 }
 
+/// Any name that does not begin with `no`.
+struct Known;
+
+impl Clusters for Known {
+    fn exists(&self, name: &str) -> bool {
+        !name.starts_with("no")
+    }
+
+    fn names(&self) -> Vec<String> {
+        ["php", "static"].map(str::to_owned).to_vec()
+    }
+}
+
 fn compile(config: &str) -> Result<Rules, String> {
-    Rules::compile(config::parse(config)?)
+    Rules::compile(config::parse(config)?, &Known)
 }
 
 /// A decision in short: `CLUSTER`, `CLUSTER PATH`, `STATUS LOCATION`, `STATUS`, `next`.
@@ -160,33 +173,50 @@ fn every_faulty_rule_is_named() {
         {"header": {"x": "*"}, "cluster": "a"},
         {"header": {"x y": "a"}, "cluster": "a"},
         {"respond": {"status": 99}},
-        {"path": "/", "respond": {"status": 200}}
+        {"path": "/", "respond": {"status": 200}},
+        {"match": ["[", "a", "a{2,1}"], "host": ["(", ")"], "cluster": "nophp", "path": "a b"},
+        {"match": "a", "cluster": "a"},
+        {"clustre": "a"}
     ]}"#,
     )
     .err()
     .unwrap();
     let expected = [
-        "rules[1]: expected one of `cluster`, `redirect` and `respond`",
-        "rules[2]: expected one of `cluster`, `redirect` and `respond`, found several",
-        "rules[3].path: there is no $2: match[0] has 1 groups",
-        "rules[4].redirect.status: expected 301, 302, 303, 307 or 308, found 200",
-        "rules[5]: an empty list never matches",
+        "rules[1]: the rule does nothing, expected one of `cluster`, `redirect` and `respond`",
+        "rules[2]: the rule does more than one thing, \
+         expected one of `cluster`, `redirect` and `respond`",
+        "rules[3].path: match[0] has no group for `$2`, expected `$1` at most",
+        "rules[4].redirect.status: 200 is no redirection, expected 301, 302, 303, 307 or 308",
+        "rules[5].match: an empty list never matches",
         "rules[6].host[1]: `[b`: unclosed character class",
         "rules[7].header.x: `*`: repetition operator missing expression",
-        "rules[8].header: \"x y\" is no name of a header field",
-        "rules[9].respond.status: expected 200 to 599, found 99",
+        "rules[8].header.x y: \"x y\" is no name of a header field",
+        "rules[9].respond.status: 99 is no final status, expected 200 to 599",
         "rules[10].path: goes with `cluster` only",
+        "rules[11].host[0]: `(`: unclosed group",
+        "rules[11].host[1]: `)`: unopened group",
+        "rules[11].path: ' ' must be percent-encoded",
+        "rules[12].match: this is a string, expected a list",
+        "rules[13].clustre: unknown key, expected one of `match`, `host`, `method`, `header`, \
+         `path`, `cluster`, `redirect`, `respond`; did you mean `cluster`?",
         "rules[0].match[1]: `(`: unclosed group",
+        "rules[11].match[0]: `[`: unclosed character class",
+        "rules[11].match[2]: `a{2,1}`: invalid repetition count range, the start must be <= the end",
     ];
     assert_eq!(faults.lines().collect::<Vec<_>>(), expected);
-    assert_eq!(
-        compile(r#"{"rules": [{"match": ["a"], "clustre": "a"}]}"#)
-            .err()
-            .unwrap()
-            .split(',')
-            .next(),
-        Some("rules[0].clustre: unknown field `clustre`")
-    );
+}
+
+#[test]
+fn a_cluster_must_be_there() {
+    let config = r#"{"rules": [{"cluster": "nophp"}, {"cluster": "a"}, {"cluster": "nothing"}]}"#;
+    let faults = compile(config).err().unwrap();
+    let expected = [
+        "rules[0].cluster: there is no cluster `nophp`, \
+         expected the NAME of a table `[clusters.NAME]`",
+        "rules[2].cluster: there is no cluster `nothing`, \
+         expected the NAME of a table `[clusters.NAME]`",
+    ];
+    assert_eq!(faults.lines().collect::<Vec<_>>(), expected);
 }
 
 #[test]

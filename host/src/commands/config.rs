@@ -1,0 +1,31 @@
+//! What a configuration comes to, and what one can be.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::commands::{check, fail, say, write};
+use crate::config::Config;
+
+/// Prints the effective configuration: TOML that can be read again, or JSON.
+pub fn config(path: Result<PathBuf, String>, json: bool) -> ExitCode {
+    let path = match path {
+        Ok(path) => path,
+        Err(text) => return fail(&text),
+    };
+    match Config::effective(&path) {
+        Ok(effective) if json => say(&format_args!("{:#}", effective.json())),
+        Ok(effective) => write(&effective),
+        Err(faults) => return check::tell(&faults),
+    }
+    ExitCode::SUCCESS
+}
+
+/// Prints the JSON schema of the configuration, or its reference.
+pub fn schema(reference: bool) -> ExitCode {
+    if reference {
+        write(&Config::reference());
+    } else {
+        say(&format_args!("{:#}", Config::schema()));
+    }
+    ExitCode::SUCCESS
+}

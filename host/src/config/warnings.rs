@@ -1,0 +1,243 @@
+//! What is legal in a configuration and yet hardly what was meant.
+//!
+//! Each of these must be right nearly always: an operator who has learnt to look past warnings
+//! looks past the one that matters.
+
+use std::collections::BTreeSet;
+
+use crate::config::fault::Fault;
+use crate::config::places::{Part, Places, Spot};
+use crate::config::{Config, Name, StoreKind};
+
+/// The warnings about a configuration that has no faults.
+pub(super) fn of(config: &Config, places: &Places<'_>) -> Vec<Fault> {
+    let mut warnings = Vec::new();
+    listeners(config, places, &mut warnings);
+    clusters(config, places, &mut warnings);
+    plugins(config, places, &mut warnings);
+    stores(config, places, &mut warnings);
+    for (key, tables) in [("listener", "listeners"), ("cluster", "clusters")] {
+        defaults(places, key, tables, &mut warnings);
+    }
+    warnings.into_iter().map(Fault::warning).collect()
+}
+
+fn listeners(config: &Config, places: &Places<'_>, warnings: &mut Vec<Fault>) {
+    for (name, listener) in &config.listeners {
+        let Some(spot) = places.find(&["listeners", name]) else { continue };
+        if listener.routers.is_empty() && listener.default_cluster.is_none() {
+            let message = "nothing says where its requests go";
+            let help = "set `default-cluster`, or name `routers`";
+            let fault = places.fault(&spot, Part::Key, message);
+            warnings.push(fault.expected("each of them gets a 404").help(Some(help.to_owned())));
+        }
+        for key in ["routers", "rewriters"] {
+            repeated(places, spot.get(key).as_ref(), warnings);
+        }
+        if listener.max_connections_per_address > listener.max_connections
+            && let Some(limit) = spot.get("max-connections-per-address")
+        {
+            let message = "more than the listener's `max-connections`, and so without effect";
+            let expected = format!("expected at most {}", listener.max_connections);
+            warnings.push(places.fault(&limit, Part::Value, message).expected(&expected));
+        }
+    }
+}
+
+fn clusters(config: &Config, places: &Places<'_>, warnings: &mut Vec<Fault>) {
+    let routed = routed(config);
+    for (name, cluster) in &config.clusters {
+        let Some(spot) = places.find(&["clusters", name]) else { continue };
+        if cluster.endpoints.is_empty()
+            && let Some(endpoints) = spot.get("endpoints")
+        {
+            let fault = places.fault(&endpoints, Part::Value, "the cluster has no endpoints");
+            warnings.push(fault.expected("each of its requests gets a 503"));
+        }
+        if routed.as_ref().is_some_and(|routed| !routed.contains(&**name)) {
+            let message = "no request goes to this cluster";
+            let expected = "no `default-cluster` and no router's `config` names it";
+            warnings.push(places.fault(&spot, Part::Key, message).expected(expected));
+        }
+        for key in ["balancer", "rewriters"] {
+            repeated(places, spot.get(key).as_ref(), warnings);
+        }
+    }
+}
+
+/// A plugin that is named again in the same list.
+fn repeated(places: &Places<'_>, list: Option<&Spot<'_>>, warnings: &mut Vec<Fault>) {
+    let mut seen = BTreeSet::new();
+    for spot in list.into_iter().flat_map(Spot::elements) {
+        let Some(name) = spot.text() else { continue };
+        if !seen.insert(name.clone()) {
+            let message = format!("`{name}` stands in this list before");
+            warnings.push(places.fault(&spot, Part::Value, &message));
+        }
+    }
+}
+
+/// The names that requests may go to; `None` if a router may name any, for all that can be known:
+/// one without a configuration has the names from elsewhere.
+fn routed(config: &Config) -> Option<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for listener in config.listeners.values() {
+        names.extend(listener.default_cluster.as_ref().map(ToString::to_string));
+        for router in &listener.routers {
+            let plugin = config.plugins.get(router)?;
+            let json: serde_json::Value = serde_json::from_str(&plugin.config).ok()?;
+            if json.as_object().is_none_or(serde_json::Map::is_empty) {
+                return None;
+            }
+            collect(&json, &mut names);
+            let granted = plugin.grants.stores.iter().filter_map(|name| config.stores.get(name));
+            for store in granted {
+                let StoreKind::Memory { entries, .. } = &store.kind;
+                names.extend(entries.iter().flat_map(|(key, value)| [key.clone(), value.clone()]));
+            }
+        }
+    }
+    Some(names)
+}
+
+/// All texts of a value, and all its keys.
+fn collect(json: &serde_json::Value, texts: &mut BTreeSet<String>) {
+    match json {
+        serde_json::Value::String(text) => {
+            texts.insert(text.clone());
+        }
+        serde_json::Value::Array(list) => list.iter().for_each(|value| collect(value, texts)),
+        serde_json::Value::Object(table) => {
+            for (key, value) in table {
+                texts.insert(key.clone());
+                collect(value, texts);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn plugins(config: &Config, places: &Places<'_>, warnings: &mut Vec<Fault>) {
+    let of_listeners = config.listeners.values();
+    let of_listeners = of_listeners.flat_map(|it| it.routers.iter().chain(&it.rewriters));
+    let of_clusters = config.clusters.values();
+    let of_clusters = of_clusters.flat_map(|it| it.balancers.iter().chain(&it.rewriters));
+    let used: BTreeSet<&Name> = of_listeners.chain(of_clusters).collect();
+    for name in config.plugins.keys().filter(|name| !used.contains(name)) {
+        if let Some(spot) = places.find(&["plugins", name]) {
+            let fault = places.fault(&spot, Part::Key, "nothing uses this plugin");
+            let expected = "no `routers`, `rewriters` or `balancer` names it";
+            warnings.push(fault.expected(expected));
+        }
+    }
+}
+
+fn stores(config: &Config, places: &Places<'_>, warnings: &mut Vec<Fault>) {
+    for name in config.stores.keys() {
+        if !config.plugins.values().any(|plugin| plugin.grants.stores.contains(name))
+            && let Some(spot) = places.find(&["stores", name])
+        {
+            let fault = places.fault(&spot, Part::Key, "no plugin may open this store");
+            warnings.push(fault.expected("no `grants.stores` names it"));
+        }
+    }
+}
+
+/// Defaults that every table sets for itself, or that there is no table to take.
+fn defaults(places: &Places<'_>, key: &str, tables: &str, warnings: &mut Vec<Fault>) {
+    let Some(default) = places.find(&["defaults", key]) else { return };
+    let takers: Vec<_> =
+        places.names(tables).filter_map(|name| places.find(&[tables, name])).collect();
+    if takers.is_empty() {
+        let message = format!("there are no `[{tables}.*]` that could take these");
+        warnings.push(places.fault(&default, Part::Key, &message));
+        return;
+    }
+    for spot in default.keys().filter_map(|key| default.get(key).map(|spot| (key, spot))) {
+        let (key, spot) = spot;
+        // Tables within tables are taken key by key.
+        if !spot.is_table() && takers.iter().all(|taker| taker.get(key).is_some()) {
+            let message = format!("all `[{tables}.*]` set this themselves");
+            warnings.push(places.fault(&spot, Part::Key, &message));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::config::{Reading, Severity};
+
+    /// The warnings about a text after one that has none.
+    fn warnings(text: &str) -> Vec<String> {
+        let text = format!(
+            "[listeners.web]\nbind = ':0'\ndefault-cluster = 'main'\n{text}\n\
+             [clusters.main]\nendpoints = ['a']\n"
+        );
+        let reading = Reading::parse(&text, Path::new("l.toml"));
+        assert!(reading.sound().is_some(), "{}", reading.faults());
+        let warnings = reading.warnings();
+        assert!(warnings.iter().all(|warning| warning.severity == Severity::Warning));
+        let said = |warning: &crate::config::Fault| format!("{}: {}", warning.key, warning.message);
+        warnings.iter().map(said).collect()
+    }
+
+    #[test]
+    fn a_usual_file_has_none() {
+        for text in [
+            "",
+            "routers = ['any']",
+            "rewriters = ['headers']",
+            "routers = ['a']\n[plugins.a]\nconfig.rules = [{ cluster = 'b' }]\n\
+             [clusters.b]\nendpoints = ['b']",
+            "routers = ['a']\n[plugins.a]\nconfig.b = 1\n[clusters.b]\nendpoints = ['b']",
+            "routers = ['a']\n[clusters.b]\nendpoints = ['b']",
+            "routers = ['a']\n[plugins.a]\nconfig.c = 'd'\ngrants.stores = ['s']\n\
+             [stores.s.entries]\nx = 'b'\n[clusters.b]\nendpoints = ['b']",
+            "[defaults.cluster]\nhealth.attempts = 3\nbalancer = 'first-alive'",
+            "[defaults.listener]\nmax-headers = 50",
+        ] {
+            assert_eq!(warnings(text), Vec::<String>::new(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_odd_is_told_where_it_stands() {
+        let two = "[clusters.b]\nendpoints = ['b']\n";
+        for (text, said) in [
+            (two.to_owned(), "clusters.b: no request goes to this cluster"),
+            (
+                format!("routers = ['a']\n[plugins.a]\nconfig.rules = ['bb']\n{two}"),
+                "clusters.b: no request goes to this cluster",
+            ),
+            ("[plugins.p]".to_owned(), "plugins.p: nothing uses this plugin"),
+            ("[stores.s]".to_owned(), "stores.s: no plugin may open this store"),
+            (
+                "rewriters = ['a', 'b', 'a']".to_owned(),
+                "listeners.web.rewriters[2]: `a` stands in this list before",
+            ),
+            (
+                "max-connections = 5\nmax-connections-per-address = 6".to_owned(),
+                "listeners.web.max-connections-per-address: more than the listener's \
+                 `max-connections`, and so without effect",
+            ),
+            (
+                "[listeners.b]\nbind = ':0'".to_owned(),
+                "listeners.b: nothing says where its requests go",
+            ),
+            (
+                "max-headers = 60\n[defaults.listener]\nmax-headers = 50".to_owned(),
+                "defaults.listener.max-headers: all `[listeners.*]` set this themselves",
+            ),
+        ] {
+            assert_eq!(warnings(&text), [said], "{text}");
+        }
+        let reading = Reading::parse(
+            "[listeners.web]\nbind = ':0'\nrouters = ['a']\n[defaults.cluster]\nmax-attempts = 1",
+            Path::new("l.toml"),
+        );
+        let said: Vec<_> = reading.warnings().into_iter().map(|fault| fault.key).collect();
+        assert_eq!(said, ["defaults.cluster"]);
+    }
+}

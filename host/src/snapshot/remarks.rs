@@ -1,0 +1,56 @@
+//! What is odd about plugins that work: it takes their components, or the files, to see it.
+
+use std::collections::BTreeMap;
+
+use super::Snapshot;
+use super::refused::Standing;
+use crate::config::{Fault, Part, Places, one_of};
+use crate::plugin::{Definition, Kind};
+
+impl Snapshot {
+    /// Warnings about the plugins, each where it stands in the file.
+    #[must_use]
+    pub fn warnings(&self, places: &Places<'_>) -> Vec<Fault> {
+        // A balancer's uses are told once.
+        let plugins: BTreeMap<_, _> = self
+            .plugins
+            .iter()
+            .map(|(used, staffed)| (&used.plugin, &staffed.definition))
+            .collect();
+        let of = |definition: &&std::sync::Arc<Definition>| {
+            let place = Standing::of(places, &definition.config.name, None);
+            remarks(definition, &place)
+        };
+        let odd = plugins.values().flat_map(of).chain(self.missing_directory(places));
+        odd.map(Fault::warning).collect()
+    }
+
+    fn missing_directory(&self, places: &Places<'_>) -> Option<Fault> {
+        let directory = self.config.server.plugin_dir.as_ref().filter(|path| !path.is_dir())?;
+        let spot = places.find(&["server", "plugin-dir"])?;
+        let message = format!("there is no directory {}", directory.display());
+        Some(places.fault(&spot, Part::Value, &message))
+    }
+}
+
+fn remarks(definition: &Definition, place: &Standing<'_>) -> Vec<Fault> {
+    let (config, component) = (&definition.config, &definition.component);
+    let mut remarks = Vec::new();
+    if !component.uncalled.is_empty() {
+        let message = format!(
+            "`{}` exports {}, which this version never calls",
+            config.component,
+            one_of(&component.uncalled).replace(" or ", " and ")
+        );
+        remarks.push(place.component(&message));
+    }
+    if !component.waits && !config.grants.stores.is_empty() {
+        let message = format!("`{}` opens no stores", config.component);
+        remarks.extend(place.at(&["grants", "stores"], Part::Value, &message));
+    }
+    if !component.kinds.contains(&Kind::Router) && !config.grants.addresses.is_empty() {
+        let message = "only routers forward to addresses";
+        remarks.extend(place.at(&["grants", "addresses"], Part::Value, message));
+    }
+    remarks
+}
