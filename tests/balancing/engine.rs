@@ -9,8 +9,8 @@ use linkspan::commands::BUILT_IN;
 use linkspan::config::{Config, Name};
 use linkspan::metrics::Metrics;
 use linkspan::plugin::{
-    Compiler, Connection, Endpoint, EndpointId, EndpointState, Exchange, Figure, Host, Kind,
-    Members, Nursery, Order, Pick, Picked, Plugin, Settings,
+    Around, Compiler, Connection, Endpoint, EndpointId, EndpointState, Exchange, Figure, Host,
+    Kind, Members, Nursery, Order, Pick, Picked, Plugin, Settings,
 };
 use linkspan::proxy::WORDS;
 use linkspan_plugin_balancing::Host as _;
@@ -68,13 +68,9 @@ impl Engine {
             assert!(!component.waits, "{name} cannot be called synchronously");
             let members: Arc<dyn Members> = cluster.clone();
             let members = Some((&Name::from("main"), members));
-            let definition = self.host.define(
-                config.get("it").unwrap(),
-                component,
-                &[Kind::Balancer],
-                members,
-                Vec::new(),
-            );
+            let around = Around { members, stores: Vec::new(), clusters: Vec::new().into() };
+            let own = config.get("it").unwrap();
+            let definition = self.host.define(own, component, &[Kind::Balancer], around);
             let definition = definition.unwrap();
             let newborn = definition.birth_apart().await.unwrap();
             Plugin::new(definition, self.nursery.clone(), 0, Some(newborn), None)

@@ -100,13 +100,13 @@ fn other_parts_of_a_request_can_be_the_key() {
 fn a_wrong_configuration_is_named_by_its_key() {
     let origin = Origin::replying("a");
     for (component, own, expected) in [
-        ("carp", "key = 'query'", ["config.key: \"query\"", "expected \"path\", \"header:NAME\""]),
-        ("maglev", "bounded-load = 1", ["config.bounded-load: 1", "a number from 1.01 to 100"]),
-        ("ring-hash", "bounded-load = 'x'", ["config.bounded-load: this is", "expected a number"]),
-        ("least-connections", "strict = 'yes'", ["config.strict: this is", "expected a boolean"]),
-        ("p2c", "latency = 3", ["config.latency: this is an integer", "expected a boolean"]),
-        ("sticky", "separator = '.'", ["config: no session is named", "expected `cookie`"]),
-        ("sticky", "cookie = 'a;b'", ["config.cookie: \"a;b\" does not fit", "expected a name"]),
+        ("carp", "key = 'query'", ["key: \"query\"", "expected \"path\", \"header:NAME\""]),
+        ("maglev", "bounded-load = 1", ["bounded-load: 1", "a number from 1.01 to 100"]),
+        ("ring-hash", "bounded-load = 'x'", ["bounded-load: this is", "expected a number"]),
+        ("least-connections", "strict = 'yes'", ["strict: this is", "expected a boolean"]),
+        ("p2c", "latency = 3", ["latency: this is an integer", "expected a boolean"]),
+        ("sticky", "separator = '.'", ["refused: no session is named", "expected `cookie`"]),
+        ("sticky", "cookie = 'a;b'", ["cookie: \"a;b\" does not fit", "expected a name"]),
     ] {
         let rest =
             format!("{SESSION}[plugins.own]\ncomponent = '{component}'\nconfig = {{ {own} }}");
