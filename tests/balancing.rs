@@ -150,7 +150,7 @@ fn with_every_endpoint_down_the_answer_is_503() {
 fn a_cluster_without_endpoints_answers_503() {
     let proxy = Proxy::start(&one_cluster(&[], "", ""));
     assert_eq!(proxy.get("/").status(), 503);
-    assert_eq!(proxy.access(1)[0]["error"], "no endpoint usable");
+    assert_eq!(proxy.access(1)[0]["error"], "no endpoint usable: cluster main has no endpoints");
 }
 
 #[test]

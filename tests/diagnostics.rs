@@ -202,7 +202,6 @@ fn the_examples_are_not_odd() {
         let Ok(text) = fs::read_to_string(entry.unwrap().path().join("linkspan.toml")) else {
             continue;
         };
-        let text = (1..=3).fold(text, |text, n| text.replace(&format!("ORIGIN{n}"), "127.0.0.1:9"));
         let mut linkspan = Binary::with(&text, &[], &["check", "--deny-warnings"]);
         assert_eq!(linkspan.wait().code(), Some(0), "{}", linkspan.stderr());
         checked += 1;

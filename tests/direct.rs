@@ -100,7 +100,7 @@ fn what_is_not_granted_is_refused_and_not_dialled() {
     assert_eq!(refusals(&proxy), 2);
     let line = &proxy.access(2)[0];
     let expected =
-        format!("the router may not forward to http://127.0.0.2:{port}: no grant covers it");
+        format!("router forwards may not forward to http://127.0.0.2:{port}: no grant covers it");
     assert_eq!(line["error"], expected);
     assert_eq!((&line["route"], &line["attempts"]), (&"forwards".into(), &0.into()));
 }

@@ -7,10 +7,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, kill_process};
 use tempfile::TempDir;
 
-use crate::support::{Binary, Client, Origin, eventually, reply};
+use crate::support::{Binary, Client, Signal, eventually};
 
 /// The files that the origins of the Monkey example serve.
 const FILES: usize = 1_200;
@@ -23,9 +23,9 @@ fn every_example_starts() {
         if !file.is_file() {
             continue;
         }
-        // What the demo's placeholders stand for does not matter here; names would be looked up.
         let text = fs::read_to_string(&file).unwrap();
-        let text = (1..=3).fold(text, |text, n| text.replace(&format!("ORIGIN{n}"), "127.0.0.1:9"));
+        // One port may be taken, and is not what matters here.
+        let text = text.replace("127.0.0.1:9901", "127.0.0.1:0");
         let mut binary = Binary::with(&text, &[], &["-h", "127.0.0.1", "-p", "0"]);
         binary.connect();
         let name = file.parent().and_then(Path::file_name).unwrap();
@@ -37,23 +37,92 @@ fn every_example_starts() {
 
 #[test]
 fn the_demo_does_what_it_says() {
-    let named = |name: &'static str| {
-        Origin::answering(move |_| reply(200, &[("server", "demo origin")], name))
+    let mut demo = Binary::run(&["demo", "--port", "0"]);
+    demo.wait_for_stdout("is silent.");
+    assert!(demo.stdout().contains("admin on http://127.0.0.1:"), "{}", demo.stdout());
+    let steps = steps(&demo.stdout());
+    assert_eq!(steps.len(), 8, "{steps:#?}");
+    let turns = |name: [&str; 3], text: &str| {
+        let names: Vec<_> = text.lines().filter(|line| line.contains(" answers ")).collect();
+        let names: Vec<_> = names.iter().filter_map(|line| line.split(' ').next()).collect();
+        assert_eq!(names.len(), 6, "a request failed: {text}");
+        assert!(names.iter().all(|own| name.contains(own)), "{text}");
+        for name in name {
+            assert!(names.contains(&name), "{name} has no turn: {text}");
+        }
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "no turns: {text}");
     };
-    let origins = [named("anna"), named("bert"), named("cora")];
-    let mut text = example("demo");
-    for (place, origin) in origins.iter().enumerate() {
-        text = text.replace(&format!("ORIGIN{}", place + 1), &origin.address().to_string());
+    let said: Vec<String> = steps.iter().map(|commands| shell(commands)).collect();
+    let expect = |step: usize, texts: &[&str]| {
+        for text in texts {
+            assert!(said[step - 1].contains(text), "no {text} in step {step}: {}", said[step - 1]);
+        }
+    };
+    turns(["anna", "bert", "cora"], &said[0]);
+    assert!(said[0].starts_with("anna answers GET / after 5 ms\nbert answers"), "{}", said[0]);
+    expect(2, &["anna answers GET /first", "  via: 1.1 linkspan", "  x-forwarded-for: 127.0.0.1"]);
+    expect(3, &["410 Gone", "this is gone"]);
+    expect(4, &["x-proxy: linkspan", "  x-demo: added by a plugin", "x-origin: "]);
+    assert!(!said[3].contains("server: "), "{}", said[3]);
+    expect(5, &["bert is stopped\n"]);
+    turns(["anna", "cora", "cora"], &said[4]);
+    expect(
+        6,
+        &["\"state\": \"offline\"", "\"state\": \"alive\"", "retries_total{cluster=\"all\"} 2"],
+    );
+    expect(7, &["bert runs\n"]);
+    turns(["anna", "bert", "cora"], &said[6]);
+    expect(8, &["<h1>Linkspan "]);
+    demo.signal(Signal::INT);
+    assert_eq!(demo.wait().code(), Some(0), "{}", demo.stderr());
+}
+
+#[test]
+fn the_demo_says_which_ports_it_found_taken() {
+    // Whoever has them: this test, or somebody else.
+    let _held = [8080, 9901].map(|port| TcpListener::bind(("127.0.0.1", port)));
+    let mut demo = Binary::run(&["demo"]);
+    let web = demo.address("web");
+    let admin = demo.admin();
+    demo.wait_for_stdout("is silent.");
+    let said = demo.stdout();
+    assert!(said.contains("port 8080 is taken") && said.contains("port 9901 is taken"), "{said}");
+    assert!(web.port() != 8080 && admin.port() != 9901, "{said}");
+    assert!(said.contains(&format!("curl -s http://{web}/first")), "{said}");
+    assert!(said.contains(&format!("http://{admin}/metrics")), "{said}");
+    assert_eq!(demo.connect().get("/gone").status(), 410);
+
+    let wanted = web.port().to_string();
+    let mut second = Binary::run(&["demo", "--port", &wanted]);
+    assert_eq!(second.wait().code(), Some(1), "what was asked for is not changed");
+    assert!(second.stderr().contains(&wanted), "{}", second.stderr());
+}
+
+/// The commands of each step that the demo prints.
+fn steps(text: &str) -> Vec<String> {
+    let mut steps: Vec<String> = Vec::new();
+    for line in text.lines() {
+        if line
+            .strip_prefix("# ")
+            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+        {
+            steps.push(String::new());
+        } else if let Some(step) = steps.last_mut()
+            && ["curl ", "for "].iter().any(|word| line.starts_with(word))
+        {
+            step.push_str(line);
+            step.push('\n');
+        }
     }
-    let mut binary = Binary::with(&text, &[], &["-p", "0"]);
-    let mut client = binary.connect();
-    let turns: Vec<_> = (0..6).map(|_| client.get("/").text()).collect();
-    assert_eq!(turns, ["anna", "bert", "cora", "anna", "bert", "cora"]);
-    let response = client.get("/first/of/all");
-    assert_eq!(response.text(), "anna");
-    assert_eq!((response.value("x-proxy"), response.value("server")), (Some("linkspan"), None));
-    let response = client.get("/gone");
-    assert_eq!((response.status(), response.text().as_str()), (410, "this is gone\n"));
+    steps
+}
+
+/// What commands print.
+#[track_caller]
+fn shell(commands: &str) -> String {
+    let output = Command::new("sh").arg("-ec").arg(commands).output().unwrap();
+    assert!(output.status.success(), "{commands}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// Monkey's example in front of three real nginx: every file arrives as it is, from whom it should.

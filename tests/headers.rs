@@ -135,6 +135,73 @@ fn the_upstream_is_told_who_the_client_is_by_us_alone() {
 }
 
 #[test]
+fn a_trusted_proxy_is_believed_about_its_client_and_nobody_else() {
+    let origin = Origin::replying("");
+    let trust = "trusted-proxies = ['127.0.0.8/31', '::1']";
+    let proxy = Proxy::start(&one_cluster(&[origin.address()], trust, ""));
+    let told = [
+        ("x-forwarded-for", "10.1.1.1"),
+        ("x-forwarded-for", "10.2.2.2"),
+        ("x_forwarded_for", "127.0.0.1"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-user", "root"),
+    ];
+    let fields_from = |own| {
+        let mut client = Client::from(own, proxy.address("web"));
+        assert_eq!(client.ask("GET", "/", &told, b"").status(), 200);
+        origin.requests().pop().unwrap().head.fields
+    };
+    let fields = fields_from([127, 0, 0, 9]);
+    assert_eq!(values(&fields, "x-forwarded-for"), ["10.1.1.1, 10.2.2.2, 127.0.0.9"]);
+    assert_eq!(values(&fields, "x-forwarded-proto"), ["https"]);
+    assert_eq!(values(&fields, "x-forwarded-host"), ["test"], "said by nobody else");
+    for name in ["x_forwarded_for", "x-forwarded-user"] {
+        assert_eq!(values(&fields, name), [""; 0], "{name}");
+    }
+    let fields = fields_from([127, 0, 0, 10]);
+    assert_eq!(values(&fields, "x-forwarded-for"), ["127.0.0.10"]);
+    assert_eq!(values(&fields, "x-forwarded-proto"), ["http"]);
+}
+
+/// The ids that the origin gets and the access log has, of a request with these from an address.
+fn ids(own: [u8; 4], cluster: &str, sent: &[&str]) -> (Vec<String>, String) {
+    let origin = Origin::replying("");
+    let trust = "trusted-proxies = ['127.0.0.9']";
+    let proxy = Proxy::start(&one_cluster(&[origin.address()], trust, cluster));
+    let fields: Vec<_> = sent.iter().map(|value| ("x-request-id", *value)).collect();
+    let mut client = Client::from(own, proxy.address("web"));
+    assert_eq!(client.ask("GET", "/", &fields, b"").status(), 200);
+    let fields = origin.request().head.fields;
+    let told = values(&fields, "x-request-id").into_iter().map(str::to_owned).collect();
+    let line = proxy.access(1).swap_remove(0);
+    (told, line.get("id").and_then(|id| id.as_str()).unwrap().to_owned())
+}
+
+#[test]
+fn a_requests_id_is_a_trusted_clients_or_a_new_one() {
+    const ASKED: &str = "forwarded-headers = ['x-request-id']";
+    let is_new = |id: &str| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let (trusted, other) = ([127, 0, 0, 9], [127, 0, 0, 8]);
+    let (told, logged) = ids(trusted, ASKED, &["edge-7:A"]);
+    assert_eq!((told, logged.as_str()), (vec!["edge-7:A".to_owned()], "edge-7:A"));
+    for (own, sent) in [
+        (other, &["edge-7:A"][..]),
+        (trusted, &[]),
+        (trusted, &["two", "ids"]),
+        (trusted, &["a b"]),
+        (trusted, &["a\"b"]),
+        (trusted, &[&"x".repeat(129)]),
+    ] {
+        let (told, logged) = ids(own, ASKED, sent);
+        assert!(is_new(&logged), "{sent:?}: {logged}");
+        assert_eq!(told, [logged], "{sent:?}");
+    }
+    let (told, logged) = ids(other, "", &["its own"]);
+    assert_eq!(told, ["its own"], "like any other header, where nobody asked for it");
+    assert!(is_new(&logged));
+}
+
+#[test]
 fn which_forwarding_headers_are_sent_is_the_clusters_choice() {
     let fields =
         upstream_fields("forwarded-headers = ['x-host']", &[("x-forwarded-for", "1.1.1.1")]);

@@ -6,7 +6,10 @@
     reason = "a harness that cannot go on has nothing better to do than to fail its test"
 )]
 
+mod access;
+mod admin;
 mod balancing;
+mod cli;
 mod configuration;
 mod connections;
 mod diagnostics;
@@ -16,6 +19,7 @@ mod headers;
 mod hostile;
 mod limits;
 mod loading;
+mod logs;
 mod readme;
 mod reload;
 mod rewriting;

@@ -157,7 +157,7 @@ fn without_a_default_cluster_what_nobody_decides_is_not_found() {
     assert_eq!(response.value("server"), Some("linkspan"));
     assert_eq!(client.get("/never").status(), 200, "the connection goes on");
     let line = &proxy.access(1)[0];
-    assert_eq!(line["error"], "no router decided");
+    assert_eq!(line["error"], "no router decided, and listener web has no default-cluster");
     assert_eq!(proxy.counter("linkspan_errors", &[("reason", "no_route")]), 1);
 }
 
@@ -206,7 +206,10 @@ fn a_router_that_names_no_cluster_of_ours_has_failed() {
     let proxy = Proxy::start_with(&config(""), &["misbehave"]);
     assert_eq!(lost(&proxy).status(), 503);
     assert_eq!(proxy.get("/").text(), "fine");
-    assert_eq!(proxy.access(2)[0]["error"], "router lost failed");
+    assert_eq!(
+        proxy.access(2)[0]["error"],
+        "router lost failed: answered against the contract: there is no cluster \"no-such-cluster\""
+    );
 
     let proxy = Proxy::start_with(&config("on-failure = 'next'"), &["misbehave"]);
     assert_eq!(lost(&proxy).text(), "fine");

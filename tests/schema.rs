@@ -124,6 +124,7 @@ fn schema_and_reader_accept_the_same() {
         "[clusters.'a b']\nendpoints = []\nhealth = { offline = '0s' }",
         "[plugins.p.config]\nany = [{ thing = 1.5 }]\nat = 1979-05-27T07:32:00Z",
         "[plugins.p.grants]\naddresses = ['10.0.0.0/8:*', '[fd00::/8]:443', 'a.b:80', '[::1]:1']",
+        "[plugins.p]\nconfig = {\n  a = 1, # one\n  b = \"\\e\",\n}",
         "[stores.s]\ntype = 'memory'\nentries = { 'http://a/' = 'b' }",
         "[defaults.cluster]\nhealth.attempts = 3\n[defaults.listener]\nrouters = ['x']",
     ] {

@@ -270,15 +270,20 @@ fn an_upstream_that_does_not_accept_is_503_after_the_connect_timeout() {
     let proxy = Proxy::start(&one_cluster(&[address], "", "connect-timeout = '100ms'"));
     assert_eq!(proxy.get("/").status(), 503);
     let error = proxy.access(1)[0]["error"].as_str().unwrap().to_owned();
-    assert!(error.contains("connect timed out"), "{error}");
+    let words = "connecting took longer than connect-timeout = 100ms of cluster main";
+    assert_eq!(error, format!("{address}: {words}"));
 }
 
 #[test]
 fn a_body_that_breaks_off_shows_as_such() {
-    for answer in [
-        "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf",
-        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n",
-        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\nnonsense\r\n",
+    let (closed, nonsense) = ("closed the connection", "sent what is not HTTP/1,");
+    for (answer, words) in [
+        ("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf", closed),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n", closed),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\nnonsense\r\n",
+            nonsense,
+        ),
     ] {
         let origin = Origin::raw(answer);
         let proxy = to(&origin);
@@ -288,7 +293,8 @@ fn a_body_that_breaks_off_shows_as_such() {
         assert!(!response.complete, "{answer:?}");
         client.expect_closed();
         let line = &proxy.access(1)[0];
-        assert_eq!(line["error"], "the upstream broke off its response");
+        let expected = format!("{}: {words} after 4 bytes of its response", origin.address());
+        assert_eq!(line["error"], expected);
         assert_eq!(line["bytes_down"], 4);
     }
 }
@@ -304,6 +310,9 @@ fn a_body_in_which_the_upstream_falls_silent_is_broken_off() {
     let response = proxy.get("/");
     assert_eq!((response.text().as_str(), response.complete), ("half", false));
     eventually("the upstream to be let go", || (origin.open_connections() == 0).then_some(()));
+    let silence = "sent nothing for body-timeout = 200ms of cluster main";
+    let expected = format!("{}: {silence}, after 4 bytes of its response", origin.address());
+    assert_eq!(proxy.access(1)[0]["error"], expected);
 }
 
 #[test]
@@ -319,7 +328,8 @@ fn a_client_that_leaves_frees_its_upstream() {
     drop(client);
     eventually("the upstream to be let go", || (origin.open_connections() == 0).then_some(()));
     let line = &proxy.access(1)[0];
-    assert_eq!((&line["status"], &line["error"]), (&0.into(), &"the client went away".into()));
+    let words = "the client went away before the response";
+    assert_eq!((&line["status"], &line["error"]), (&0.into(), &words.into()));
 }
 
 #[test]

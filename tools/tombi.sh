@@ -2,7 +2,7 @@
 # Sees to it that Tombi is there, the half of an editor that knows TOML: tests complete and check the
 # examples with it. What pip has is one program, which goes to target/tombi.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$(realpath "$0")")/.."
 
 version=1.9.6
 folder=target/tombi

@@ -7,17 +7,22 @@
 )]
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use http::Request;
 use linkspan::commands::BUILT_IN;
-use linkspan::config::{Config, Instances};
+use linkspan::config::{Config, Instances, LogTarget};
+use linkspan::log::access::calls::{Calls, Cost, Label};
+use linkspan::log::access::{AccessLog, AccessRecord, Times};
+use linkspan::log::id::{RequestId, RequestIds};
+use linkspan::log::sink::Writer;
 use linkspan::metrics::Metrics;
 use linkspan::plugin::{
     Around, Compiler, Connection, Decision, Definition, Endpoint, EndpointId, EndpointState,
-    Exchange, Figure, Host, Kind, Members, Nursery, Order, Pick, Plugin, Settings, Shared,
+    Exchange, Figure, Host, Kind, Members, Nursery, Order, Pick, Plugin, Settings, Shared, Trail,
 };
 use linkspan::proxy::WORDS;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
@@ -69,8 +74,10 @@ fn main() {
         bencher.iter_custom(|calls| bench.time(calls, async |exchange| exchange));
     });
     bench.routers(&mut criterion);
+    bench.measured(&mut criterion);
     bench.balancers(&mut criterion);
     bench.rewriters(&mut criterion);
+    access(&mut criterion);
     criterion.final_summary();
 }
 
@@ -138,9 +145,18 @@ impl Bench {
 
     /// The time that some calls take one after another.
     fn time(&self, calls: u64, call: impl AsyncFn(Box<Exchange>) -> Box<Exchange>) -> Duration {
+        self.time_with(exchange(), calls, call)
+    }
+
+    fn time_with(
+        &self,
+        exchange: Box<Exchange>,
+        calls: u64,
+        call: impl AsyncFn(Box<Exchange>) -> Box<Exchange>,
+    ) -> Duration {
         self.runtime.block_on(async {
             // What changed is told before the first call, not as part of it.
-            let mut exchange = call(exchange()).await;
+            let mut exchange = call(exchange).await;
             let begin = Instant::now();
             for _ in 0..calls {
                 exchange = call(exchange).await;
@@ -164,6 +180,22 @@ impl Bench {
                 });
             });
         }
+    }
+
+    /// A call that is measured for the access log.
+    fn measured(&self, criterion: &mut Criterion) {
+        let plugin = self.plugin("two-rules", Kind::Router, None);
+        criterion.bench_function("route/measured", |bencher| {
+            bencher.iter_custom(|calls| {
+                let mut exchange = exchange();
+                exchange.trail.measured = true;
+                self.time_with(exchange, calls, async |exchange| {
+                    let (exchange, decision) = plugin.route(exchange).await;
+                    assert!(matches!(decision, Ok(Decision::Forward { .. })));
+                    exchange
+                })
+            });
+        });
     }
 
     fn balancers(&self, criterion: &mut Criterion) {
@@ -211,6 +243,57 @@ impl Bench {
     }
 }
 
+/// A line of the access log, without plugins and with as many as are usual.
+fn access(criterion: &mut Criterion) {
+    let target = LogTarget::File("/dev/null".into());
+    let thread = Writer::start(&target, Duration::from_secs(1)).unwrap();
+    let labels = ["by-path", "stamp", "round-robin"].map(|name| Label::new(name, "a35a0b42b268"));
+    let labels = labels.map(Rc::new);
+    let cost = Cost { called: true, time: Duration::from_nanos(850), failed: None };
+    let mut ids = RequestIds::new();
+    for (json, plugins) in [(true, 0), (true, 3), (false, 3)] {
+        let mut writer = AccessLog::new(thread.sink(), json).writer();
+        let form = if json { "json" } else { "text" };
+        criterion.bench_function(&format!("access/{form}/{plugins}"), |bencher| {
+            bencher.iter(|| {
+                let (id, mut calls) = (ids.issue(), Calls::default());
+                labels.iter().take(plugins).for_each(|label| calls.add(label, cost));
+                writer.record(&line(&id, &calls));
+            });
+        });
+    }
+}
+
+fn line<'a>(id: &'a RequestId, plugins: &'a Calls) -> AccessRecord<'a> {
+    AccessRecord {
+        time: SystemTime::now(),
+        id,
+        client: "127.0.0.1:40000",
+        listener: "web",
+        method: "GET",
+        target: b"/w/index.html?title=Main",
+        protocol: http::Version::HTTP_11,
+        status: 200,
+        bytes_up: 0,
+        bytes_down: 1024,
+        route: Some("by-path"),
+        cluster: Some("main"),
+        endpoint: Some("10.0.0.1:80"),
+        balancer: Some("round-robin"),
+        fallback: false,
+        attempts: 1,
+        plugins,
+        times: Times {
+            queue: None,
+            connect: None,
+            first_byte: Some(Duration::from_micros(180)),
+            total: Some(Duration::from_micros(210)),
+        },
+        error: None,
+        retried: None,
+    }
+}
+
 /// The session that every request belongs to.
 const ROUTE: &str = "0123456789abcdef";
 
@@ -240,6 +323,7 @@ fn exchange() -> Box<Exchange> {
         response: Some(response.unwrap().into_parts().0),
         cluster: Some("main".into()),
         endpoint: None,
+        trail: Trail::new(RequestIds::new().issue(), false),
     })
 }
 

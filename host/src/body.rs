@@ -9,13 +9,16 @@
 mod upload;
 mod upstream;
 
+use std::error::Error;
 use std::fmt;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
+use tokio::time::Duration;
 
 pub use self::upload::{RequestBody, Upload, UploadError, UploadLimits};
 pub use self::upstream::{DownloadLimits, Transport, UpstreamBody};
@@ -31,7 +34,7 @@ pub enum BodyError {
     Broken(#[source] hyper::Error),
     /// The upstream sent nothing for as long as the body timeout.
     #[error("the upstream fell silent within its response")]
-    Silent,
+    Silent(Duration),
 }
 
 /// How a body ended.
@@ -40,9 +43,36 @@ pub enum Ended {
     /// All of it was handed over.
     Complete,
     /// Its source failed.
-    Broken,
+    Broken(Break),
     /// Its reader went away.
     Abandoned,
+}
+
+/// How the source of a body failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Break {
+    /// The connection was closed.
+    Closed,
+    /// Nothing came for so long.
+    Silent(Duration),
+    /// What came is not HTTP.
+    Malformed,
+}
+
+impl BodyError {
+    fn how(&self) -> Break {
+        match self {
+            Self::Silent(timeout) => Break::Silent(*timeout),
+            Self::Broken(error) => {
+                // hyper tells a malformed chunk from a lost connection by the kind of an IO error.
+                let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+                let malformed = cause.is_some_and(|cause| {
+                    matches!(cause.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)
+                });
+                if error.is_parse() || malformed { Break::Malformed } else { Break::Closed }
+            }
+        }
+    }
 }
 
 /// Watches one body: for byte counts, in-flight counts and the access log.
@@ -139,7 +169,7 @@ impl http_body::Body for Body {
                 Poll::Ready(None)
             }
             Some(Err(error)) => {
-                self.end(Ended::Broken);
+                self.end(Ended::Broken(error.how()));
                 // On an error hyper drops what it has not written yet, perhaps even the head. It
                 // gets a turn to write that.
                 self.broken = Some(error);

@@ -1,17 +1,34 @@
-//! The command line.
+//! The command line: what can be asked for, and the help that teaches it.
+//!
+//! Uses only the standard library and clap, because `build.rs` includes this file to make the manual
+//! pages and the shell completions of it. What stands below `Examples:` in a help text works as it
+//! stands: a test parses each line.
+
+// By its path, as the build script reads this file from another place.
+#[path = "cli/about.rs"]
+mod about;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-/// A reverse proxy whose every decision is a WebAssembly component.
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// A reverse proxy whose every decision is a WebAssembly component
 #[derive(Debug, Parser)]
 #[command(
     name = "linkspan",
     version,
+    styles = STYLES,
     disable_help_flag = true,
-    args_conflicts_with_subcommands = true
+    args_conflicts_with_subcommands = true,
+    after_long_help = about::ALL
 )]
 pub struct Arguments {
     /// What to do; `run` if nothing is named.
@@ -20,7 +37,7 @@ pub struct Arguments {
     /// How to run.
     #[command(flatten)]
     pub run: Run,
-    /// Print help.
+    /// Print help; it has no short form, as -h is the host of `run`
     #[arg(long, action = ArgAction::HelpLong, global = true)]
     pub help: Option<bool>,
 }
@@ -29,34 +46,39 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve (the default)
+    #[command(after_long_help = about::RUN)]
     Run(Run),
-    /// Check everything but serving: the file, and that every plugin loads and is configured.
-    /// Exits with 0 if nothing is wrong, else with 1
+    /// Check everything but serving: the file, and that every plugin loads and is configured
+    #[command(after_long_help = about::CHECK)]
     Check(Check),
     /// List the plugins of a configuration and the components that are there
-    Plugins(File),
+    #[command(after_long_help = about::PLUGINS)]
+    Plugins(Plugins),
     /// Tell what a component is, what it imports, and what it would have to be granted
-    Inspect {
-        /// The component
-        file: PathBuf,
-    },
+    #[command(after_long_help = about::INSPECT)]
+    Inspect(Inspect),
     /// Print the effective configuration: every key with its value, secrets masked
-    Config {
-        #[command(flatten)]
-        #[expect(missing_docs, reason = "a comment here would become part of the help")]
-        file: File,
-        /// Print JSON instead of TOML
-        #[arg(long)]
-        json: bool,
-    },
-    /// Print the JSON schema of the configuration, for editors
+    #[command(after_long_help = about::CONFIG)]
+    Config(Effective),
+    /// Print the JSON schema of the configuration, for editors, or its reference
+    #[command(after_long_help = about::SCHEMA)]
     Schema {
         /// Print the reference instead: every key with its default, and what it is for
         #[arg(long)]
         reference: bool,
     },
     /// Try it without a file: three origins and a proxy in front of them
-    Demo,
+    #[command(after_long_help = about::DEMO)]
+    Demo(Demo),
+    /// Print the completions of a shell
+    #[command(after_long_help = about::COMPLETIONS)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page, or that of a command
+    #[command(after_long_help = about::MAN)]
+    Man(Man),
     /// Compile a component from standard input; what the proxy calls for itself
     #[command(hide = true)]
     Compile {
@@ -67,11 +89,22 @@ pub enum Command {
     },
 }
 
+/// What to print of a configuration.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Effective {
+    /// Which configuration.
+    #[command(flatten)]
+    pub file: File,
+    /// Print JSON instead of TOML
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Which configuration.
 #[derive(Debug, Clone, Default, Args)]
 pub struct File {
-    /// The configuration [default: linkspan.toml here, in the user's configuration directory's
-    /// linkspan folder, or in /etc/linkspan]; - is standard input
+    /// The configuration, where - is standard input; without it, linkspan.toml is looked for:
+    /// here, in the user's configuration directory, and in /etc/linkspan
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
@@ -79,8 +112,8 @@ pub struct File {
 /// What to check, and how to say what is found.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Check {
+    /// Which configuration.
     #[command(flatten)]
-    #[expect(missing_docs, reason = "a comment here would become part of the help")]
     pub file: File,
     /// Exit with 1 for warnings too
     #[arg(long)]
@@ -93,8 +126,8 @@ pub struct Check {
 /// How to run.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Run {
+    /// Which configuration.
     #[command(flatten)]
-    #[expect(missing_docs, reason = "a comment here would become part of the help")]
     pub file: File,
     /// Listen on this address instead of the only listener's
     #[arg(short = 'h', long, value_name = "HOST")]
@@ -102,6 +135,66 @@ pub struct Run {
     /// Listen on this port instead of the only listener's
     #[arg(short, long, value_name = "PORT")]
     pub port: Option<u16>,
+}
+
+/// Whose plugins to list, and how.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Plugins {
+    /// Which configuration.
+    #[command(flatten)]
+    pub file: File,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which component to tell about, and how.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Inspect {
+    /// The component
+    #[arg(value_name = "FILE.wasm")]
+    pub file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where the demo listens.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Demo {
+    /// Listen on this port; without it on 8080, or one that is free
+    #[arg(short, long, value_name = "PORT")]
+    pub port: Option<u16>,
+}
+
+/// Which manual page, and where it goes.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Man {
+    /// The command that it is about
+    #[arg(value_parser = COMMANDS, value_name = "COMMAND")]
+    pub command: Option<String>,
+    /// Write all pages into this directory instead
+    #[arg(long, value_name = "DIR", conflicts_with = "command")]
+    pub dir: Option<PathBuf>,
+}
+
+/// The commands that have a manual page.
+const COMMANDS: [&str; 9] =
+    ["run", "check", "plugins", "inspect", "config", "schema", "demo", "completions", "man"];
+
+/// A shell that can complete command lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// The Bourne-again shell
+    Bash,
+    /// The expressive one
+    Elvish,
+    /// The friendly interactive one
+    Fish,
+    /// Of Microsoft
+    Powershell,
+    /// The Z shell
+    Zsh,
 }
 
 impl File {
@@ -152,5 +245,28 @@ mod tests {
         assert!(arguments.command.is_none());
         assert_eq!(arguments.run.port, Some(0));
         assert!(arguments.run.host.is_some_and(|host| host.is_loopback()));
+    }
+
+    #[test]
+    fn every_command_has_a_page_and_examples_that_parse() {
+        let root = Arguments::command();
+        let commands: Vec<_> = root.get_subcommands().filter(|c| !c.is_hide_set()).collect();
+        let names: Vec<_> = commands.iter().map(|command| command.get_name()).collect();
+        assert_eq!(names, COMMANDS);
+        for command in commands.into_iter().chain([&root]) {
+            let help = command.get_after_long_help().unwrap().to_string();
+            let (_, examples) = help.split_once("Examples:\n").unwrap();
+            let examples: Vec<_> = examples.lines().take_while(|line| !line.is_empty()).collect();
+            assert!(!examples.is_empty(), "{}", command.get_name());
+            for example in examples {
+                // What follows two blanks is a comment; `|`, `>` and `2>` are the shell's.
+                let line = example.trim_start().split("  ").next().unwrap();
+                let words = line.split(' ').take_while(|word| !matches!(*word, "|" | ">"));
+                let words = words.filter(|word| !word.starts_with("2>"));
+                if let Err(error) = Arguments::try_parse_from(words) {
+                    assert!(!error.use_stderr(), "{example}: {error}");
+                }
+            }
+        }
     }
 }

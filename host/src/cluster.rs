@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::{ArcSwap, Guard};
 
 use self::endpoint::Endpoint;
-use self::health::{Gate, Rule};
+use self::health::{Gate, Offline, Rule};
 use crate::config;
 
 /// A named set of endpoints, as one snapshot sees it.
@@ -127,6 +127,12 @@ impl Cluster {
         }
     }
 
+    /// Whether a connection to an endpoint could be tried, without trying.
+    #[must_use]
+    pub fn gate(&self, endpoint: &Endpoint, now: u64) -> Gate {
+        endpoint.health().gate(self.rule, now)
+    }
+
     /// Whether a connection to an endpoint may be tried now.
     ///
     /// The outcome is to be told to [`Self::connected`] or [`Self::connect_failed`]. A pooled
@@ -154,12 +160,26 @@ impl Cluster {
         let before = endpoint.health_cell().connected();
         if before.is_offline(self.rule) {
             self.states.changed();
-            tracing::info!(cluster = %self.name(), endpoint = %endpoint.label(), "endpoint is back");
+            let (cluster, endpoint) = (self.name(), endpoint.label());
+            tracing::info!(%cluster, %endpoint, failures = before.failures, "endpoint is back");
         }
     }
 
-    /// Notes that an endpoint could not be connected to, and counts the failure.
-    pub fn connect_failed(&self, endpoint: &Endpoint, now: u64) {
+    /// How many endpoints are in service, and how many of them are offline.
+    #[must_use]
+    pub fn census(&self) -> (usize, usize) {
+        let membership = self.membership();
+        let ready = membership.members.iter().filter(|each| each.standing == Standing::Ready);
+        let mut ready: Vec<_> = ready.map(|each| &each.endpoint).collect();
+        ready.sort_unstable_by_key(|endpoint| endpoint.id());
+        ready.dedup_by_key(|endpoint| endpoint.id());
+        let offline = ready.iter().filter(|endpoint| endpoint.health().is_offline(self.rule));
+        (ready.len(), offline.count())
+    }
+
+    /// Notes that an endpoint could not be connected to, and counts the failure. Answers what is
+    /// news about the endpoint: that it is offline from now on, or still is after a probe.
+    pub fn connect_failed(&self, endpoint: &Endpoint, now: u64) -> Option<Offline> {
         endpoint.count_failure();
         let (before, after) = endpoint.health_cell().connect_failed(self.rule, now);
         let went_offline = !before.is_offline(self.rule) && after.is_offline(self.rule);
@@ -168,10 +188,8 @@ impl Cluster {
         if went_offline || before.probing || gate_moved {
             self.states.changed();
         }
-        if went_offline {
-            let (cluster, endpoint) = (self.name(), endpoint.label());
-            tracing::warn!(%cluster, %endpoint, failures = after.failures, "endpoint is offline");
-        }
+        let offline = after.is_offline(self.rule) && (went_offline || before.probing);
+        offline.then_some(Offline { failures: after.failures, pause: self.settings.health.offline })
     }
 
     /// The endpoint that is used when no balancer can be asked: the first usable one in the order

@@ -1,28 +1,30 @@
-//! What the commands do, each a function that gives the exit code.
+//! What the commands do, one file each; a command is a function that gives the exit code.
 
 mod check;
 mod config;
 mod demo;
 mod inspect;
+mod manual;
+mod plugins;
+mod run;
+mod terminal;
 
 use std::io::{self, Write};
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
-
-use crate::cli::Run;
-use crate::config::{Config, Reading, STDIN};
 use crate::log::Logs;
 use crate::metrics::Metrics;
 use crate::plugin::BuiltIn;
-use crate::proxy::{Options, Proxy, WORDS};
+use crate::proxy::{Options, WORDS};
 
 pub use check::check;
 pub use config::{config, schema};
 pub use demo::demo;
-pub use inspect::{inspect, plugins};
+pub use inspect::inspect;
+pub use manual::{completions, man};
+pub use plugins::plugins;
+pub use run::run;
 
 /// The standard components, as the program carries them.
 pub const BUILT_IN: BuiltIn = linkspan_plugins::COMPONENTS;
@@ -47,10 +49,26 @@ fn write(text: &dyn std::fmt::Display) {
     let _ = output.flush();
 }
 
+/// Says what is wrong with a command line, or prints the help that it asks for.
+pub fn misused(error: &clap::Error) -> ExitCode {
+    // If nobody reads it there is nobody to tell.
+    let _ = error.print();
+    if error.use_stderr() && std::env::args_os().any(|argument| argument == "-h") {
+        let _ = writeln!(io::stderr(), "\n-h is the host that `run` listens on; help is --help");
+    }
+    u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
 fn say(text: &dyn std::fmt::Display) {
     let mut output = io::stdout().lock();
     let _ = writeln!(output, "{text}");
     let _ = output.flush();
+}
+
+/// A result for scripts.
+fn json(value: &impl serde::Serialize) -> String {
+    // Structs of texts and numbers cannot fail.
+    serde_json::to_string_pretty(value).unwrap_or_default()
 }
 
 /// What components are compiled with: this program.
@@ -60,157 +78,6 @@ fn options(logs: Option<&Logs>) -> io::Result<Options> {
         built_in: BUILT_IN,
         access: logs.map_or_else(crate::log::access::AccessLog::off, Logs::access),
     })
-}
-
-/// Serves until a signal says to leave.
-pub async fn run(run: &Run) -> ExitCode {
-    let path = match run.file.find() {
-        Ok(path) => path,
-        Err(text) => return fail(&text),
-    };
-    let mut reading = Reading::load(&path);
-    let Some(mut config) = reading.sound().cloned() else {
-        return check::refuse(&mut reading).await;
-    };
-    match config.override_bind(run.host, run.port) {
-        Ok(()) => {
-            let source = (path != Path::new(STDIN)).then_some((run, path.as_path()));
-            serve(config, &mut reading, source).await
-        }
-        Err(error) => fail(&error),
-    }
-}
-
-/// Serves a configuration, as it was read; `source` is where it is read again from, if it can be.
-async fn serve(config: Config, reading: &mut Reading, source: Option<(&Run, &Path)>) -> ExitCode {
-    let logs = match Logs::open(&config.log).and_then(|logs| logs.install().map(|()| logs)) {
-        Ok(logs) => logs,
-        Err(error) => return fail(&error),
-    };
-    let (options, mut signals) = match options(Some(&logs)).and_then(|o| Ok((o, Signals::new()?))) {
-        Ok(both) => both,
-        Err(error) => return fail(&error),
-    };
-    let mut proxy = match Proxy::start(config, &options).await {
-        Ok(proxy) => proxy,
-        Err(error) => {
-            let moved = source.is_some_and(|(run, _)| is_moved(run));
-            let told = check::explain(reading, &error, moved);
-            return if told { check::tell(reading.faults()) } else { fail(&error) };
-        }
-    };
-    check::warn(reading, &proxy.snapshot());
-    announce(&proxy);
-    let grace = loop {
-        match signals.next().await {
-            Wish::Finish => break None,
-            Wish::Leave => break Some(proxy.snapshot().config.server.shutdown_grace),
-            Wish::Reload => match source {
-                Some((run, path)) => reload(&mut proxy, run, path).await,
-                None => tracing::warn!(
-                    "the configuration is not from a file, so that there is nothing to read \
-                         again; what runs goes on"
-                ),
-            },
-            Wish::Reopen => logs.reopen(),
-        }
-    };
-    tracing::info!("leaving");
-    let clean = tokio::select! {
-        clean = proxy.shut_down(grace) => clean,
-        () = signals.hurry() => false,
-    };
-    if !clean {
-        tracing::warn!("connections were cut off");
-    }
-    ExitCode::SUCCESS
-}
-
-/// One line per listener, so that port 0 works.
-fn announce(proxy: &Proxy) {
-    for (name, address) in proxy.addresses() {
-        say(&format_args!("listening on http://{address} ({name})"));
-    }
-}
-
-/// Whether the address to listen on is not the file's.
-fn is_moved(run: &Run) -> bool {
-    run.host.is_some() || run.port.is_some()
-}
-
-async fn reload(proxy: &mut Proxy, run: &Run, path: &Path) {
-    let mut reading = Reading::load(path);
-    let text = match reload_from(proxy, run, &mut reading).await {
-        Ok(()) => {
-            tracing::info!(generation = proxy.snapshot().generation, "configuration taken");
-            return check::warn(&mut reading, &proxy.snapshot());
-        }
-        Err(text) => text,
-    };
-    tracing::error!("configuration not taken, the one before stays:\n{text}");
-}
-
-/// Takes a file, or says what is wrong with it.
-async fn reload_from(proxy: &mut Proxy, run: &Run, reading: &mut Reading) -> Result<(), String> {
-    let Some(mut config) = reading.sound().cloned() else {
-        check::judge_with(reading, proxy.plugin_host()).await;
-        return Err(reading.faults().to_string());
-    };
-    config.override_bind(run.host, run.port).map_err(|error| error.to_string())?;
-    proxy.reload(config).await.map_err(|error| {
-        let told = check::explain(reading, &error, is_moved(run));
-        if told { reading.faults().to_string() } else { error.to_string() }
-    })
-}
-
-/// What a signal asks for.
-enum Wish {
-    /// To end after all open requests.
-    Finish,
-    /// To end after them, or after the grace period.
-    Leave,
-    /// To read the configuration again.
-    Reload,
-    /// To open the log files again.
-    Reopen,
-}
-
-struct Signals {
-    quit: Signal,
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-    user1: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            quit: signal(SignalKind::quit())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-            user1: signal(SignalKind::user_defined1())?,
-        })
-    }
-
-    /// A further signal to end while that is under way: not to wait any longer.
-    async fn hurry(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-
-    async fn next(&mut self) -> Wish {
-        tokio::select! {
-            _ = self.quit.recv() => Wish::Finish,
-            _ = self.terminate.recv() => Wish::Leave,
-            _ = self.interrupt.recv() => Wish::Leave,
-            _ = self.hang_up.recv() => Wish::Reload,
-            _ = self.user1.recv() => Wish::Reopen,
-        }
-    }
 }
 
 /// For commands that count nothing.

@@ -7,17 +7,20 @@
 //! then joins the faults of the reading, at its own place of the file.
 
 mod address;
+mod admin;
 mod check;
 mod effective;
 mod expand;
 mod fault;
 mod file;
+mod log;
 mod names;
 mod places;
 mod reading;
 mod reference;
 mod schema;
 mod units;
+mod uses;
 mod warnings;
 mod written;
 
@@ -28,12 +31,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use address::{AddressGrant, BadUrl, HostGrant, NotOneListener};
+pub use admin::{Admin, AdminBind, Secret};
 pub use check::STDIN;
 pub use effective::Effective;
 pub use fault::{Fault, Faults, Place, Severity};
+pub use log::{Log, LogFormat, LogLevel, LogTarget};
 pub use names::{BALANCERS, canonical_balancer, closest, did_you_mean, one_of};
 pub use places::{Part, Places, Spot, Usage};
 pub use reading::Reading;
+pub use units::{ShownDuration, ShownSize};
 
 /// A name given in the configuration: of a listener, cluster, plugin or store.
 pub type Name = Arc<str>;
@@ -45,6 +51,8 @@ pub struct Config {
     pub log: Log,
     /// `[server]`.
     pub server: Server,
+    /// `[admin]`; without it there is no administrator's listener.
+    pub admin: Option<Admin>,
     /// `[listeners.*]`, at least one.
     pub listeners: BTreeMap<Name, Listener>,
     /// `[clusters.*]`.
@@ -104,58 +112,6 @@ impl Config {
     }
 }
 
-/// How the log is written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Log {
-    /// The least severe level that is written. Default `info`.
-    pub level: LogLevel,
-    /// Default [`LogFormat::Auto`].
-    pub format: LogFormat,
-    /// Where diagnostics go. Default standard error.
-    pub file: LogTarget,
-    /// Where access lines go. Default standard error.
-    pub access: LogTarget,
-}
-
-/// How severe a message is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogLevel {
-    /// Each step.
-    Trace,
-    /// Details.
-    Debug,
-    /// What an operator likes to know.
-    Info,
-    /// Odd, but harmless.
-    Warn,
-    /// Something failed.
-    Error,
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Text on a terminal, JSON otherwise.
-    Auto,
-    /// Text.
-    Text,
-    /// One JSON object per line.
-    Json,
-}
-
-/// Where log lines go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LogTarget {
-    /// Nowhere.
-    Off,
-    /// Standard error.
-    Stderr,
-    /// Standard output.
-    Stdout,
-    /// Appended to a file.
-    File(PathBuf),
-}
-
 /// What concerns the whole process.
 #[derive(Debug, Clone)]
 pub struct Server {
@@ -188,6 +144,8 @@ pub struct Listener {
     pub rewriters: Vec<Name>,
     /// Where requests go that no router decides; without one they are answered with 404.
     pub default_cluster: Option<Name>,
+    /// Whose word on the client and on the request's id is taken. Default nobody's.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
     /// The longest that a request's head may take to arrive. Default 10 s.
     pub head_timeout: Duration,
     /// How long a connection may be open without a request. Default 60 s.
@@ -272,9 +230,9 @@ pub enum HostHeader {
     Endpoint,
 }
 
-/// Which forwarding headers the upstream gets (`seeds`: lighttpd's and Apache's).
+/// Which headers of Linkspan's own the upstream gets (`seeds`: lighttpd's and Apache's).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "a set of four independent headers")]
+#[expect(clippy::struct_excessive_bools, reason = "a set of independent headers")]
 pub struct ForwardedHeaders {
     /// X-Forwarded-For: the client's address.
     pub x_forwarded_for: bool,
@@ -284,6 +242,8 @@ pub struct ForwardedHeaders {
     pub x_forwarded_host: bool,
     /// X-Host: the same under lighttpd's name.
     pub x_host: bool,
+    /// X-Request-Id: the id that logs give the request.
+    pub x_request_id: bool,
 }
 
 /// When an endpoint counts as offline: Monkey's high-availability rule.
@@ -306,6 +266,8 @@ pub struct Plugin {
     pub config: String,
     /// Default [`Instances::PerWorker`].
     pub instances: Instances,
+    /// The least severe level of lines by and about it. `None`: that of `[log]`.
+    pub log_level: Option<LogLevel>,
     /// What a request gets on which the plugin fails. `None`: what is usual for its kind.
     pub on_failure: Option<OnFailure>,
     /// What an instance may use.

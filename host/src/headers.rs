@@ -10,39 +10,50 @@
 //!   and the forwarding headers are left alone.
 //! - All that upstreams take for a proxy's word on who the client is goes, whether Linkspan then
 //!   sends it or not: every X-Forwarded-*, X-Host, X-Real-IP and Forwarded, also spelt with
-//!   underscores, which CGI-like upstreams take for hyphens.
+//!   underscores, which CGI-like upstreams take for hyphens. Of a trusted proxy those stay that
+//!   Linkspan sends itself.
 //!
 //! Requests are cleaned before any plugin sees them, so that no plugin believes a client either, and
 //! get what Linkspan says when it is known where they go.
 
+mod forwarded;
+
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, TE, VIA};
+use http::header::{CONNECTION, TE};
 use http::uri::{Authority, PathAndQuery};
-use http::{HeaderMap, HeaderName, HeaderValue, Version};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
-use crate::config::{ForwardedHeaders, HostHeader};
+use crate::config::HostHeader;
+
+pub use forwarded::{Forwarding, X_REQUEST_ID, append_via, complete_request};
 
 /// The most fields that a head may have after plugins added theirs, far below where the map itself
 /// would panic.
 pub const MAX_FIELDS: usize = 4_096;
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_HOST: HeaderName = HeaderName::from_static("x-host");
-
 /// Removes from a request what ends here and what the client claims about itself.
 ///
 /// `TE: trailers` stays: the client can take the upstream's trailers, and Linkspan passes them on.
 pub fn clean_request(headers: &mut HeaderMap) {
+    clean_request_but(headers, |_name| false);
+}
+
+/// The same where the client is a trusted proxy, whose word on its own client counts.
+pub fn clean_trusted_request(headers: &mut HeaderMap) {
+    clean_request_but(headers, |name| {
+        matches!(name, "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" | "x-host")
+    });
+}
+
+fn clean_request_but(headers: &mut HeaderMap, believed: fn(&str) -> bool) {
     let trailers = headers
         .get_all(TE)
         .iter()
         .any(|value| members(value).any(|coding| coding.eq_ignore_ascii_case(b"trailers")));
-    strip(headers, |name| ends_at_hop(name) || is_forwarding(name));
+    strip(headers, |name| ends_at_hop(name) || is_forwarding(name) && !believed(name));
     if trailers {
         // There is room: the field was there before.
         headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -58,60 +69,6 @@ pub fn clean_response(headers: &mut HeaderMap) {
 /// pass off as a head's, should the recipient merge the two.
 pub fn clean_trailers(headers: &mut HeaderMap) {
     strip(headers, |name| ends_at_hop(name) || is_forwarding(name) || is_head_only(name));
-}
-
-/// What a request is given on its way up.
-#[derive(Debug, Clone, Copy)]
-pub struct Forwarding<'a> {
-    /// The forwarding headers that the cluster asks for.
-    pub enabled: ForwardedHeaders,
-    /// The client's address, as [`client_address`] writes it.
-    pub client: &'a HeaderValue,
-    /// `http` or `https`.
-    pub scheme: &'a HeaderValue,
-    /// The Host that the client sent.
-    pub sent_host: Option<&'a HeaderValue>,
-    /// The version that the client speaks.
-    pub version: Version,
-}
-
-/// Completes a cleaned request for its upstream. Once per request: an attempt at another endpoint
-/// needs only [`set`] with its Host.
-///
-/// # Errors
-///
-/// [`Fault::TooMany`], when there is no room.
-pub fn complete_request(headers: &mut HeaderMap, with: &Forwarding<'_>) -> Result<(), Fault> {
-    let forwarded = [
-        (with.enabled.x_forwarded_for, X_FORWARDED_FOR, Some(with.client)),
-        (with.enabled.x_forwarded_proto, X_FORWARDED_PROTO, Some(with.scheme)),
-        (with.enabled.x_forwarded_host, X_FORWARDED_HOST, with.sent_host),
-        (with.enabled.x_host, X_HOST, with.sent_host),
-    ];
-    for (enabled, name, value) in forwarded {
-        if enabled && let Some(value) = value {
-            set(headers, name, value.clone())?;
-        }
-    }
-    if headers.contains_key(TE) {
-        set(headers, CONNECTION, HeaderValue::from_static("te"))?;
-    }
-    append_via(headers, with.version)
-}
-
-/// Adds Linkspan to Via: `version` is that of the message that was received.
-///
-/// # Errors
-///
-/// [`Fault::TooMany`], when there is no room.
-pub fn append_via(headers: &mut HeaderMap, version: Version) -> Result<(), Fault> {
-    let via = match version {
-        Version::HTTP_09 | Version::HTTP_10 => "1.0 linkspan",
-        Version::HTTP_2 => "2 linkspan",
-        Version::HTTP_3 => "3 linkspan",
-        _ => "1.1 linkspan",
-    };
-    append(headers, VIA, HeaderValue::from_static(via))
 }
 
 /// The Host for an upstream: what a plugin gave, else what the cluster's rule says. A client that

@@ -16,6 +16,7 @@
 //!   the upstream connections it uses and the plugin instances it calls live on one worker: no lock,
 //!   no channel and no wake-up of another thread on the path of a request.
 //! - **The acceptor** owns the listening sockets and the limits ([`listener::accept`]).
+//! - **The admin thread** answers the operator's requests ([`admin`]).
 //! - **The control thread** is whoever awaits [`proxy::Proxy`]: configuration, loading plugins, making
 //!   instances, signals. Guests that begin compute on threads of its pool, never on a worker.
 //! - **The ticker** counts milliseconds while guests run ([`plugin`]), and sleeps otherwise. One thread
@@ -56,8 +57,8 @@ pub mod socket;
 pub mod deadline;
 pub mod drain;
 pub mod config;
-pub mod headers;
 pub mod log;
+pub mod headers;
 pub mod metrics;
 pub mod body;
 pub mod listener;
@@ -68,6 +69,7 @@ pub mod snapshot;
 pub mod view;
 pub mod worker;
 pub mod relay;
+pub mod admin;
 pub mod proxy;
 pub mod cli;
 pub mod commands;

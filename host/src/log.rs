@@ -6,23 +6,23 @@
 //! time of a worker.
 
 pub mod access;
+mod diagnostics;
 pub mod id;
 mod line;
 pub mod sink;
+
+pub use line::{in_milliseconds, timestamp};
 
 use std::io;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use tracing::level_filters::LevelFilter;
 use tracing::subscriber::SetGlobalDefaultError;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::{Layer, Registry, fmt};
 
 use self::access::AccessLog;
+use self::diagnostics::{Diagnostics, Levels};
 use self::sink::{Sink, Writer};
-use crate::config::{Log, LogFormat, LogLevel, LogTarget};
+use crate::config::{Config, Log, LogFormat, LogTarget};
 
 /// How long the last lines may take to be written when the process ends.
 const LAST_LINES: Duration = Duration::from_secs(2);
@@ -30,7 +30,7 @@ const LAST_LINES: Duration = Duration::from_secs(2);
 /// Both logs. Dropped last of all: it waits, for a moment, until the last lines are written.
 #[derive(Debug)]
 pub struct Logs {
-    level: LevelFilter,
+    levels: Levels,
     diagnostics: Option<Output>,
     access: Option<Output>,
     writers: Vec<Writer>,
@@ -44,7 +44,7 @@ impl Logs {
     /// When a file cannot be opened or a thread not started.
     pub fn open(config: &Log) -> Result<Self, LogError> {
         let mut logs = Self {
-            level: filter(config.level),
+            levels: Levels::new(config.level),
             diagnostics: None,
             access: None,
             writers: Vec::new(),
@@ -66,24 +66,28 @@ impl Logs {
     /// When the process has one already.
     pub fn install(&self) -> Result<(), LogError> {
         let Some(output) = &self.diagnostics else { return Ok(()) };
-        let layer: Box<dyn Layer<Registry> + Send + Sync> = if output.json {
-            Box::new(fmt::layer().json().flatten_event(true).with_writer(output.sink.clone()))
-        } else {
-            Box::new(fmt::layer().with_ansi(output.colour).with_writer(output.sink.clone()))
-        };
-        // The libraries below log for their authors; what they warn of is for operators as well.
-        let targets = Targets::new()
-            .with_default(self.level.min(LevelFilter::WARN))
-            .with_target("linkspan", self.level);
-        let subscriber = Registry::default().with(layer.with_filter(targets));
-        tracing::subscriber::set_global_default(subscriber).map_err(LogError::Installed)
+        let Output { sink, json, colour } = output.clone();
+        let diagnostics = Diagnostics { levels: self.levels.clone(), sink, json, colour };
+        tracing::subscriber::set_global_default(diagnostics).map_err(LogError::Installed)
+    }
+
+    /// Writes from now on what a configuration wants to be written: its level, and those of its
+    /// plugins.
+    pub fn follow(&self, config: &Config) {
+        self.levels.follow(config);
+    }
+
+    /// Lines of the diagnostic log that were lost, to be asked at any time.
+    pub fn dropped(&self) -> impl Fn() -> u64 + Send + Sync + use<> {
+        let sink = self.diagnostics.as_ref().map(|output| output.sink.clone());
+        move || sink.as_ref().map_or(0, Sink::dropped)
     }
 
     /// The access log, for workers to write to.
     #[must_use]
     pub fn access(&self) -> AccessLog {
         match &self.access {
-            Some(output) => AccessLog::new(output.sink.clone(), output.json),
+            Some(output) => AccessLog::new(&output.sink, output.json),
             None => AccessLog::off(),
         }
     }
@@ -125,7 +129,7 @@ impl Logs {
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// A file cannot be opened.
-    #[error("cannot open the log file {}", path.display())]
+    #[error("cannot open the log file {}: {source}", path.display())]
     Open {
         /// Which.
         path: std::path::PathBuf,
@@ -147,21 +151,12 @@ struct Output {
     colour: bool,
 }
 
-fn filter(level: LogLevel) -> LevelFilter {
-    match level {
-        LogLevel::Trace => LevelFilter::TRACE,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Error => LevelFilter::ERROR,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
 
     use super::*;
+    use crate::config::LogLevel;
 
     /// The only test of this binary that may install a log: a process has one.
     #[test]
@@ -206,6 +201,7 @@ mod tests {
         let config =
             Log { level: LogLevel::Info, format: LogFormat::Auto, file, access: LogTarget::Off };
         let error = Logs::open(&config).unwrap_err();
-        assert_eq!(error.to_string(), "cannot open the log file /nonexistent/log");
+        let words = "cannot open the log file /nonexistent/log: No such file or directory";
+        assert!(error.to_string().starts_with(words), "{error}");
     }
 }

@@ -10,28 +10,32 @@ use linkspan::{commands, plugin};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    if let Some(Command::Compile { seconds, memory_bytes }) = arguments.command {
-        return match plugin::compile_child(seconds, memory_bytes) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(text) => commands::complain(&text),
-        };
-    }
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return commands::fail(&error),
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return commands::misused(&error),
     };
-    runtime.block_on(async {
-        match arguments.command.unwrap_or(Command::Run(arguments.run)) {
-            Command::Run(run) => commands::run(&run).await,
-            Command::Check(check) => commands::check(&check).await,
-            Command::Plugins(file) => commands::plugins(file.find()).await,
-            Command::Inspect { file } => commands::inspect(&file).await,
-            Command::Config { file, json } => commands::config(file.find(), json),
-            Command::Schema { reference } => commands::schema(reference),
-            Command::Demo => commands::demo().await,
-            // Done above, before there was a runtime.
-            Command::Compile { .. } => ExitCode::FAILURE,
+    match arguments.command.unwrap_or(Command::Run(arguments.run)) {
+        Command::Compile { seconds, memory_bytes } => {
+            match plugin::compile_child(seconds, memory_bytes) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(text) => commands::complain(&text),
+            }
         }
-    })
+        Command::Config(wanted) => commands::config(&wanted),
+        Command::Schema { reference } => commands::schema(reference),
+        Command::Completions { shell } => commands::completions(shell),
+        Command::Man(man) => commands::man(&man),
+        Command::Run(run) => wait(commands::run(&run)),
+        Command::Check(check) => wait(commands::check(&check)),
+        Command::Plugins(plugins) => wait(commands::plugins(&plugins)),
+        Command::Inspect(inspect) => wait(commands::inspect(&inspect)),
+        Command::Demo(demo) => wait(commands::demo(&demo)),
+    }
+}
+
+fn wait(command: impl Future<Output = ExitCode>) -> ExitCode {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(command),
+        Err(error) => commands::fail(&error),
+    }
 }

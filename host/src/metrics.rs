@@ -38,7 +38,7 @@ pub struct Metrics {
     clusters: Table<ClusterMetrics>,
     plugins: Table<PluginMetrics>,
     errors: PerWorker<Box<[AtomicU64]>>,
-    watched: Mutex<Vec<Watched>>,
+    logs: Mutex<Vec<Log>>,
 }
 
 /// The label values that other modules define. They count by index.
@@ -61,7 +61,7 @@ impl Metrics {
             clusters: Table::default(),
             plugins: Table::default(),
             errors: PerWorker::new(workers, || counters(words.errors)),
-            watched: Mutex::default(),
+            logs: Mutex::default(),
         }
     }
 
@@ -91,15 +91,9 @@ impl Metrics {
         }
     }
 
-    /// Adds a counter that is kept elsewhere. `name` is without `_total`.
-    pub fn watch(
-        &self,
-        name: &'static str,
-        help: &'static str,
-        read: impl Fn() -> u64 + Send + Sync + 'static,
-    ) {
-        let read = Box::new(read);
-        lock(&self.watched).push(Watched { name, help, read });
+    /// Adds a log, of which `read` tells the lines that were lost: `access` or `diagnostics`.
+    pub fn watch_log(&self, log: &'static str, read: impl Fn() -> u64 + Send + Sync + 'static) {
+        lock(&self.logs).push(Log { name: log, lost: Box::new(read) });
     }
 
     /// Removes what no snapshot holds any more, so that vanished names do not stay for ever.
@@ -209,16 +203,15 @@ impl<T> Default for Table<T> {
     }
 }
 
-/// A counter that is kept elsewhere.
-struct Watched {
+/// A log, which counts for itself.
+struct Log {
     name: &'static str,
-    help: &'static str,
-    read: Box<dyn Fn() -> u64 + Send + Sync>,
+    lost: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
-impl fmt::Debug for Watched {
+impl fmt::Debug for Log {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Watched").field("name", &self.name).finish_non_exhaustive()
+        formatter.debug_struct("Log").field("name", &self.name).finish_non_exhaustive()
     }
 }
 

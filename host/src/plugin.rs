@@ -26,6 +26,7 @@ mod identity;
 mod imports;
 mod instance;
 mod members;
+mod names;
 mod nursery;
 mod parking;
 mod pool;
@@ -36,19 +37,24 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::config::OnFailure;
+use crate::log::access::calls::Label;
 use crate::plugin::bindings::balancer::Choice;
 use crate::plugin::guest::Running;
 use crate::plugin::instance::{Call, Faces};
-use crate::plugin::pool::Pool;
+use crate::plugin::pool::{About, Pool};
+
+/// The contract that this host serves: package and version.
+pub const CONTRACT: &str = "linkspan:plugin@0.1.0";
 
 pub use compile::{COMMAND as COMPILE_COMMAND, Compiler, child as compile_child};
 pub use component::{Component, Kind};
 pub use convert::{Decision, Edit, Upstream};
 pub use definition::{Definition, Newborn};
 pub use error::{FAILURES, Failure, Misuse, Refusal};
-pub use exchange::{Connection, Exchange};
+pub use exchange::{Connection, Exchange, Hashed, Trail};
 pub use host::{Around, BuiltIn, Host, Settings, Source, read, version};
 pub use members::{Endpoint, EndpointId, EndpointState, Figure, Members, Picked};
+pub use names::has_names;
 pub use nursery::{Nursery, Order};
 pub use pool::Shared;
 
@@ -58,10 +64,10 @@ pub struct Plugin {
     pool: Rc<Pool>,
 }
 
-/// What a request gets that a plugin failed on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the plugin failed, and its request is rejected")]
-pub struct Rejected;
+/// A plugin failed, and its request is rejected; with why, in a few words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Rejected(Box<str>);
 
 /// What a balancer says, or what is done in its stead.
 #[derive(Debug, Clone, Copy)]
@@ -106,16 +112,10 @@ impl Plugin {
     ) -> (Box<Exchange>, Result<Decision, Rejected>) {
         let face = |faces: &Faces| faces.route;
         let call = Call { name: "route", face, params: (), running: Running::Request };
-        let (exchange, result) = self.pool.call(call, exchange).await;
-        let decision = match result {
-            Ok((decision,)) => self.kept(convert::decision(decision), "route"),
-            Err(_noted) => None,
-        };
-        let decision = match (decision, self.pool.definition.config.on_failure) {
-            (Some(decision), _) => Ok(decision),
-            (None, Some(OnFailure::Next)) => Ok(Decision::Next),
-            (None, _) => Err(Rejected),
-        };
+        let (mut exchange, result) = self.pool.call(call, exchange).await;
+        let kept = |(decision,)| self.kept(convert::decision(decision), "route", &mut exchange);
+        let decision = result.and_then(kept);
+        let decision = decision.or_else(|f| self.instead(&f, OnFailure::Next, Decision::Next));
         (exchange, decision)
     }
 
@@ -135,26 +135,22 @@ impl Plugin {
         let params = (cluster, attempt, previous);
         let face = |faces: &Faces| faces.pick;
         let call = Call { name: "pick", face, params, running: Running::Request };
-        let (exchange, result) = self.pool.call(call, exchange).await;
-        let pick = match result {
-            Ok((Choice::Endpoint(picked),)) => match members {
-                Some(members) if members.has(picked.id) => Some(Pick::Endpoint(picked)),
-                _ => {
-                    let text = format!("endpoint {} is none of the cluster's", picked.id);
-                    self.pool.unfit(&Failure::Contract(text), "pick");
-                    None
-                }
-            },
-            Ok((Choice::Next,)) => Some(Pick::Next),
-            Ok((Choice::None,)) => Some(Pick::None),
-            Err(_noted) => None,
+        let (mut exchange, result) = self.pool.call(call, exchange).await;
+        let has = |picked: &Picked| members.is_some_and(|members| members.has(picked.id));
+        let pick = result.and_then(|(choice,)| match choice {
+            Choice::Endpoint(picked) if has(&picked) => Ok(Pick::Endpoint(picked)),
+            Choice::Endpoint(picked) => {
+                let text = format!("endpoint {} is none of the cluster's", picked.id);
+                self.kept(Err(Failure::Contract(text)), "pick", &mut exchange)
+            }
+            Choice::Next => Ok(Pick::Next),
+            Choice::None => Ok(Pick::None),
+        });
+        let fallback = |failure: Failure| match self.pool.definition.config.on_failure {
+            Some(OnFailure::Reject) => Err(Rejected(failure.words().into())),
+            _ => Ok(Pick::Fallback),
         };
-        let pick = match (pick, self.pool.definition.config.on_failure) {
-            (Some(pick), _) => Ok(pick),
-            (None, Some(OnFailure::Reject)) => Err(Rejected),
-            (None, _) => Ok(Pick::Fallback),
-        };
-        (exchange, pick)
+        (exchange, pick.or_else(fallback))
     }
 
     /// Whether a rewriter wants to see requests.
@@ -182,12 +178,10 @@ impl Plugin {
     ) -> (Box<Exchange>, Result<Vec<Edit>, Rejected>) {
         let face = |faces: &Faces| faces.on_request;
         let call = Call { name: "on-request", face, params: (), running: Running::Request };
-        let (exchange, result) = self.pool.call(call, exchange).await;
-        let edits = match result {
-            Ok((edits,)) => self.kept(convert::request_edits(edits), "on-request"),
-            Err(_noted) => None,
-        };
-        (exchange, self.edits(edits))
+        let (mut exchange, result) = self.pool.call(call, exchange).await;
+        let kept = |(edits,)| self.kept(convert::request_edits(edits), "on-request", &mut exchange);
+        let edits = result.and_then(kept);
+        (exchange, edits.or_else(|f| self.instead(&f, OnFailure::Skip, Vec::new())))
     }
 
     /// Asks a rewriter about a response.
@@ -201,25 +195,36 @@ impl Plugin {
     ) -> (Box<Exchange>, Result<Vec<Edit>, Rejected>) {
         let face = |faces: &Faces| faces.on_response;
         let call = Call { name: "on-response", face, params: (), running: Running::Response };
-        let (exchange, result) = self.pool.call(call, exchange).await;
-        let edits = match result {
-            Ok((edits,)) => self.kept(convert::response_edits(edits), "on-response"),
-            Err(_noted) => None,
-        };
-        (exchange, self.edits(edits))
+        let (mut exchange, result) = self.pool.call(call, exchange).await;
+        let kept =
+            |(edits,)| self.kept(convert::response_edits(edits), "on-response", &mut exchange);
+        let edits = result.and_then(kept);
+        (exchange, edits.or_else(|f| self.instead(&f, OnFailure::Skip, Vec::new())))
     }
 
-    fn edits(&self, edits: Option<Vec<Edit>>) -> Result<Vec<Edit>, Rejected> {
-        match (edits, self.pool.definition.config.on_failure) {
-            (Some(edits), _) => Ok(edits),
-            (None, Some(OnFailure::Skip)) => Ok(Vec::new()),
-            (None, _) => Err(Rejected),
-        }
+    /// As access lines name it.
+    #[must_use]
+    pub fn label(&self) -> &Rc<Label> {
+        &self.pool.label
     }
 
     /// An answer that keeps to the contract, or a failure noted.
-    fn kept<T>(&self, checked: Result<T, Failure>, call: &'static str) -> Option<T> {
-        checked.inspect_err(|failure| self.pool.unfit(failure, call)).ok()
+    fn kept<T>(
+        &self,
+        checked: Result<T, Failure>,
+        call: &'static str,
+        exchange: &mut Exchange,
+    ) -> Result<T, Failure> {
+        checked.inspect_err(|failure| {
+            exchange.trail.cost.failed = Some(failure.label());
+            self.pool.unfit(failure, About { call, exchange: Some(exchange) });
+        })
+    }
+
+    /// What a request gets that the plugin failed on: `answer`, if its `on-failure` is `wish`.
+    fn instead<T>(&self, failure: &Failure, wish: OnFailure, answer: T) -> Result<T, Rejected> {
+        let wished = self.pool.definition.config.on_failure == Some(wish);
+        if wished { Ok(answer) } else { Err(Rejected(failure.words().into())) }
     }
 
     /// Notes a decision that fits the contract and yet cannot be followed, such as an unknown
@@ -228,9 +233,8 @@ impl Plugin {
     /// # Errors
     ///
     /// If its `on-failure` is `reject`; else the next router is to be asked.
-    pub fn unfit_route(&self, text: String) -> Result<(), Rejected> {
-        self.pool.unfit(&Failure::Contract(text), "route");
-        let next = self.pool.definition.config.on_failure == Some(OnFailure::Next);
-        if next { Ok(()) } else { Err(Rejected) }
+    pub fn unfit_route(&self, text: String, exchange: &mut Exchange) -> Result<(), Rejected> {
+        let kept = self.kept(Err(Failure::Contract(text)), "route", exchange);
+        kept.or_else(|failure| self.instead(&failure, OnFailure::Next, ()))
     }
 }

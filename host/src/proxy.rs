@@ -4,6 +4,7 @@
 //! [`Proxy::shut_down`]. It lives on the control thread's runtime, which makes plugin instances for
 //! the workers and takes reloads.
 
+mod office;
 mod thread;
 
 use std::collections::BTreeMap;
@@ -18,8 +19,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle as TaskHandle;
 
+use crate::admin::Reload;
 use crate::cluster::registry::Registry;
-use crate::config::{self, Config, Name};
+use crate::config::{self, AdminBind, Config, Name};
 use crate::drain::Drain;
 use crate::listener::accept::{Acceptor, Desk, bind, probe};
 use crate::log::access::AccessLog;
@@ -28,6 +30,8 @@ use crate::plugin::{BuiltIn, Compiler, FAILURES, Host, Nursery, Order, Refusal, 
 use crate::relay::error::LABELS;
 use crate::snapshot::{Refused, Snapshot, Stage};
 use crate::view::Make;
+
+use office::Office;
 
 /// The words that are counted by.
 pub const WORDS: Words = Words { errors: &LABELS, plugin_failures: &FAILURES };
@@ -56,6 +60,14 @@ pub enum StartError {
         listener: Name,
         /// The address.
         address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The administrator's address cannot be had.
+    #[error("the admin listener cannot listen on {bind}: {source}")]
+    Admin {
+        /// The address.
+        bind: AdminBind,
         /// Why.
         source: io::Error,
     },
@@ -119,6 +131,7 @@ pub struct Proxy {
     /// acceptor has handles of its own.
     sockets: BTreeMap<Name, (SocketAddr, TcpListener)>,
     addresses: BTreeMap<Name, SocketAddr>,
+    office: Office,
     drain: Drain,
     workers: Vec<JoinHandle<()>>,
     nursery: TaskHandle<()>,
@@ -149,12 +162,12 @@ impl Proxy {
             let socket = open(&listener)?;
             sockets.push((listener, socket));
         }
+        let admin = office::open(&snapshot.config)?;
         let addresses: BTreeMap<_, _> = sockets.iter().map(local).collect();
-        let snapshot = snapshot.listening_on(&addresses);
+        let snapshot = snapshot.listening_on(&addresses, office::address(admin.as_ref()));
         let stage = Arc::new(Stage::new(Arc::new(snapshot)));
         let access = options.access.clone();
-        let help = "Lines of the access log that were lost";
-        metrics.watch("linkspan_log_lines_dropped", help, move || access.dropped());
+        metrics.watch_log("access", move || access.dropped());
         let (nursery, orders) = Nursery::new(ORDERS);
         let births = tokio::spawn(births(orders));
         let drain = Drain::new();
@@ -178,6 +191,8 @@ impl Proxy {
             let builder = Builder::new().name(format!("linkspan-{index}"));
             workers.push(builder.spawn(move || start.run()).map_err(StartError::Thread)?);
         }
+        let config = &stage.snapshot().config;
+        let office = Office::start(config, admin, &stage, &metrics, drain.watch())?;
         let acceptor = Acceptor::start(desks.clone()).map_err(StartError::Thread)?;
         let mut proxy = Self {
             host,
@@ -188,6 +203,7 @@ impl Proxy {
             desks,
             sockets: BTreeMap::new(),
             addresses,
+            office,
             drain,
             workers,
             nursery: births,
@@ -202,6 +218,17 @@ impl Proxy {
     #[must_use]
     pub fn addresses(&self) -> &BTreeMap<Name, SocketAddr> {
         &self.addresses
+    }
+
+    /// Where the administrator's listener is, if there is one.
+    #[must_use]
+    pub fn admin(&self) -> Option<&AdminBind> {
+        self.office.bind()
+    }
+
+    /// Waits until the administrator wishes that the configuration be read again.
+    pub async fn wish(&mut self) -> Reload {
+        self.office.wish().await
     }
 
     /// What is counted.
@@ -238,6 +265,7 @@ impl Proxy {
         for listener in come.iter().filter(|listener| self.taken(listener).is_none()) {
             probe(listener.bind).map_err(|source| refused(listener, source))?;
         }
+        let office = self.office.prepare(&config)?;
         let next = Snapshot::build(&self.host, config, &mut self.registry, Some(&before), workers);
         let next = next.await.map_err(StartError::Plugins)?;
         let mut sockets = Vec::new();
@@ -248,9 +276,10 @@ impl Proxy {
         let mut addresses = self.addresses.clone();
         addresses.retain(|name, _| next.config.listeners.contains_key(name));
         addresses.extend(sockets.iter().map(local));
-        let next = Arc::new(next.listening_on(&addresses));
+        let next = Arc::new(next.listening_on(&addresses, self.office.address_after(&office)));
         self.stage.show(Arc::clone(&next));
         self.addresses = addresses;
+        self.office.take(&next.config, office);
         self.registry.forget(&next.config);
         for name in before.config.listeners.keys() {
             let moves = sockets.iter().any(|(listener, _)| listener.name == *name);
@@ -325,7 +354,9 @@ fn warn_of_fixed(before: &Config, now: &Config) {
         ("server.cache-bytes", old.cache_bytes != new.cache_bytes),
         ("server.compile-timeout", old.compile_timeout != new.compile_timeout),
         ("server.compile-memory-bytes", old.compile_memory_bytes != new.compile_memory_bytes),
-        ("log", before.log != now.log),
+        ("log.format", before.log.format != now.log.format),
+        ("log.file", before.log.file != now.log.file),
+        ("log.access", before.log.access != now.log.access),
     ];
     for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
         tracing::warn!("a change of {key} takes effect at the next start");

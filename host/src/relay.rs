@@ -11,9 +11,11 @@ pub mod error;
 pub(crate) mod record;
 mod reply;
 pub(crate) mod serve;
+mod tell;
 mod vet;
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use http::header::{EXPECT, HOST};
 use http::uri::PathAndQuery;
@@ -22,10 +24,11 @@ use hyper::body::Incoming;
 
 use crate::body::{Body, Upload, UploadError, UpstreamBody};
 use crate::headers::{self, Forwarding};
-use crate::plugin::{Decision, Edit, Exchange, Plugin, Upstream};
+use crate::log::id::RequestId;
+use crate::plugin::{Decision, Edit, Exchange, Plugin, Trail, Upstream};
 use crate::relay::attempt::Attempts;
 use crate::relay::client::{Client, OpenRequest};
-use crate::relay::error::Error;
+use crate::relay::error::{Error, Limit};
 use crate::relay::record::Record;
 use crate::view::{ClusterUse, Listener, View};
 use crate::worker::Worker;
@@ -38,13 +41,16 @@ pub(crate) async fn handle(
 ) -> Response<Body> {
     let view = worker.view();
     let (parts, incoming) = request.into_parts();
-    let mut record = Record::new(&worker, &client, &parts);
-    let served = match view.listener(&client.listener) {
+    let listener = view.listener(&client.listener);
+    let trusted = listener.is_some_and(|listener| client.is_trusted_by(&listener.settings));
+    let mut record = Record::new(&worker, &client, &parts, trusted);
+    let served = match listener {
         Some(listener) => {
-            let served = Served { worker: &worker, client: &client, view: &view, listener };
+            let served =
+                Served { worker: &worker, client: &client, view: &view, listener, trusted };
             served.serve(parts, incoming, &mut record).await
         }
-        None => Err(Error::ListenerGone),
+        None => Err(Error::ListenerGone(Arc::clone(&client.listener))),
     };
     let mut response = match served {
         Ok(response) => response,
@@ -69,6 +75,8 @@ struct Served<'a> {
     client: &'a Rc<Client>,
     view: &'a View,
     listener: &'a Listener,
+    /// Whether the client's word on its own client counts.
+    trusted: bool,
 }
 
 /// Where a router sends a request.
@@ -88,7 +96,10 @@ impl Served<'_> {
     ) -> Result<Response<Body>, Error> {
         let authority = vet::vet(&mut parts)?;
         self.worker.budget.request();
-        headers::clean_request(&mut parts.headers);
+        match self.trusted {
+            true => headers::clean_trusted_request(&mut parts.headers),
+            false => headers::clean_request(&mut parts.headers),
+        }
         let exchange = Box::new(Exchange {
             connection: self.client.connection.clone(),
             authority,
@@ -96,6 +107,7 @@ impl Served<'_> {
             response: None,
             cluster: None,
             endpoint: None,
+            trail: Trail::new(record.id().clone(), self.worker.writes_access()),
         });
         let (mut exchange, routed) = self.route(exchange, record).await;
         let (cluster, mut host) = match routed? {
@@ -104,17 +116,18 @@ impl Served<'_> {
         };
         record.cluster = cluster.name().cloned();
         exchange.cluster = record.cluster.clone();
-        self.complete(&mut exchange, &cluster)?;
+        self.complete(&mut exchange, &cluster, record.id())?;
         // Whether the client waits is between it and us, whatever rewriters do.
         let waits = expects(&exchange.request);
         for rewriters in [&self.listener.on_request, &cluster.on_request] {
-            exchange = self.rewrite_request(exchange, rewriters, &mut host).await?;
+            exchange = self.rewrite_request(exchange, rewriters, &mut host, record).await?;
         }
         let upload = self.upload(incoming, waits, &cluster)?;
         record.upload = upload.clone();
         let attempts = Attempts {
             worker: self.worker,
             client: self.client,
+            listener: self.listener,
             cluster: &cluster,
             upload: &upload,
             host,
@@ -133,10 +146,12 @@ impl Served<'_> {
         for router in &self.listener.routers {
             let decision;
             (exchange, decision) = router.route(exchange).await;
+            record.called(router, &exchange);
+            tell::decision(router, record.id(), &decision);
             let decision = match decision {
                 Ok(Decision::Next) => continue,
                 Ok(decision) => decision,
-                Err(_rejected) => return (exchange, Err(failed("router", router))),
+                Err(rejected) => return (exchange, Err(failed("router", router, &rejected))),
             };
             record.route = Some(router.clone());
             match self.follow(router, decision, &mut exchange, record).await {
@@ -146,7 +161,8 @@ impl Served<'_> {
             }
         }
         let default = self.listener.default_cluster.clone();
-        (exchange, default.map(|cluster| Routed::To(cluster, None)).ok_or(Error::NoRoute))
+        let none = || Error::NoRoute(Arc::clone(&self.client.listener));
+        (exchange, default.map(|cluster| Routed::To(cluster, None)).ok_or_else(none))
     }
 
     /// Does what a router has decided; nothing if that is not possible and the next is to be asked.
@@ -155,7 +171,7 @@ impl Served<'_> {
         router: &Plugin,
         decision: Decision,
         exchange: &mut Exchange,
-        record: &Record,
+        record: &mut Record,
     ) -> Result<Option<Routed>, Error> {
         let (upstream, host, path) = match decision {
             Decision::Next => return Ok(None),
@@ -166,13 +182,18 @@ impl Served<'_> {
         };
         let cluster = match upstream {
             Upstream::Address(url) => {
-                direct::cluster(self.worker, self.view, router, url, record.id()).await?
+                direct::cluster(self.worker, self.view, router, url, record).await?
             }
             Upstream::Cluster(name) => match self.view.cluster(&name) {
                 Some(cluster) => Rc::clone(cluster),
                 None => {
-                    let unfit = router.unfit_route(format!("there is no cluster {name:?}"));
-                    return unfit.map(|()| None).map_err(|_rejected| failed("router", router));
+                    let text = format!("there is no cluster {name:?}");
+                    let unfit = router.unfit_route(text, exchange);
+                    record.failed_call(router, exchange);
+                    return match unfit {
+                        Ok(()) => Ok(None),
+                        Err(rejected) => Err(failed("router", router, &rejected)),
+                    };
                 }
             },
         };
@@ -183,7 +204,12 @@ impl Served<'_> {
     }
 
     /// Adds what the upstream is told about the client.
-    fn complete(&self, exchange: &mut Exchange, cluster: &ClusterUse) -> Result<(), Error> {
+    fn complete(
+        &self,
+        exchange: &mut Exchange,
+        cluster: &ClusterUse,
+        id: &RequestId,
+    ) -> Result<(), Error> {
         let version = exchange.request.version;
         let headers = &mut exchange.request.headers;
         let sent = headers.get(HOST).cloned();
@@ -192,10 +218,11 @@ impl Served<'_> {
             client: &self.client.address,
             scheme: &self.client.scheme,
             sent_host: sent.as_ref(),
+            id,
             version,
         };
         headers::complete_request(headers, &forwarding)
-            .map_err(|_full| Error::BadRequest("too many header fields"))
+            .map_err(|_full| Error::BadRequest("it has too many header fields"))
     }
 
     async fn rewrite_request(
@@ -203,11 +230,15 @@ impl Served<'_> {
         mut exchange: Box<Exchange>,
         rewriters: &[Plugin],
         host: &mut Option<HeaderValue>,
+        record: &mut Record,
     ) -> Result<Box<Exchange>, Error> {
         for rewriter in rewriters {
             let edits;
             (exchange, edits) = rewriter.on_request(exchange).await;
-            for edit in edits.map_err(|_rejected| failed("rewriter", rewriter))? {
+            record.called(rewriter, &exchange);
+            let edits = edits.map_err(|rejected| failed("rewriter", rewriter, &rejected))?;
+            tell::edits(rewriter, record.id(), "on-request", &edits);
+            for edit in edits {
                 match edit {
                     Edit::Path(path) => set_path(&mut exchange, path),
                     Edit::Authority(authority) => {
@@ -232,8 +263,10 @@ impl Served<'_> {
     ) -> Result<Upload, Error> {
         let limits = cluster.upload(&self.listener.settings);
         let upload = Upload::new(incoming, limits).map_err(|error| match error {
-            UploadError::TooLarge => Error::TooLarge,
-            _ => Error::ClientGone,
+            UploadError::TooLarge => {
+                Error::TooLarge(Limit::max_body_bytes(&self.listener.settings))
+            }
+            _ => Error::ClientGone(0),
         })?;
         if waits {
             upload.hold();
@@ -252,19 +285,26 @@ impl Served<'_> {
         record: &mut Record,
     ) -> Result<Response<Body>, Error> {
         let (mut parts, body) = response.into_parts();
+        let malformed = |what: &str| {
+            let endpoint = exchange.endpoint.as_deref().unwrap_or_default();
+            Error::Malformed(format!("{endpoint}: {what}").into())
+        };
         if !vet::plainly_coded(&parts.headers) {
-            return Err(Error::Malformed("a transfer coding other than chunked".into()));
+            return Err(malformed("answers in a transfer coding other than chunked"));
         }
         headers::clean_response(&mut parts.headers);
         headers::append_via(&mut parts.headers, parts.version)
-            .map_err(|_full| Error::Malformed("too many header fields".into()))?;
+            .map_err(|_full| malformed("answers with too many header fields"))?;
         // hyper answers each client in the version that it speaks.
         parts.version = Version::HTTP_11;
         exchange.response = Some(parts);
         for rewriters in [&cluster.on_response, &self.listener.on_response] {
-            exchange = rewrite_response(exchange, rewriters).await?;
+            exchange = rewrite_response(exchange, rewriters, record).await?;
         }
-        let Some(parts) = exchange.response.take() else { return Err(Error::Timeout) };
+        let Some(parts) = exchange.response.take() else {
+            // Nothing takes it but this.
+            return Err(Error::Malformed("the response is lost".into()));
+        };
         let body = if record.is_head() { Body::empty() } else { Body::upstream(body) };
         Ok(Response::from_parts(parts, body))
     }
@@ -273,11 +313,14 @@ impl Served<'_> {
 async fn rewrite_response(
     mut exchange: Box<Exchange>,
     rewriters: &[Plugin],
+    record: &mut Record,
 ) -> Result<Box<Exchange>, Error> {
     for rewriter in rewriters {
         let edits;
         (exchange, edits) = rewriter.on_response(exchange).await;
-        let edits = edits.map_err(|_rejected| failed("rewriter", rewriter))?;
+        record.called(rewriter, &exchange);
+        let edits = edits.map_err(|rejected| failed("rewriter", rewriter, &rejected))?;
+        tell::edits(rewriter, record.id(), "on-response", &edits);
         let Some(response) = &mut exchange.response else { continue };
         for edit in edits {
             match edit {
@@ -314,11 +357,13 @@ fn edit_headers(headers: &mut HeaderMap, edit: Edit, rewriter: &Plugin) -> Resul
         }
         Edit::Path(_) | Edit::Authority(_) | Edit::Status(_) => Ok(()),
     };
-    done.map_err(|_full| failed("rewriter", rewriter))
+    done.map_err(|full| failed("rewriter", rewriter, &full))
 }
 
-fn failed(kind: &'static str, plugin: &Plugin) -> Error {
-    Error::Plugin { kind, plugin: (*plugin.definition().config.name).into() }
+/// That a plugin failed, and how.
+fn failed(kind: &'static str, plugin: &Plugin, cause: &impl std::fmt::Display) -> Error {
+    let plugin = Arc::clone(&plugin.definition().config.name);
+    Error::Plugin { kind, plugin, cause: cause.to_string().into() }
 }
 
 /// Gives a request another path; its query stays, unless the path brings one.

@@ -19,7 +19,7 @@ use crate::cluster::members::View;
 use crate::cluster::registry::Registry;
 use crate::config::{self, Config, Instances, Name};
 use crate::plugin::{
-    self, Around, Component, Definition, Host, Kind, Members, Newborn, Refusal, Shared,
+    self, Around, Component, Definition, Host, Kind, Members, Newborn, Refusal, Shared, Source,
 };
 use crate::store::{self, Store};
 
@@ -34,6 +34,8 @@ pub struct Snapshot {
     /// The clusters by name.
     pub clusters: BTreeMap<Name, Arc<Cluster>>,
     /// Where its listeners listen; empty if they do not, as in a mere check.
+    pub addresses: BTreeMap<Name, SocketAddr>,
+    /// The same, and that of the administrator's listener: addresses that are not for plugins.
     pub listening: Vec<SocketAddr>,
     /// The names of the clusters, in order.
     names: Arc<[Name]>,
@@ -56,6 +58,8 @@ pub struct Use {
 pub struct Staffed {
     /// The plugin.
     pub definition: Arc<Definition>,
+    /// Where its component was found.
+    pub source: Source,
     /// The one instance of a shared plugin.
     pub shared: Option<Shared>,
     /// Kept over snapshots: a worker may never have seen the one that they were made for.
@@ -154,6 +158,7 @@ impl Snapshot {
             views: views(&clusters, previous),
             config,
             clusters,
+            addresses: BTreeMap::new(),
             listening: Vec::new(),
             plugins: HashMap::new(),
         };
@@ -180,10 +185,26 @@ impl Snapshot {
         if refused.is_empty() { Ok(snapshot) } else { Err(refused) }
     }
 
-    /// The snapshot, with where its listeners listen.
+    /// The plugins with their components and versions, each once, in order.
     #[must_use]
-    pub fn listening_on(mut self, addresses: &BTreeMap<Name, SocketAddr>) -> Self {
-        self.listening = addresses.values().copied().collect();
+    pub fn versions(&self) -> BTreeSet<(&str, &str, &str)> {
+        let mut versions = BTreeSet::new();
+        for Staffed { definition, .. } in self.plugins.values() {
+            let config = &definition.config;
+            versions.insert((&*config.name, &*config.component, definition.version()));
+        }
+        versions
+    }
+
+    /// The snapshot, with where its listeners listen, and the administrator's.
+    #[must_use]
+    pub fn listening_on(
+        mut self,
+        addresses: &BTreeMap<Name, SocketAddr>,
+        admin: Option<SocketAddr>,
+    ) -> Self {
+        self.listening = addresses.values().copied().chain(admin).collect();
+        self.addresses.clone_from(addresses);
         self
     }
 
@@ -206,7 +227,7 @@ impl Snapshot {
         previous: Option<&Self>,
         workers: usize,
     ) -> Result<Staffed, Refusal> {
-        let (_, bytes) = host.find(&plugin.component)?;
+        let (source, bytes) = host.find(&plugin.component)?;
         let component = host.load(&bytes).await?;
         let kinds: Vec<Kind> = kinds.iter().copied().collect();
         let before = previous.and_then(|previous| previous.plugins.get(used));
@@ -215,6 +236,7 @@ impl Snapshot {
         {
             return Ok(Staffed {
                 definition: Arc::clone(&before.definition),
+                source,
                 shared: before.shared.clone(),
                 newborns: Arc::clone(&before.newborns),
             });
@@ -231,7 +253,7 @@ impl Snapshot {
             .collect();
         let around = Around { members, stores: granted, clusters: Arc::clone(&self.names) };
         let definition = host.define(plugin, component, &kinds, around)?;
-        staffed(definition, workers).await
+        staffed(definition, source, workers).await
     }
 
     /// Whether a plugin goes on as it was: it and its stores are configured alike, and what it may
@@ -284,15 +306,19 @@ fn stores(
 }
 
 /// Makes the instances that workers begin with.
-async fn staffed(definition: Arc<Definition>, workers: usize) -> Result<Staffed, Refusal> {
+async fn staffed(
+    definition: Arc<Definition>,
+    source: Source,
+    workers: usize,
+) -> Result<Staffed, Refusal> {
     if definition.config.instances == Instances::Shared {
         let only = definition.birth_apart().await?;
         let shared = Some(Shared::new(only));
-        return Ok(Staffed { definition, shared, newborns: Arc::default() });
+        return Ok(Staffed { definition, source, shared, newborns: Arc::default() });
     }
     let mut newborns = Vec::new();
     for _ in 0..workers.max(1) {
         newborns.push(Mutex::new(Some(definition.birth_apart().await?)));
     }
-    Ok(Staffed { definition, shared: None, newborns: newborns.into() })
+    Ok(Staffed { definition, source, shared: None, newborns: newborns.into() })
 }

@@ -27,7 +27,9 @@ pub struct Worker {
     /// Which repetitions may still be made.
     pub budget: Budget,
     metrics: Arc<Metrics>,
+    writes_access: bool,
     access: RefCell<AccessWriter>,
+    ending: Cell<bool>,
     ids: RefCell<RequestIds>,
     departures: RefCell<BTreeMap<Name, Rc<Notify>>>,
     stage: Arc<Stage>,
@@ -46,7 +48,9 @@ impl Worker {
             pool: Pool::new(),
             budget: Budget::new(make.workers),
             metrics: Arc::clone(&make.metrics),
+            writes_access: access.is_on(),
             access: RefCell::new(access),
+            ending: Cell::new(false),
             ids: RefCell::new(RequestIds::new()),
             departures: RefCell::default(),
             stage,
@@ -64,6 +68,21 @@ impl Worker {
     /// A new request's id.
     pub(crate) fn issue_id(&self) -> RequestId {
         self.ids.borrow_mut().issue()
+    }
+
+    /// Whether access lines are written.
+    pub(crate) fn writes_access(&self) -> bool {
+        self.writes_access
+    }
+
+    /// From now on what breaks off does so because the worker ends.
+    pub fn end(&self) {
+        self.ending.set(true);
+    }
+
+    /// Whether the worker ends.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.get()
     }
 
     /// Writes an access line.

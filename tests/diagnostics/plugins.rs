@@ -216,7 +216,7 @@ fn what_a_component_has_and_nobody_calls_is_a_warning() {
     let file = "plugins.d/observes.wasm";
     let mut linkspan = Binary::with(&toml, &["observes"], &["inspect", file]);
     assert_eq!(linkspan.wait().code(), Some(0));
-    assert!(linkspan.stdout().contains("unused    outcomes: exported"), "{}", linkspan.stdout());
+    assert!(linkspan.stdout().contains("uncalled  outcomes\n"), "{}", linkspan.stdout());
 }
 
 #[test]

@@ -96,6 +96,15 @@ impl Binary {
         })
     }
 
+    /// The address of the administrator's listener, as it is printed.
+    #[track_caller]
+    pub(crate) fn admin(&mut self) -> SocketAddr {
+        self.address("web");
+        eventually("the address of the administrator", || {
+            self.stdout().lines().find_map(|l| l.strip_prefix("admin on http://")?.parse().ok())
+        })
+    }
+
     /// A connection to the listener `web`.
     #[track_caller]
     pub(crate) fn connect(&mut self) -> Client {
@@ -115,6 +124,12 @@ impl Binary {
     /// What it has said on standard error so far: faults, diagnostics and the access log.
     pub(crate) fn stderr(&self) -> String {
         self.stderr.lock().unwrap().clone()
+    }
+
+    /// Waits until standard output has this text.
+    #[track_caller]
+    pub(crate) fn wait_for_stdout(&self, text: &str) {
+        eventually(text, || self.stdout().contains(text).then_some(()));
     }
 
     /// Waits until standard error has this text.

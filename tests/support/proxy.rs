@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use linkspan::commands::BUILT_IN;
-use linkspan::config::{Config, LogTarget, Name};
+use linkspan::config::{AdminBind, Config, LogTarget, Name};
 use linkspan::log::access::AccessLog;
 use linkspan::log::sink::Writer;
 use linkspan::metrics::Metrics;
@@ -30,6 +30,7 @@ pub(crate) struct Proxy {
     orders: mpsc::Sender<Order>,
     thread: Option<JoinHandle<()>>,
     addresses: Addresses,
+    admin: Option<SocketAddr>,
     metrics: Arc<Metrics>,
     access: PathBuf,
     directory: TempDir,
@@ -38,8 +39,11 @@ pub(crate) struct Proxy {
 
 type Addresses = BTreeMap<Name, SocketAddr>;
 
+/// Where a proxy listens, and where its administrator's listener is.
+type Places = (Addresses, Option<SocketAddr>);
+
 enum Order {
-    Reload(Box<Config>, SyncSender<Result<Addresses, String>>),
+    Reload(Box<Config>, SyncSender<Result<Places, String>>),
     ShutDown(Option<Duration>, SyncSender<bool>),
 }
 
@@ -68,16 +72,17 @@ impl Proxy {
         let options = Options {
             program: env!("CARGO_BIN_EXE_linkspan").into(),
             built_in: BUILT_IN,
-            access: AccessLog::new(writer.sink().clone(), true),
+            access: AccessLog::new(writer.sink(), true),
         };
         let (orders, incoming) = mpsc::channel(1);
         let (report, started) = sync_channel(1);
         let thread = thread::spawn(move || control(config, &options, incoming, &report));
-        let (addresses, metrics) = answer(&started)?;
+        let ((addresses, admin), metrics) = answer(&started)?;
         Ok(Self {
             orders,
             thread: Some(thread),
             addresses,
+            admin,
             metrics,
             access,
             directory,
@@ -90,6 +95,12 @@ impl Proxy {
     pub(crate) fn address(&self, listener: &str) -> SocketAddr {
         let address = self.addresses.get(listener).copied();
         address.unwrap_or_else(|| panic!("there is no listener {listener:?}"))
+    }
+
+    /// The address of the administrator's listener.
+    #[track_caller]
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.admin.unwrap_or_else(|| panic!("there is no administrator's listener"))
     }
 
     /// A connection to the listener `web`.
@@ -110,7 +121,7 @@ impl Proxy {
         let (reply, taken) = sync_channel(1);
         let order = Order::Reload(Box::new(config), reply);
         assert!(self.orders.blocking_send(order).is_ok(), "the proxy is gone");
-        self.addresses = answer(&taken)?;
+        (self.addresses, self.admin) = answer(&taken)?;
         Ok(())
     }
 
@@ -158,7 +169,11 @@ impl Drop for Proxy {
     }
 }
 
-type Started = Result<(Addresses, Arc<Metrics>), String>;
+type Started = Result<(Places, Arc<Metrics>), String>;
+
+fn places(proxy: &proxy::Proxy) -> Places {
+    (proxy.addresses().clone(), proxy.admin().and_then(AdminBind::address))
+}
 
 /// What the control thread does.
 fn control(
@@ -173,13 +188,13 @@ fn control(
             Ok(proxy) => proxy,
             Err(error) => return report.send(Err(error.to_string())).unwrap(),
         };
-        let running = (proxy.addresses().clone(), Arc::clone(proxy.metrics()));
+        let running = (places(&proxy), Arc::clone(proxy.metrics()));
         report.send(Ok(running)).unwrap();
         while let Some(order) = orders.recv().await {
             match order {
                 Order::Reload(config, reply) => {
                     let taken = proxy.reload(*config).await.map_err(|error| error.to_string());
-                    reply.send(taken.map(|()| proxy.addresses().clone())).unwrap();
+                    reply.send(taken.map(|()| places(&proxy))).unwrap();
                 }
                 Order::ShutDown(grace, reply) => {
                     let clean = proxy.shut_down(grace).await;

@@ -11,7 +11,7 @@ use std::thread;
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
-use super::PATIENCE;
+use super::{PATIENCE, eventually};
 
 /// What is wrong with the files of a folder, by their names within it, in the words of Tombi.
 pub(crate) fn lint(folder: &Path) -> BTreeMap<String, String> {
@@ -79,14 +79,18 @@ impl Editor {
     }
 
     /// What it offers at a place, lines and columns from 0, each with what it says about it.
+    #[track_caller]
     pub(crate) fn complete(&mut self, line: usize, column: usize) -> BTreeMap<String, String> {
         let position = json!({ "line": line, "character": column });
         let place = json!({ "textDocument": { "uri": self.file }, "position": position });
-        let result = self.ask("textDocument/completion", &place);
-        let items = result.as_array().or_else(|| result.get("items")?.as_array());
         let about = |item: &Json| item.get("documentation").map(Json::to_string);
         let item = |item: &Json| (text(item, "label").to_owned(), about(item).unwrap_or_default());
-        items.unwrap_or_else(|| panic!("{result}")).iter().map(item).collect()
+        // It answers with nothing for as long as it has not taken the file in.
+        eventually("completions", || {
+            let result = self.ask("textDocument/completion", &place);
+            let items = result.as_array().or_else(|| result.get("items")?.as_array())?;
+            (!items.is_empty()).then(|| items.iter().map(item).collect())
+        })
     }
 
     fn ask(&mut self, method: &str, params: &Json) -> Json {

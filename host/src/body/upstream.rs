@@ -113,7 +113,7 @@ impl Body for UpstreamBody {
             }
             ready!(this.silence.poll(context));
             this.carrier = Carrier::Gone;
-            return Poll::Ready(Some(Err(BodyError::Silent)));
+            return Poll::Ready(Some(Err(BodyError::Silent(this.limits.body_timeout))));
         };
         this.silence.clear();
         match polled {

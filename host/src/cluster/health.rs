@@ -134,6 +134,15 @@ impl State {
     }
 }
 
+/// That an endpoint is left alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offline {
+    /// Failures to connect in a row.
+    pub failures: u32,
+    /// For how long.
+    pub pause: Duration,
+}
+
 /// A [`State`] that many threads change. One word, so relaxed operations are enough: nothing else is
 /// published by it.
 #[derive(Debug, Default)]

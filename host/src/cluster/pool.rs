@@ -13,6 +13,7 @@
 //! Idle connections are reused last in, first out, so that surplus ones grow old and go. Their
 //! age is measured from one [`sweep`](Pool::sweep) to another: nobody reads a clock per request.
 
+mod error;
 mod interim;
 mod link;
 #[cfg(test)]
@@ -22,7 +23,6 @@ mod wire;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::error::Error;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
@@ -30,8 +30,9 @@ use std::rc::Rc;
 use http::{HeaderMap, Request, Response, StatusCode};
 use tokio::time::{Duration, Instant};
 
-use self::link::{Failure, Link};
-use crate::body::{DownloadLimits, RequestBody, UploadError, UpstreamBody};
+pub use self::error::{SendError, SendErrorKind};
+use self::link::{Fate, Link};
+use crate::body::{DownloadLimits, RequestBody, UpstreamBody};
 use crate::cluster::connect::{ConnectError, connect};
 use crate::cluster::peer::Peer;
 
@@ -54,40 +55,6 @@ pub struct SendLimits {
     pub response_timeout: Duration,
     /// The same for the response body.
     pub download: DownloadLimits,
-}
-
-/// Why there is no response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SendErrorKind {
-    /// The connection turned out to be closed before anything of the request was written. The
-    /// request is in the error, and may be sent again whatever its method.
-    Unsent,
-    /// The connection broke.
-    Broken,
-    /// What came is not HTTP.
-    Malformed,
-    /// Nothing came in time.
-    Timeout,
-    /// The request body is larger than allowed.
-    UploadTooLarge,
-    /// The client fell silent within its request body.
-    UploadSilent,
-    /// The client broke off its request body.
-    UploadBroken,
-}
-
-/// There is no response. The connection is closed.
-#[derive(Debug)]
-pub struct SendError {
-    /// Why.
-    pub kind: SendErrorKind,
-    /// The request, if it is [`Unsent`](SendErrorKind::Unsent).
-    pub request: Option<Box<Request<RequestBody>>>,
-    /// Whether the connection had served a request before.
-    pub reused: bool,
-    /// Whether any byte of a response came, be it an informational one.
-    pub answered: bool,
-    source: Option<hyper::Error>,
 }
 
 /// The upstream connections of one worker. Clones share them.
@@ -160,7 +127,7 @@ impl Pool {
             return Ok(Slot { link, reused: true });
         }
         let stream = connect(peer, settings.connect_timeout).await?;
-        let mut link = Link::open(stream).await.map_err(ConnectError::Protocol)?;
+        let mut link = Link::open(stream, peer).await.map_err(ConnectError::Protocol)?;
         link.home = Some(shelf);
         Ok(Slot { link, reused: false })
     }
@@ -238,28 +205,44 @@ impl Shelf {
             if link.is_open() {
                 return Some(link);
             }
+            link.fate = Fate::Closed;
         }
     }
 
     fn put(&self, mut link: Box<Link>) {
         let mut links = self.links.borrow_mut();
-        if self.open.get() && links.len() < self.max_idle.get() {
+        if !self.open.get() {
+            link.fate = Fate::Gone;
+        } else if links.len() >= self.max_idle.get() {
+            link.fate = Fate::Surplus;
+        } else {
             link.idle_since = self.clock.get();
+            link.tell("connection returned");
             links.push(link);
         }
     }
 
     fn close(&self) {
         self.open.set(false);
-        self.links.take();
+        for mut link in self.links.take() {
+            link.fate = Fate::Gone;
+        }
     }
 
     fn sweep(&self, now: Instant) {
         let mut links = self.links.borrow_mut();
         let timeout = self.idle_timeout.get();
-        links.retain_mut(|link| now - link.idle_since < timeout && link.is_open());
+        links.retain_mut(|link| {
+            let fresh = now - link.idle_since < timeout;
+            link.fate = if fresh { Fate::Closed } else { Fate::Idle };
+            let kept = fresh && link.is_open();
+            if kept {
+                link.fate = Fate::Dropped;
+            }
+            kept
+        });
         let surplus = links.len().saturating_sub(self.max_idle.get());
-        links.drain(..surplus);
+        links.drain(..surplus).for_each(|mut link| link.fate = Fate::Surplus);
         links.iter().for_each(|link| link.rest());
     }
 }
@@ -290,7 +273,7 @@ impl Slot {
                 Ok(response.map(|incoming| self.link.into_body(incoming, limits.download)))
             }
             Err(failure) => {
-                let answered = self.link.read_bytes() != before;
+                let answered = self.link.read_bytes().wrapping_sub(before);
                 Err(SendError::new(failure, self.reused, answered))
             }
         }
@@ -300,53 +283,5 @@ impl Slot {
 impl fmt::Debug for Slot {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Slot").field("reused", &self.reused).finish_non_exhaustive()
-    }
-}
-
-impl SendError {
-    fn new(failure: Failure, reused: bool, answered: bool) -> Self {
-        let (kind, request, source) = match failure {
-            Failure::Timeout => (SendErrorKind::Timeout, None, None),
-            Failure::Unsent(request, error) => (SendErrorKind::Unsent, Some(request), Some(error)),
-            Failure::Broken(error) => (SendErrorKind::of(&error), None, Some(error)),
-        };
-        Self { kind, request, reused, answered, source }
-    }
-}
-
-impl SendErrorKind {
-    fn of(error: &hyper::Error) -> Self {
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            if let Some(upload) = error.downcast_ref() {
-                return match upload {
-                    UploadError::TooLarge => Self::UploadTooLarge,
-                    UploadError::Silent => Self::UploadSilent,
-                    UploadError::Broken(_) | UploadError::Gone => Self::UploadBroken,
-                };
-            }
-            cause = error.source();
-        }
-        if error.is_parse() { Self::Malformed } else { Self::Broken }
-    }
-}
-
-impl fmt::Display for SendError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self.kind {
-            SendErrorKind::Unsent => "the upstream connection was closed before the request",
-            SendErrorKind::Broken => "the upstream connection broke",
-            SendErrorKind::Malformed => "the upstream's answer is malformed",
-            SendErrorKind::Timeout => "the upstream did not answer in time",
-            SendErrorKind::UploadTooLarge => "the request body is too large",
-            SendErrorKind::UploadSilent => "the client fell silent within its request body",
-            SendErrorKind::UploadBroken => "the client broke off its request body",
-        })
-    }
-}
-
-impl Error for SendError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_ref().map(|error| error as &dyn Error)
     }
 }

@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use tokio::task::JoinSet;
-use tokio::time;
+use tokio::time::{self, Instant};
 
 use super::endpoint::Endpoint;
 use super::peer::Peer;
 use super::{Cluster, Member, Membership, Standing, States};
 use crate::config;
 use crate::config::{Address, Config, Name};
+use crate::log::in_milliseconds;
 
 /// The longest that resolving a name may take.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -103,31 +104,37 @@ impl Registry {
         let mut lookups = JoinSet::new();
         for host in hosts {
             if lookups.len() >= RESOLVE_AT_ONCE
-                && let Some(Ok((host, answer))) = lookups.join_next().await
+                && let Some(Ok((host, answer, took))) = lookups.join_next().await
             {
-                self.note(host, answer);
+                self.note(host, answer, took);
             }
             lookups.spawn(async move {
+                let begun = Instant::now();
                 let answer = lookup(&host).await;
-                (host, answer)
+                (host, answer, begun.elapsed())
             });
         }
         while let Some(joined) = lookups.join_next().await {
-            if let Ok((host, answer)) = joined {
-                self.note(host, answer);
+            if let Ok((host, answer, took)) = joined {
+                self.note(host, answer, took);
             }
         }
     }
 
-    fn note(&mut self, (host, port): Host, answer: Result<Vec<SocketAddr>, ResolveError>) {
+    fn note(
+        &mut self,
+        (host, port): Host,
+        answer: Result<Vec<SocketAddr>, ResolveError>,
+        took: Duration,
+    ) {
         match answer {
             Ok(addresses) => {
-                tracing::trace!(%host, port, ?addresses, "resolved");
+                tracing::trace!(%host, port, ?addresses, took_ms = in_milliseconds(took), "resolved");
                 self.resolved.insert((host, port), addresses);
             }
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
-                tracing::warn!(%host, port, error, "name does not resolve");
+                tracing::warn!(%host, port, error, took_ms = in_milliseconds(took), "name does not resolve");
             }
         }
     }
@@ -158,7 +165,9 @@ impl Registry {
         }
         known.forget_the_dead();
         // Balancers are told of a new version, so one that changes nothing must not look new.
-        let before = known.membership.upgrade().filter(|before| before.members == members);
+        let before = known.membership.upgrade();
+        tell_of_changes(&settings.name, before.as_deref(), &members);
+        let before = before.filter(|before| before.members == members);
         let membership = before.unwrap_or_else(|| {
             self.next_membership += 1;
             Arc::new(Membership::new(self.next_membership, members))
@@ -166,6 +175,25 @@ impl Registry {
         known.membership = Arc::downgrade(&membership);
         known.states.changed();
         Arc::new(Cluster::new(known.id, settings.clone(), membership, Arc::clone(&known.states)))
+    }
+}
+
+/// Traces which addresses join a cluster and which leave it.
+fn tell_of_changes(cluster: &Name, before: Option<&Membership>, now: &[Member]) {
+    if !tracing::enabled!(tracing::Level::TRACE) {
+        return;
+    }
+    let before = before.map_or(&[][..], Membership::members);
+    let has = |list: &[Member], one: &Member| {
+        list.iter().any(|other| Arc::ptr_eq(&other.endpoint, &one.endpoint))
+    };
+    let cluster = &**cluster;
+    for member in now.iter().filter(|member| !has(before, member)) {
+        let (endpoint, weight) = (&**member.endpoint.label(), member.weight);
+        tracing::trace!(cluster, endpoint, weight, "endpoint joins");
+    }
+    for member in before.iter().filter(|member| !has(now, member)) {
+        tracing::trace!(cluster, endpoint = &**member.endpoint.label(), "endpoint leaves");
     }
 }
 

@@ -191,7 +191,9 @@ proptest! {
             let endpoint = &members[index].endpoint;
             match event {
                 0 => cluster.connected(endpoint),
-                1 => cluster.connect_failed(endpoint, now),
+                1 => {
+                    let _ = cluster.connect_failed(endpoint, now);
+                }
                 2 => probes.push(cluster.admit(endpoint, now)),
                 _ => probes.clear(),
             }

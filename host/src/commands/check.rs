@@ -104,17 +104,24 @@ pub(super) fn explain(reading: &mut Reading, error: &StartError, moved: bool) ->
     match error {
         StartError::Plugins(refused) => add(reading, refused),
         StartError::Bind { listener, address, source } if !moved => {
-            let places = reading.faults().places();
             let message = format!("cannot listen on {address}: {source}");
-            let bind = places.find(&["listeners", listener, "bind"]);
-            let fault = bind.map(|spot| places.fault(&spot, Part::Value, &message));
-            drop(places);
-            let fault = fault.unwrap_or_else(|| Fault::whole(&message));
-            reading.faults_mut().add([fault]);
+            point_at(reading, &["listeners", listener, "bind"], &message);
+        }
+        StartError::Admin { bind, source } => {
+            let message = format!("cannot listen on {bind}: {source}");
+            point_at(reading, &["admin", "bind"], &message);
         }
         StartError::Bind { .. } | StartError::Engine(_) | StartError::Thread(_) => return false,
     }
     true
+}
+
+/// Adds a fault of a value.
+fn point_at(reading: &mut Reading, key: &[&str], message: &str) {
+    let places = reading.faults().places();
+    let fault = places.find(key).map(|spot| places.fault(&spot, Part::Value, message));
+    drop(places);
+    reading.faults_mut().add([fault.unwrap_or_else(|| Fault::whole(message))]);
 }
 
 /// Logs what is odd about a configuration that is served, each in a line of its own.

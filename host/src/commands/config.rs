@@ -1,19 +1,19 @@
 //! What a configuration comes to, and what one can be.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::cli::Effective;
 use crate::commands::{check, fail, say, write};
 use crate::config::Config;
 
 /// Prints the effective configuration: TOML that can be read again, or JSON.
-pub fn config(path: Result<PathBuf, String>, json: bool) -> ExitCode {
-    let path = match path {
+pub fn config(wanted: &Effective) -> ExitCode {
+    let path = match wanted.file.find() {
         Ok(path) => path,
         Err(text) => return fail(&text),
     };
     match Config::effective(&path) {
-        Ok(effective) if json => say(&format_args!("{:#}", effective.json())),
+        Ok(effective) if wanted.json => say(&format_args!("{:#}", effective.json())),
         Ok(effective) => write(&effective),
         Err(faults) => return check::tell(&faults),
     }

@@ -1,175 +1,136 @@
-//! Telling what components are, before and after they are used.
+//! Telling what a component is, before it is used.
 
-use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::error::Error;
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::commands::{BUILT_IN, check, fail, options, say, uncounted};
-use crate::config::Reading;
-use crate::plugin::{self, Compiler, Component, Host, Settings, Source};
-use crate::proxy::plugin_host;
+use crate::cli::Inspect;
+use crate::commands::terminal::{Paint, Terminal};
+use crate::commands::{BUILT_IN, fail, json, say, uncounted};
+use crate::plugin::{self, CONTRACT, Compiler, Component, Host, Refusal, Settings};
+
+/// What there is to tell. What is not known is absent.
+#[derive(Default, Serialize)]
+struct Report {
+    path: String,
+    kinds: Option<Vec<&'static str>>,
+    contract: Option<&'static str>,
+    digest: Option<Arc<str>>,
+    size_bytes: Option<usize>,
+    compile_ms: Option<u64>,
+    waits: Option<bool>,
+    names: Option<bool>,
+    imports: Option<Vec<String>>,
+    uncalled: Option<Vec<String>>,
+    needs: Option<Vec<&'static str>>,
+    error: Option<String>,
+}
 
 /// Tells what a component is.
-pub async fn inspect(file: &Path) -> ExitCode {
-    let program = match std::env::current_exe() {
-        Ok(program) => program,
-        Err(error) => return fail(&error),
+pub async fn inspect(wanted: &Inspect) -> ExitCode {
+    let mut report = Report { path: wanted.file.display().to_string(), ..Report::default() };
+    if let Err(reason) = examine(&wanted.file, &mut report).await {
+        let text = format!("{}: {reason}", report.path);
+        if wanted.json {
+            report.error = Some(reason);
+            say(&json(&report));
+        }
+        return fail(&text);
+    }
+    if wanted.json {
+        say(&json(&report));
+    } else {
+        say(&report.text(Terminal::stdout()));
+    }
+    ExitCode::SUCCESS
+}
+
+async fn examine(file: &Path, report: &mut Report) -> Result<(), String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let words = |refusal: Refusal| match refusal.source() {
+        Some(cause) => format!("{refusal}: {cause}"),
+        None => refusal.to_string(),
     };
     // Nothing is kept: a stranger's component is compiled to see what that takes.
-    let settings = Settings {
+    let host = Host::start(Settings {
         plugin_dir: None,
         cache_dir: None,
         cache_bytes: 0,
-        compiler: Compiler { program, timeout: Duration::from_secs(60), memory_bytes: 2 << 30 },
+        compiler: Compiler { program, timeout: Duration::from_mins(1), memory_bytes: 2 << 30 },
         built_in: BUILT_IN,
         metrics: uncounted(),
-    };
-    let host = match Host::start(settings) {
-        Ok(host) => host,
-        Err(error) => return fail(&error),
-    };
+    })
+    .map_err(words)?;
+    let bytes = plugin::read(file).map_err(words)?;
+    report.size_bytes = Some(bytes.len());
     let begin = Instant::now();
-    let loaded = match plugin::read(file) {
-        Ok(bytes) => host.load(&bytes).await,
-        Err(refusal) => Err(refusal),
-    };
-    match loaded {
-        Ok(component) => {
-            say(&description(&component, begin.elapsed()));
-            ExitCode::SUCCESS
-        }
-        Err(refusal) => fail(&format_args!("{}: {refusal}", file.display())),
-    }
+    let component = host.load(&bytes).await.map_err(words)?;
+    report.compile_ms = u64::try_from(begin.elapsed().as_millis()).ok();
+    report.names = Some(plugin::has_names(&bytes));
+    report.add(&component);
+    Ok(())
 }
 
-fn description(component: &Component, compiled_in: Duration) -> String {
-    let mut text = String::new();
-    let _ = writeln!(text, "kind      {}", kinds(component));
-    let _ = writeln!(text, "contract  linkspan:plugin@0.1.0");
-    let _ = writeln!(text, "digest    {}", component.digest);
-    let _ = writeln!(text, "size      {} bytes", component.size);
-    let _ = writeln!(text, "compiled  in {} ms", compiled_in.as_millis());
-    let calls = if component.waits { "may wait for a store" } else { "synchronous" };
-    let _ = writeln!(text, "calls     {calls}");
-    let wants = if component.waits { "stores = [...]" } else { "nothing" };
-    let _ = writeln!(text, "to grant  {wants}");
-    if !component.uncalled.is_empty() {
-        let uncalled = component.uncalled.join(", ");
-        let _ = writeln!(text, "unused    {uncalled}: exported, and not called by this version");
-    }
-    let _ = write!(text, "imports   {}", component.imports.join("\n          "));
-    text
-}
-
-fn kinds(component: &Component) -> String {
-    let kinds: Vec<_> = component.kinds.iter().map(|kind| kind.name()).collect();
-    kinds.join(", ")
-}
-
-/// Lists the plugins of a configuration, then the components that no plugin uses.
-/// Those that are refused are told where they stand in the file.
-pub async fn plugins(path: Result<PathBuf, String>) -> ExitCode {
-    let mut reading = match path {
-        Ok(path) => Reading::load(&path),
-        Err(text) => return fail(&text),
-    };
-    let Some(config) = reading.sound().cloned() else { return check::refuse(&mut reading).await };
-    let host = options(None).map_err(|error| error.to_string()).and_then(|options| {
-        plugin_host(&config, &options, &uncounted()).map_err(|error| error.to_string())
-    });
-    let host = match host {
-        Ok(host) => host,
-        Err(text) => return fail(&text),
-    };
-    let mut rows = vec![Row::header()];
-    let mut refused = Vec::new();
-    for plugin in config.plugins.values() {
-        match load(&host, &plugin.component).await {
-            Ok((source, component)) => {
-                let version = plugin::version(plugin, &component);
-                rows.push(Row::new(&plugin.name, &version, &source, &component));
-            }
-            // Told below, with its place.
-            Err(_refusal) => {}
-        }
-    }
-    for (name, _) in host.names() {
-        if config.plugins.values().any(|plugin| plugin.component == name) {
-            continue;
-        }
-        match load(&host, &name).await {
-            Ok((source, component)) => rows.push(Row::new(&name, "unused", &source, &component)),
-            Err(refusal) => refused.push(format!("{name}.wasm, unused: {refusal}")),
-        }
-    }
-    say(&table(&rows));
-    for text in &refused {
-        fail(text);
-    }
-    check::judge_with(&mut reading, &host).await;
-    if !reading.faults().is_empty() {
-        return check::tell(reading.faults());
-    }
-    if refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-async fn load(
-    host: &Host,
-    name: &str,
-) -> Result<(Source, std::sync::Arc<Component>), plugin::Refusal> {
-    let (source, bytes) = host.find(name)?;
-    Ok((source, host.load(&bytes).await?))
-}
-
-/// One line of the table.
-struct Row([String; 6]);
-
-impl Row {
-    fn header() -> Self {
-        Self(["NAME", "KIND", "VERSION", "SOURCE", "SIZE", "IMPORTS"].map(str::to_owned))
+impl Report {
+    fn add(&mut self, component: &Component) {
+        self.kinds = Some(component.kinds.iter().map(|kind| kind.name()).collect());
+        self.contract = Some(CONTRACT);
+        self.digest = Some(Arc::clone(&component.digest));
+        self.waits = Some(component.waits);
+        self.imports = Some(component.imports.clone());
+        self.uncalled = Some(component.uncalled.clone());
+        self.needs = Some(component.needs());
     }
 
-    fn new(name: &str, version: &str, source: &Source, component: &Component) -> Self {
-        let source = match source {
-            Source::BuiltIn => "built-in".to_owned(),
-            Source::File(path) => path.display().to_string(),
+    /// For people to read.
+    fn text(&self, terminal: Terminal) -> String {
+        let kinds = self.kinds.as_deref().unwrap_or_default();
+        let calls = if self.waits == Some(true) {
+            "asynchronous: they may wait for a store, and the worker serves others meanwhile"
+        } else {
+            "synchronous: nothing it imports can wait, so calls are made on the worker's own \
+             thread,\nat least cost, and end at the deadline"
         };
-        let short = |import: &String| {
-            let import = import.strip_prefix("linkspan:plugin/").unwrap_or(import);
-            import.split('@').next().unwrap_or_default().to_owned()
+        let mut grants = Vec::new();
+        if self.needs.as_ref().is_some_and(|needs| needs.contains(&"stores")) {
+            grants.push("stores = [\"NAME\"], for it imports keyvalue; else it is refused");
+        }
+        if kinds.contains(&"router") {
+            grants.push("addresses = [\"…\"], if it forwards to addresses and not to clusters");
+        }
+        let names = if self.names == Some(true) {
+            "there are: the report of a trap tells in which functions it happened"
+        } else {
+            "there are none: the report of a trap tells function numbers only; build it with\n\
+             `strip = \"debuginfo\"` or `strip = false` in its profile to have them"
         };
-        let (wasi, own): (Vec<_>, Vec<_>) =
-            component.imports.iter().partition(|import| import.starts_with("wasi:"));
-        let mut imports: Vec<_> = own.into_iter().map(short).collect();
-        if !wasi.is_empty() {
-            // A dozen interfaces come with any toolchain, and all of them deny.
-            imports.push(format!("wasi({})", wasi.len()));
-        }
-        let size = component.size.to_string();
-        Self([
-            name.to_owned(),
-            kinds(component),
-            version.to_owned(),
-            source,
-            size,
-            imports.join(" "),
-        ])
+        let lines = |list: Option<&Vec<String>>| list.map(|list| list.join("\n"));
+        let uncalled = lines(self.uncalled.as_ref()).filter(|text| !text.is_empty());
+        let text = |text: &str| Some(text.to_owned());
+        let rows = [
+            ("kind", Some(kinds.join(", "))),
+            ("contract", self.contract.map(str::to_owned)),
+            ("digest", self.digest.as_deref().map(str::to_owned)),
+            ("size", self.size_bytes.map(|size| format!("{size} bytes"))),
+            ("compiled", self.compile_ms.map(|ms| format!("in {ms} ms"))),
+            ("calls", text(calls)),
+            (
+                "to grant",
+                if grants.is_empty() { text("nothing") } else { text(&grants.join("\n")) },
+            ),
+            ("names", text(names)),
+            ("imports", lines(self.imports.as_ref())),
+            ("uncalled", uncalled.map(|list| format!("{list}\n(this version does not call them)"))),
+        ];
+        let row = |(name, text): (&str, Option<String>)| {
+            let text = text.filter(|text| !text.is_empty())?.replace('\n', "\n          ");
+            Some(format!("{}  {text}", terminal.paint(Paint::Heading, &format!("{name:8}"))))
+        };
+        rows.into_iter().filter_map(row).collect::<Vec<_>>().join("\n")
     }
-}
-
-fn table(rows: &[Row]) -> String {
-    let mut widths = [0; 6];
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(&row.0) {
-            *width = cell.len().max(*width);
-        }
-    }
-    let line = |row: &Row| {
-        let cells = row.0.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }

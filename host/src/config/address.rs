@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use thiserror::Error;
 
-use crate::config::{Address, Config};
+use crate::config::{Address, AdminBind, Config, Listener};
 
 /// The longest path of a Unix socket: what `sockaddr_un` holds, less the closing zero.
 const UNIX_PATH_BYTES: usize = 107;
@@ -125,6 +125,14 @@ impl fmt::Display for AddressGrant {
     }
 }
 
+impl Listener {
+    /// Whether a client is one of the trusted proxies.
+    #[must_use]
+    pub fn trusts(&self, client: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(&client.to_canonical()))
+    }
+}
+
 /// There is not exactly one listener whose address could be changed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("host and port can be given for a configuration of one listener only; this one has {0}")]
@@ -178,6 +186,14 @@ pub(super) fn bind(text: &str) -> Result<SocketAddr, AddressError> {
     Ok(SocketAddr::new(address, port))
 }
 
+/// Reads what [`bind`] does, or `unix:/path`.
+pub(super) fn admin(text: &str) -> Result<AdminBind, AddressError> {
+    match text.strip_prefix("unix:").map(unix).transpose()? {
+        Some(Address::Unix(path)) => Ok(AdminBind::Unix(path)),
+        _ => bind(text).map(AdminBind::Tcp),
+    }
+}
+
 /// Reads `10.0.0.1:80`, `[::1]:80`, `files.internal`, `http://files.internal:80` or `unix:/path`.
 /// Without a port it is 80.
 pub(super) fn endpoint(text: &str) -> Result<Address, AddressError> {
@@ -212,6 +228,18 @@ fn authority(authority: &str) -> Result<Address, AddressError> {
     }
 }
 
+/// Reads `10.0.0.0/8`, `fd00::/8`, `10.0.0.1` or `::1`; a single address is a network of its own.
+pub(super) fn network(text: &str) -> Result<IpNet, AddressError> {
+    let single = || text.parse::<IpAddr>().map(IpNet::from);
+    let parsed = text.parse::<IpNet>().ok().or_else(|| single().ok());
+    let network = parsed.ok_or_else(|| AddressError::BadNetwork(text.to_owned()))?;
+    if network == network.trunc() {
+        Ok(network)
+    } else {
+        Err(AddressError::HostBits(network.trunc()))
+    }
+}
+
 /// Reads `10.0.0.0/8:*`, `[fd00::/8]:443`, `[::1]:80`, `127.0.0.1:8080` or `backend.internal:*`.
 pub(super) fn grant(text: &str) -> Result<AddressGrant, AddressError> {
     let (host, port) = text.rsplit_once(':').ok_or(AddressError::NoPort)?;
@@ -222,12 +250,7 @@ pub(super) fn grant(text: &str) -> Result<AddressGrant, AddressError> {
     }
     let plain = inner.unwrap_or(host);
     let host = if plain.contains('/') {
-        let parsed: Option<IpNet> = plain.parse().ok();
-        let network = parsed.ok_or_else(|| AddressError::BadNetwork(plain.to_owned()))?;
-        if network != network.trunc() {
-            return Err(AddressError::HostBits(network.trunc()));
-        }
-        HostGrant::Network(network)
+        HostGrant::Network(network(plain)?)
     } else if let Some(address) = inner {
         HostGrant::Network(IpNet::from(IpAddr::V6(ipv6(address)?)))
     } else if let Ok(address) = plain.parse::<IpAddr>() {

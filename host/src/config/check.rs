@@ -3,6 +3,7 @@
 //! Each reader goes through all its keys and fills what is wrong with something harmless: what is
 //! read of a configuration with a fault is good for finding more of them, and for nothing else.
 
+mod admin;
 mod extension;
 mod kinds;
 mod traffic;
@@ -89,7 +90,8 @@ pub(super) fn parse(text: &str, origin: &Path) -> Reading {
     parse_with(text, origin, &|name| env::var_os(name))
 }
 
-fn parse_with(text: &str, origin: &Path, variables: Variables<'_>) -> Reading {
+/// Checks a text with variables from elsewhere.
+pub(super) fn parse_with(text: &str, origin: &Path, variables: Variables<'_>) -> Reading {
     let (read, faults) = read_with(text, origin, variables, Recording::Nothing);
     Reading::new(read.map(|(config, _)| config), faults)
 }
@@ -133,7 +135,6 @@ fn config(root: &mut Table<'_>, directory: &Path, variables: Variables<'_>) -> C
         stores: keys(root, "stores"),
         bound: RefCell::default(),
     };
-    root.later(&["admin"]);
     let log = root.inner("log", "How the log is written", |table| log(table, &context));
     let (of_listeners, of_clusters) = root.inner("defaults", "What tables share", |table| {
         let about = "Any key of a listener but `bind`, for those that do not set it";
@@ -158,6 +159,8 @@ fn config(root: &mut Table<'_>, directory: &Path, variables: Variables<'_>) -> C
     if listeners.is_empty() {
         root.refuse("there is no listener", "add a table such as `[listeners.web]`");
     }
+    let about = "The listener of whoever runs this: an overview, metrics, an API";
+    let admin = root.inner("admin", about, |table| admin::admin(table, &context));
     let tables = Tables {
         key: "clusters",
         about: "Endpoints that serve the same",
@@ -194,17 +197,18 @@ fn config(root: &mut Table<'_>, directory: &Path, variables: Variables<'_>) -> C
         defaults: None,
     };
     let stores = root.tables(&tables, extension::store);
-    Config { log, server, listeners, clusters, plugins, stores }
+    Config { log, server, admin, listeners, clusters, plugins, stores }
 }
 
+const LEVELS: Choice<LogLevel> = Choice(&[
+    ("trace", LogLevel::Trace, "each step"),
+    ("debug", LogLevel::Debug, "details"),
+    ("info", LogLevel::Info, "what an operator likes to know"),
+    ("warn", LogLevel::Warn, "odd, but harmless"),
+    ("error", LogLevel::Error, "something failed"),
+]);
+
 fn log(table: &mut Table<'_>, context: &Context<'_>) -> Log {
-    const LEVELS: Choice<LogLevel> = Choice(&[
-        ("trace", LogLevel::Trace, "each step"),
-        ("debug", LogLevel::Debug, "details"),
-        ("info", LogLevel::Info, "what an operator likes to know"),
-        ("warn", LogLevel::Warn, "odd, but harmless"),
-        ("error", LogLevel::Error, "something failed"),
-    ]);
     const FORMATS: Choice<LogFormat> = Choice(&[
         ("auto", LogFormat::Auto, "text on a terminal, else JSON"),
         ("text", LogFormat::Text, ""),

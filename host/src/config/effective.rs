@@ -67,7 +67,11 @@ fn json(record: &Record) -> Json {
         let json = match &entry.content {
             Content::Setting(Setting { value: Some(json), .. }) => json.clone(),
             Content::Setting(_) | Content::Shared(_) => continue,
-            Content::Table(record) => json(record),
+            Content::Table(record) => match json(record) {
+                // What is shared has gone into those that share it.
+                Json::Object(map) if map.is_empty() => continue,
+                table => table,
+            },
             Content::Tables { tables, .. } => {
                 tables.iter().map(|(name, record)| (name.clone(), json(record))).collect()
             }

@@ -4,7 +4,7 @@
 //! that is wrong leaves a fault and nothing else. A table knows the keys that were asked for, so
 //! that what remains is unknown, and what was asked for is what an unknown key may have meant.
 //!
-//! A key is declared once, where it is read ([`Key`]): with what it is for, and the [`Kind`] of its
+//! A key is declared once, where it is read ([`table::Key`]): with what it is for, and the [`Kind`] of its
 //! value. The reader of a whole file therefore also describes it: run over nothing, it leaves a
 //! [`Record`] of every key; run over a file, one of what each key came to.
 

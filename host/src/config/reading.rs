@@ -3,6 +3,7 @@
 //! What a file says of plugins can be judged by itself only in part; the rest takes the plugins. A
 //! reading lets both kinds of faults come out together.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -34,6 +35,16 @@ impl Reading {
     #[must_use]
     pub fn parse(text: &str, origin: &Path) -> Self {
         check::parse(text, origin)
+    }
+
+    /// The same, with variables from elsewhere than this process.
+    #[must_use]
+    pub fn parse_with(
+        text: &str,
+        origin: &Path,
+        variables: &dyn Fn(&str) -> Option<OsString>,
+    ) -> Self {
+        check::parse_with(text, origin, variables)
     }
 
     /// The configuration.

@@ -7,7 +7,9 @@ use crate::config::file::{Content, Entry, Record, with};
 /// The schema of a file.
 pub(super) fn of_file(root: &Record) -> Json {
     let schema = with(of_table(root), "$schema", "http://json-schema.org/draft-07/schema#");
-    with(schema, "title", "The configuration of Linkspan")
+    let schema = with(schema, "title", "The configuration of Linkspan");
+    // The TOML that the reader takes: tables in braces may have lines.
+    with(schema, "x-tombi-toml-version", "v1.1.0")
 }
 
 /// The schema of a table.
@@ -49,6 +51,7 @@ fn of_entry(entry: &Entry) -> Json {
         Content::Table(record) | Content::Shared(record) => of_table(record),
         Content::Tables { required, tables } => {
             let each = tables.first().map_or(Json::Bool(true), |(_, record)| of_table(record));
+            let each = with(each, "description", format!("{}.", entry.about));
             json!({
                 "type": "object",
                 "minProperties": u8::from(*required),

@@ -127,7 +127,7 @@ fn scale(units: &[(&str, u64)], unit: &str) -> Result<u64, UnitError> {
 }
 
 /// A duration as [`duration`] reads it; parts below a microsecond are dropped.
-pub(super) struct ShownDuration(pub(super) Duration);
+pub struct ShownDuration(pub Duration);
 
 impl fmt::Display for ShownDuration {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -146,7 +146,7 @@ impl fmt::Display for ShownDuration {
 }
 
 /// A size as [`size`] reads it, in the largest unit of 1,024 that needs no fraction.
-pub(super) struct ShownSize(pub(super) u64);
+pub struct ShownSize(pub u64);
 
 impl fmt::Display for ShownSize {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,15 +2,19 @@
 
 use proptest::prelude::*;
 
+use http::Version;
 use http::header::HOST;
 
 use super::*;
+use crate::config::ForwardedHeaders;
+use crate::log::id::RequestId;
 
 const ALL: ForwardedHeaders = ForwardedHeaders {
     x_forwarded_for: true,
     x_forwarded_proto: true,
     x_forwarded_host: true,
     x_host: true,
+    x_request_id: true,
 };
 
 fn map(fields: &[(&str, &str)]) -> HeaderMap {
@@ -31,14 +35,23 @@ fn list(headers: &HeaderMap) -> Vec<String> {
 }
 
 fn completed(fields: &[(&str, &str)], enabled: ForwardedHeaders) -> Vec<String> {
+    completed_after(clean_request, fields, enabled)
+}
+
+fn completed_after(
+    clean: fn(&mut HeaderMap),
+    fields: &[(&str, &str)],
+    enabled: ForwardedHeaders,
+) -> Vec<String> {
     let mut headers = map(fields);
     let sent = headers.get(HOST).cloned();
-    clean_request(&mut headers);
+    clean(&mut headers);
     let with = Forwarding {
         enabled,
         client: &client_address([192, 0, 2, 7].into()),
         scheme: &HeaderValue::from_static("http"),
         sent_host: sent.as_ref(),
+        id: &RequestId::given(&HeaderValue::from_static("id-1")).unwrap(),
         version: Version::HTTP_11,
     };
     complete_request(&mut headers, &with).unwrap();
@@ -92,6 +105,7 @@ fn a_client_is_not_believed_about_itself() {
         x_forwarded_proto: false,
         x_forwarded_host: false,
         x_host: false,
+        x_request_id: false,
     };
     let claims = [
         ("Host", "a.test"),
@@ -117,7 +131,48 @@ fn a_client_is_not_believed_about_itself() {
             "x-forwarded-proto: http",
             "x-host: a.test",
             "x-hosting: stays",
+            "x-request-id: id-1",
         ]
+    );
+}
+
+#[test]
+fn a_trusted_proxy_is_believed_and_joins_those_that_it_names() {
+    let believed = |fields| completed_after(clean_trusted_request, fields, ALL);
+    let told = [
+        ("Host", "a.test"),
+        ("X-Forwarded-For", "10.1.1.1, 10.2.2.2"),
+        ("X-Forwarded-For", ""),
+        ("X-Forwarded-For", "10.3.3.3"),
+        ("X_Forwarded_For", "127.0.0.1"),
+        ("X-Forwarded-Proto", "https"),
+        ("X-Forwarded-Host", "www.test"),
+        ("X-Forwarded-User", "root"),
+        ("X_Request_Id", "forged"),
+        ("X-Request-Id", "other"),
+    ];
+    let expected = [
+        "host: a.test",
+        "via: 1.1 linkspan",
+        "x-forwarded-for: 10.1.1.1, 10.2.2.2, 10.3.3.3, 192.0.2.7",
+        "x-forwarded-host: www.test",
+        "x-forwarded-proto: https",
+        "x-host: a.test",
+        "x-request-id: id-1",
+    ];
+    assert_eq!(believed(&told), expected);
+    assert_eq!(believed(&[("Host", "a.test")]), completed(&[("Host", "a.test")], ALL));
+    let none = ForwardedHeaders {
+        x_forwarded_for: false,
+        x_forwarded_proto: false,
+        x_forwarded_host: false,
+        ..ALL
+    };
+    let fields = completed_after(clean_trusted_request, &told, none);
+    assert_eq!(
+        fields,
+        ["host: a.test", "via: 1.1 linkspan", "x-host: a.test", "x-request-id: id-1"],
+        "what is not asked for is not sent"
     );
 }
 

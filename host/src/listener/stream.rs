@@ -44,6 +44,8 @@ pub struct Handle(Rc<Shared>);
 struct Shared {
     read: Cell<u64>,
     written: Cell<u64>,
+    /// Set once the client has taken nothing for so long that it was given up.
+    stalled: Cell<Option<Duration>>,
     /// hyper may have bytes left to write.
     busy: Cell<bool>,
     /// Interim responses that go out before anything else, and those that wait for a flush.
@@ -103,6 +105,7 @@ impl Downstream {
                     self.stalled.set(self.write_timeout);
                 }
                 ready!(self.stalled.poll(context));
+                self.shared.stalled.set(Some(self.write_timeout));
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
             }
         }
@@ -180,6 +183,11 @@ impl Handle {
     /// Bytes that were sent to the client.
     pub fn written_bytes(&self) -> u64 {
         self.0.written.get()
+    }
+
+    /// How long the client has taken nothing, if it was given up for that.
+    pub fn stalled(&self) -> Option<Duration> {
+        self.0.stalled.get()
     }
 
     /// Whether bytes for the client wait to be written.

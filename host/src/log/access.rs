@@ -4,14 +4,17 @@
 //! so that a request pays for formatting only. A line cannot be forged: whatever a peer sent is
 //! escaped, in both forms.
 
+pub mod calls;
+
 use std::time::{Duration, SystemTime};
 
 use http::Version;
 
+use self::calls::Calls;
 use super::id::RequestId;
 use super::line;
 use super::line::Timestamps;
-use super::sink::Sink;
+use super::sink::{Sink, Stream};
 
 /// A worker's buffer is handed over when it holds this much.
 const BATCH_BYTES: usize = 16 << 10;
@@ -25,7 +28,7 @@ pub struct AccessRecord<'a> {
     /// When its head had been read.
     pub time: SystemTime,
     /// Its id.
-    pub id: RequestId,
+    pub id: &'a RequestId,
     /// The client's address; text, as it is the same for all requests of a connection.
     pub client: &'a str,
     /// The listener.
@@ -48,12 +51,20 @@ pub struct AccessRecord<'a> {
     pub cluster: Option<&'a str>,
     /// The endpoint of the last attempt.
     pub endpoint: Option<&'a str>,
+    /// The balancer that was asked for it last.
+    pub balancer: Option<&'a str>,
+    /// Whether the first usable endpoint was taken, as that balancer failed.
+    pub fallback: bool,
     /// Attempts at an endpoint.
     pub attempts: u32,
+    /// What plugins did.
+    pub plugins: &'a Calls,
     /// How long it took.
     pub times: Times,
     /// Why it failed, in words.
     pub error: Option<&'a str>,
+    /// How attempts failed before the last, in words.
+    pub retried: Option<&'a str>,
 }
 
 /// How long the parts of a request took.
@@ -61,12 +72,12 @@ pub struct AccessRecord<'a> {
 pub struct Times {
     /// Waiting for an endpoint that was busy.
     pub queue: Option<Duration>,
-    /// Connecting, or taking a connection from the pool, in the last attempt.
+    /// Connecting, in the last attempt; none if there was a connection already.
     pub connect: Option<Duration>,
-    /// From the head of the request to that of the response.
+    /// From the head of the request to that of the upstream's response; none if there was none.
     pub first_byte: Option<Duration>,
-    /// From the head of the request to the end of the response.
-    pub total: Duration,
+    /// From the head of the request to the end of the response; none if the head was not read.
+    pub total: Option<Duration>,
 }
 
 /// Where access lines go. Cheap to clone.
@@ -79,8 +90,8 @@ pub struct AccessLog {
 impl AccessLog {
     /// One that goes to a sink, as JSON or as text.
     #[must_use]
-    pub fn new(sink: Sink, json: bool) -> Self {
-        Self { sink: Some(sink), json }
+    pub fn new(sink: &Sink, json: bool) -> Self {
+        Self { sink: Some(sink.of(Stream::Access)), json }
     }
 
     /// One that goes nowhere.
@@ -156,7 +167,7 @@ impl AccessWriter {
         out.extend_from_slice(b"{\"time\":\"");
         self.timestamps.append(out, record.time);
         out.extend_from_slice(b"\",\"id\":\"");
-        out.extend_from_slice(&record.id.digits());
+        record.id.append_to(out);
         out.push(b'"');
         json_text(out, b"client", record.client.as_bytes());
         json_text(out, b"listener", record.listener.as_bytes());
@@ -171,15 +182,25 @@ impl AccessWriter {
                 json_text(out, key, value.as_bytes());
             }
         }
+        if record.fallback {
+            out.extend_from_slice(b",\"fallback\":true");
+        }
         json_number(out, b"attempts", u64::from(record.attempts));
+        if !record.plugins.is_empty() {
+            out.extend_from_slice(b",\"plugins\":[");
+            record.plugins.json(out);
+            out.push(b']');
+        }
         for (key, _, value) in durations(record) {
             if let Some(value) = value {
                 json_key(out, key);
                 line::milliseconds(out, value);
             }
         }
-        if let Some(error) = record.error {
-            json_text(out, b"error", error.as_bytes());
+        for (key, value) in reasons(record) {
+            if let Some(value) = value {
+                json_text(out, key, value.as_bytes());
+            }
         }
         out.extend_from_slice(b"}\n");
     }
@@ -188,7 +209,7 @@ impl AccessWriter {
         let out = &mut self.buffer;
         self.timestamps.append(out, record.time);
         out.push(b' ');
-        out.extend_from_slice(&record.id.digits());
+        record.id.append_to(out);
         out.push(b' ');
         line::text_value(out, record.client);
         out.push(b' ');
@@ -211,8 +232,15 @@ impl AccessWriter {
                 line::text_value(out, value);
             }
         }
+        if record.fallback {
+            out.extend_from_slice(b" fallback=true");
+        }
         out.extend_from_slice(b" attempts=");
         line::decimal(out, u64::from(record.attempts));
+        if !record.plugins.is_empty() {
+            out.extend_from_slice(b" plugins=");
+            record.plugins.text(out);
+        }
         for (_, key, value) in durations(record) {
             if let Some(value) = value {
                 text_key(out, key);
@@ -220,9 +248,11 @@ impl AccessWriter {
                 out.extend_from_slice(b"ms");
             }
         }
-        if let Some(error) = record.error {
-            text_key(out, b"error");
-            line::text_value(out, error);
+        for (key, value) in reasons(record) {
+            if let Some(value) = value {
+                text_key(out, key);
+                line::text_value(out, value);
+            }
         }
         out.push(b'\n');
     }
@@ -236,8 +266,17 @@ impl Drop for AccessWriter {
 
 type Key = &'static [u8];
 
-fn names<'a>(record: &AccessRecord<'a>) -> [(Key, Option<&'a str>); 3] {
-    [(b"route", record.route), (b"cluster", record.cluster), (b"endpoint", record.endpoint)]
+fn names<'a>(record: &AccessRecord<'a>) -> [(Key, Option<&'a str>); 4] {
+    [
+        (b"route", record.route),
+        (b"cluster", record.cluster),
+        (b"endpoint", record.endpoint),
+        (b"balancer", record.balancer),
+    ]
+}
+
+fn reasons<'a>(record: &AccessRecord<'a>) -> [(Key, Option<&'a str>); 2] {
+    [(b"error", record.error), (b"retried", record.retried)]
 }
 
 /// Each with its key in JSON and in text.
@@ -247,7 +286,7 @@ fn durations(record: &AccessRecord<'_>) -> [(Key, Key, Option<Duration>); 4] {
         (b"queue_ms", b"queue", times.queue),
         (b"connect_ms", b"connect", times.connect),
         (b"first_byte_ms", b"first-byte", times.first_byte),
-        (b"total_ms", b"total", Some(times.total)),
+        (b"total_ms", b"total", times.total),
     ]
 }
 

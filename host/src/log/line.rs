@@ -22,12 +22,27 @@ pub(super) fn decimal(out: &mut Vec<u8>, mut value: u64) {
     out.extend_from_slice(digits.get(start..).unwrap_or_default());
 }
 
+/// A duration in milliseconds, to the microsecond.
+#[must_use]
+pub fn in_milliseconds(duration: Duration) -> f64 {
+    let micros = u32::try_from(duration.as_micros()).unwrap_or(u32::MAX);
+    f64::from(micros) / 1_000.0
+}
+
 /// Appends a duration in milliseconds, to the microsecond.
 pub(super) fn milliseconds(out: &mut Vec<u8>, duration: Duration) {
     let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
     decimal(out, micros / 1_000);
     out.push(b'.');
     padded(out, micros % 1_000, 3);
+}
+
+/// Appends a duration in microseconds, to a tenth.
+pub(super) fn microseconds(out: &mut Vec<u8>, duration: Duration) {
+    let tenths = u64::try_from(duration.as_nanos() / 100).unwrap_or(u64::MAX);
+    decimal(out, tenths / 10);
+    out.push(b'.');
+    padded(out, tenths % 10, 1);
 }
 
 /// Appends the inside of a JSON string. Only ASCII is written, and what is not UTF-8 comes as
@@ -82,6 +97,40 @@ pub(super) fn text_value(out: &mut Vec<u8>, value: &str) {
     }
 }
 
+/// Appends a message: bare, or quoted if it could be taken for fields. One of several lines goes on
+/// in lines that are indented, which no line that begins is. What does not print is escaped.
+pub(super) fn text_message(out: &mut Vec<u8>, message: &str) {
+    let quoted = message.contains('=') && !message.contains('\n');
+    let mut push = |character: char| {
+        out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+    };
+    if quoted {
+        push('"');
+    }
+    for character in message.chars() {
+        match character {
+            '\n' => "\n    ".chars().for_each(&mut push),
+            '"' | '\\' if quoted => ['\\', character].into_iter().for_each(&mut push),
+            '"' | '\\' | '\'' => push(character),
+            _ => character.escape_debug().for_each(&mut push),
+        }
+    }
+    if quoted {
+        push('"');
+    }
+}
+
+/// Appends a text as one word that holds none of the marks that stand between words.
+pub(super) fn text_word(out: &mut Vec<u8>, text: &str) {
+    for byte in text.bytes() {
+        if byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'=' | b',' | b':' | b'@') {
+            out.push(byte);
+        } else {
+            out.extend_from_slice(&[b'\\', b'x', hex_digit(byte >> 4), hex_digit(byte & 15)]);
+        }
+    }
+}
+
 /// Whether there is nothing to escape, which is nearly always so.
 fn is_plain(bytes: &[u8]) -> bool {
     // Without a branch per byte, so that many are looked at at a time.
@@ -129,6 +178,14 @@ impl Timestamps {
         padded(out, u64::from(since.subsec_millis()), 3);
         out.push(b'Z');
     }
+}
+
+/// A time as RFC 3339 in UTC with milliseconds.
+#[must_use]
+pub fn timestamp(time: SystemTime) -> String {
+    let mut text = Vec::with_capacity(24);
+    Timestamps::new().append(&mut text, time);
+    String::from_utf8(text).unwrap_or_default()
 }
 
 /// Appends `YYYY-MM-DDTHH:MM:SS`.

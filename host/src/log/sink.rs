@@ -1,22 +1,19 @@
 //! Lines on their way to a target: a bounded buffer, and the thread that writes it out.
 //!
 //! Two buffers take turns: while the thread writes one, callers fill the other. Nothing is allocated
-//! per line, and the lock is held for as long as it takes to copy what is handed over.
+//! per line, and the lock is held for as long as it takes to copy what is handed over. What a target
+//! does not take is counted, and when it takes lines again an error says how many were lost.
 
-use std::fs::{File, OpenOptions};
-use std::io;
-use std::io::Write;
+mod output;
+
 use std::mem;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tracing_subscriber::fmt::MakeWriter;
-
+use self::output::Output;
 use super::LogError;
 use crate::config::LogTarget;
 
@@ -26,64 +23,62 @@ pub const MAX_PENDING_BYTES: usize = 4 << 20;
 /// What a buffer keeps for the next turn.
 const KEPT_BYTES: usize = 256 << 10;
 
-/// Takes lines for one target. A shared pointer: cheap to clone.
+/// The logs, which can have one target. Lines count for theirs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// What happens.
+    Diagnostics,
+    /// A line per request.
+    Access,
+}
+
+/// Takes lines of one log for one target. A shared pointer: cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Sink(Arc<Shared>);
+pub struct Sink {
+    shared: Arc<Shared>,
+    stream: Stream,
+}
 
 impl Sink {
     /// Hands over whole lines, `lines` of them. Never waits for the target.
     pub fn push(&self, bytes: &[u8], lines: u64) {
-        let mut state = self.0.lock();
+        let mut state = self.shared.lock();
         if state.closed || state.pending.len() + bytes.len() > MAX_PENDING_BYTES {
             drop(state);
-            self.0.dropped.fetch_add(lines, Ordering::Relaxed);
+            self.shared.dropped.add(self.stream, lines);
             return;
         }
         state.pending.extend_from_slice(bytes);
-        state.lines += lines;
+        state.lines.add(self.stream, lines);
         drop(state);
-        self.0.work.notify_one();
+        self.shared.work.notify_one();
+    }
+
+    /// The same target, for another log.
+    #[must_use]
+    pub fn of(&self, stream: Stream) -> Self {
+        Self { shared: Arc::clone(&self.shared), stream }
     }
 
     /// Has a file opened anew before the next write.
     pub fn reopen(&self) {
-        self.0.lock().reopen = true;
-        self.0.work.notify_one();
+        self.shared.lock().reopen = true;
+        self.shared.work.notify_one();
     }
 
     /// Waits until all that was handed over is written. Answers whether that came to be in time.
     #[must_use]
     pub fn flush(&self, timeout: Duration) -> bool {
-        let state = self.0.lock();
+        let state = self.shared.lock();
         let busy = |state: &mut State| state.writing || state.has_work();
-        let waited = self.0.idle.wait_timeout_while(state, timeout, busy);
+        let waited = self.shared.idle.wait_timeout_while(state, timeout, busy);
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
-    /// Lines that did not fit, or that the target did not take.
+    /// Lines of this log that did not fit, or that the target did not take.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.0.dropped.load(Ordering::Relaxed)
-    }
-}
-
-impl Write for Sink {
-    /// Takes one line.
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.push(line, 1);
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Sink {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
+        self.shared.dropped.of(self.stream)
     }
 }
 
@@ -114,7 +109,7 @@ impl Writer {
 
     fn start_with(mut output: Output, last_lines: Duration) -> Result<Self, LogError> {
         let shared = Arc::new(Shared::default());
-        let sink = Sink(Arc::clone(&shared));
+        let sink = Sink { shared: Arc::clone(&shared), stream: Stream::Diagnostics };
         let thread = thread::Builder::new()
             .name("log".to_owned())
             .spawn(move || shared.run(&mut output))
@@ -126,8 +121,8 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         let written = self.sink.flush(self.last_lines);
-        self.sink.0.lock().closed = true;
-        self.sink.0.work.notify_one();
+        self.sink.shared.lock().closed = true;
+        self.sink.shared.work.notify_one();
         if written && let Some(thread) = self.thread.take() {
             // It has nothing left to do; had it panicked, there would be nobody to tell.
             let _ = thread.join();
@@ -142,13 +137,37 @@ struct Shared {
     work: Condvar,
     /// Tells those who flush that there is nothing left.
     idle: Condvar,
-    dropped: AtomicU64,
+    dropped: Counts,
+}
+
+/// Lines, by log.
+#[derive(Debug, Default)]
+struct Counts {
+    diagnostics: AtomicU64,
+    access: AtomicU64,
+}
+
+impl Counts {
+    fn add(&self, stream: Stream, lines: u64) {
+        self.cell(stream).fetch_add(lines, Ordering::Relaxed);
+    }
+
+    fn of(&self, stream: Stream) -> u64 {
+        self.cell(stream).load(Ordering::Relaxed)
+    }
+
+    fn cell(&self, stream: Stream) -> &AtomicU64 {
+        match stream {
+            Stream::Diagnostics => &self.diagnostics,
+            Stream::Access => &self.access,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
 struct State {
     pending: Vec<u8>,
-    lines: u64,
+    lines: Counts,
     reopen: bool,
     writing: bool,
     closed: bool,
@@ -167,6 +186,7 @@ impl Shared {
 
     fn run(&self, output: &mut Output) {
         let mut buffer = Vec::new();
+        let told = Counts::default();
         let mut state = self.lock();
         loop {
             state.writing = false;
@@ -188,73 +208,38 @@ impl Shared {
             if reopen {
                 output.reopen();
             }
-            if output.write_all(&buffer).is_err() {
-                // Nowhere to say it but in the count.
-                self.dropped.fetch_add(lines, Ordering::Relaxed);
+            match output.write_lines(&buffer) {
+                Ok(()) => self.tell_of_lost(&told),
+                // Nowhere to say it yet but in the count. Where the logs share a target it is not
+                // known whose lines the last ones are.
+                Err(left) => {
+                    let access = left.min(lines.of(Stream::Access));
+                    self.dropped.add(Stream::Access, access);
+                    let others = (left - access).min(lines.of(Stream::Diagnostics));
+                    self.dropped.add(Stream::Diagnostics, others);
+                }
             }
             buffer.clear();
             buffer.shrink_to(KEPT_BYTES);
             state = self.lock();
         }
     }
-}
 
-#[derive(Debug)]
-enum Output {
-    Stderr,
-    Stdout,
-    File(PathBuf, File),
-    #[cfg(test)]
-    Pipe(io::PipeWriter),
-}
-
-impl Output {
-    fn open(target: &LogTarget) -> Result<Self, LogError> {
-        Ok(match target {
-            LogTarget::Off | LogTarget::Stderr => Self::Stderr,
-            LogTarget::Stdout => Self::Stdout,
-            LogTarget::File(path) => {
-                let opened = open_file(path);
-                let file =
-                    opened.map_err(|source| LogError::Open { path: path.clone(), source })?;
-                Self::File(path.clone(), file)
-            }
-        })
-    }
-
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Stderr => io::stderr().write_all(bytes),
-            Self::Stdout => {
-                let mut stdout = io::stdout().lock();
-                stdout.write_all(bytes)?;
-                stdout.flush()
-            }
-            Self::File(_, file) => file.write_all(bytes),
-            #[cfg(test)]
-            Self::Pipe(pipe) => pipe.write_all(bytes),
-        }
-    }
-
-    /// Keeps the old file if there cannot be a new one.
-    fn reopen(&mut self) {
-        let Self::File(path, file) = self else { return };
-        match open_file(path) {
-            Ok(opened) => *file = opened,
-            Err(error) => {
-                let error: &dyn std::error::Error = &error;
-                tracing::error!(path = %path.display(), error, "cannot reopen the log file");
+    /// Says how many lines were lost since that was last said, now that the target takes lines.
+    fn tell_of_lost(&self, told: &Counts) {
+        for (stream, log) in [(Stream::Access, "access"), (Stream::Diagnostics, "diagnostics")] {
+            let lost = self.dropped.of(stream).saturating_sub(told.of(stream));
+            if lost > 0 {
+                told.add(stream, lost);
+                tracing::error!(log, lines = lost, "lines were lost: the log's target took none");
             }
         }
     }
-}
-
-fn open_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o640).open(path)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io;
     use std::io::Read;
 
     use super::*;
@@ -264,7 +249,7 @@ mod tests {
     #[test]
     fn a_target_that_takes_nothing_costs_lines_but_no_time() {
         let (mut reader, pipe) = io::pipe().unwrap();
-        let writer = Writer::start_with(Output::Pipe(pipe), LONG).unwrap();
+        let writer = Writer::start_with(Output::pipe(pipe), LONG).unwrap();
         let sink = writer.sink().clone();
         let line = [b"x".repeat(999), b"\n".to_vec()].concat();
         let lines = 3 * MAX_PENDING_BYTES as u64 / 1_000;
@@ -289,7 +274,7 @@ mod tests {
     #[test]
     fn a_target_that_is_stuck_does_not_keep_the_process() {
         let (_reader, pipe) = io::pipe().unwrap();
-        let writer = Writer::start_with(Output::Pipe(pipe), Duration::from_millis(10)).unwrap();
+        let writer = Writer::start_with(Output::pipe(pipe), Duration::from_millis(10)).unwrap();
         writer.sink().push(&b"x".repeat(1 << 20), 1);
         drop(writer);
     }
@@ -298,7 +283,7 @@ mod tests {
     fn what_a_target_refuses_is_counted() {
         let (reader, pipe) = io::pipe().unwrap();
         drop(reader);
-        let writer = Writer::start_with(Output::Pipe(pipe), LONG).unwrap();
+        let writer = Writer::start_with(Output::pipe(pipe), LONG).unwrap();
         writer.sink().push(b"a\nb\n", 2);
         assert!(writer.sink().flush(LONG));
         assert_eq!(writer.sink().dropped(), 2);
@@ -317,5 +302,26 @@ mod tests {
         drop(writer);
         let text = std::fs::read_to_string(directory.path().join("moved/log")).unwrap();
         assert_eq!(text, "kept\n");
+    }
+
+    #[test]
+    fn a_full_disk_costs_lines_until_there_is_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+        let writer = Writer::start(&LogTarget::File(path.clone()), LONG).unwrap();
+        let (sink, access) = (writer.sink().clone(), writer.sink().of(Stream::Access));
+        for _ in 0..3 {
+            sink.push(b"lost\n", 1);
+            access.push(b"lost\nlost\n", 2);
+            assert!(sink.flush(LONG));
+        }
+        assert_eq!((sink.dropped(), access.dropped()), (3, 6));
+        std::fs::remove_file(&path).unwrap();
+        sink.reopen();
+        sink.push(b"kept\n", 1);
+        drop(writer);
+        assert_eq!((sink.dropped(), access.dropped()), (3, 6));
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "kept\n");
     }
 }

@@ -96,11 +96,13 @@ fn the_text_is_what_prometheus_reads() {
     plugin.figures.count("hits", 5);
     plugin.figures.gauge("load", 0.5);
     plugin.figures.gauge("Wrong", 0.5);
-    metrics.watch("linkspan_log_lines_dropped", "Lines that were lost", || 7);
+    metrics.watch_log("access", || 7);
     let text = metrics.text();
     let expected = [
         "# HELP linkspan_plugin_calls Calls of a plugin",
         "# TYPE linkspan_plugin_calls counter",
+        "# TYPE linkspan_plugin_guest_seconds histogram",
+        "# UNIT linkspan_plugin_guest_seconds seconds",
         r#"linkspan_plugin_calls_total{plugin="by \"path\""} 3"#,
         r#"linkspan_plugin_failures_total{plugin="by \"path\"",cause="trapped"} 1"#,
         r#"linkspan_plugin_failures_total{plugin="by \"path\"",cause="timed-out"} 0"#,
@@ -116,7 +118,7 @@ fn the_text_is_what_prometheus_reads() {
         r#"linkspan_plugin_counter_total{plugin="by \"path\"",name="hits"} 5"#,
         r#"linkspan_plugin_gauge{plugin="by \"path\"",name="load"} 0.5"#,
         r#"linkspan_plugin_figures_dropped_total{plugin="by \"path\""} 1"#,
-        "linkspan_log_lines_dropped_total 7",
+        "linkspan_log_lines_dropped_total{log=\"access\"} 7",
         r#"linkspan_errors_total{reason="connect"} 0"#,
         "# EOF",
     ];

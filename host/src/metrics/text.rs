@@ -7,7 +7,7 @@ use std::time::Duration;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
 use super::cells::{Bounds, Distribution, PerWorker};
 use super::{ClusterCells, ListenerCells, Metrics, Table, lock};
@@ -88,10 +88,12 @@ impl Metrics {
             families.push(Family { name, help, samples, kind: MetricType::Counter });
         };
         counter("linkspan_errors", "Requests that failed", errors.collect());
-        for watched in &*lock(&self.watched) {
-            let value = Value::Counter((watched.read)());
-            counter(watched.name, watched.help, vec![Sample { labels: Vec::new(), value }]);
-        }
+        let of_log = |log: &super::Log| Sample {
+            labels: vec![("log", log.name.to_owned())],
+            value: Value::Counter((log.lost)()),
+        };
+        let lost = lock(&self.logs).iter().map(of_log).collect();
+        counter("linkspan_log_lines_dropped", "Lines that a log's target did not take", lost);
         families
     }
 
@@ -229,7 +231,12 @@ impl Collector for Families {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         for family in &self.0 {
             let Family { name, help, kind, samples } = family;
-            let mut encoder = encoder.encode_descriptor(name, help, None, *kind)?;
+            // The encoder puts the unit behind the name.
+            let (name, unit) = match name.strip_suffix("_seconds") {
+                Some(name) => (name, Some(&Unit::Seconds)),
+                None => (*name, None),
+            };
+            let mut encoder = encoder.encode_descriptor(name, help, unit, *kind)?;
             for sample in samples {
                 if sample.labels.is_empty() {
                     sample.value.encode(&mut encoder)?;

@@ -57,6 +57,9 @@ impl Compiler {
             .arg(self.timeout.as_secs().saturating_add(1).to_string())
             .arg(self.memory_bytes.to_string())
             .env_clear()
+            // The allocator would reserve a gigabyte before the child limits itself, and give from
+            // that whatever the limit is.
+            .env("MIMALLOC_ARENA_RESERVE", "0")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -74,8 +74,9 @@ pub struct Component {
     pub waits: bool,
     /// Whether it asks which clusters there are.
     pub asks_clusters: bool,
-    /// The interfaces that it exports and that this version never calls.
-    pub uncalled: Vec<&'static str>,
+    /// Its exports that are never called: interfaces of the contract that this version does not
+    /// serve, and what is of other packages, by its whole name.
+    pub uncalled: Vec<String>,
     pub(super) exports: Exports,
     pub(super) prepared: InstancePre<Guest>,
 }
@@ -115,8 +116,7 @@ impl Component {
         let ty = compiled.component_type();
         let imports: Vec<String> = ty.imports(engine).map(|(name, _)| name.to_owned()).collect();
         check_imports(&imports)?;
-        let (exports, kinds) = find_exports(engine, compiled)?;
-        let uncalled = uncalled(ty.exports(engine).map(|(name, _)| name));
+        let Found { exports, kinds, uncalled } = find_exports(engine, compiled)?;
         let waits = imports.iter().any(|import| import == WAITING);
         let asks_clusters = imports.iter().any(|import| import == CLUSTERS);
         let mut linker = if waits { machine.waiting.clone() } else { machine.direct.clone() };
@@ -125,14 +125,12 @@ impl Component {
         let prepared = linker.instantiate_pre(compiled).map_err(unfit)?;
         Ok(Self { digest, size, kinds, imports, waits, asks_clusters, uncalled, exports, prepared })
     }
-}
 
-/// What of the contract comes with a later version.
-const UNCALLED: [&str; 4] = ["body", "handover", "outcomes", "stream-router"];
-
-fn uncalled<'n>(exports: impl Iterator<Item = &'n str>) -> Vec<&'static str> {
-    let exports: BTreeSet<_> = exports.filter_map(split).map(|(_, name, _)| name).collect();
-    UNCALLED.into_iter().filter(|name| exports.contains(name)).collect()
+    /// The grants that it cannot do without, as they are called in `grants`.
+    #[must_use]
+    pub fn needs(&self) -> Vec<&'static str> {
+        if self.waits { vec!["stores"] } else { Vec::new() }
+    }
 }
 
 /// Splits `package/interface@version`.
@@ -169,16 +167,26 @@ fn check_imports(imports: &[String]) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// What a component exports.
+#[derive(Default)]
+struct Found {
+    exports: Exports,
+    kinds: BTreeSet<Kind>,
+    uncalled: Vec<String>,
+}
+
 /// Looks up what of the contract is exported; other exports are ignored and never called.
 fn find_exports(
     engine: &Engine,
     component: &wasmtime::component::Component,
-) -> Result<(Exports, BTreeSet<Kind>), Refusal> {
-    let mut exports = Exports::default();
-    let mut kinds = BTreeSet::new();
+) -> Result<Found, Refusal> {
+    let Found { mut exports, mut kinds, mut uncalled } = Found::default();
     let ty = component.component_type();
     for (name, item) in ty.exports(engine) {
-        let Some((PACKAGE, interface, version)) = split(name) else { continue };
+        let Some((PACKAGE, interface, version)) = split(name) else {
+            uncalled.push(name.to_owned());
+            continue;
+        };
         if version != VERSION {
             return Err(wrong_version(name, version));
         }
@@ -197,8 +205,11 @@ fn find_exports(
             }
             "request-rewriter" => exports.on_request = function("on-request"),
             "response-rewriter" => exports.on_response = function("on-response"),
-            "stream-router" => exports.decide = function("decide"),
-            _ => {}
+            "stream-router" => {
+                exports.decide = function("decide");
+                uncalled.push(interface.to_owned());
+            }
+            _ => uncalled.push(interface.to_owned()),
         }
     }
     if exports.route.is_some() {
@@ -222,7 +233,7 @@ fn find_exports(
     if exports.configure.is_none() {
         return Err(Refusal::Unfit(format!("it does not export {PACKAGE}/lifecycle@{VERSION}")));
     }
-    Ok((exports, kinds))
+    Ok(Found { exports, kinds, uncalled })
 }
 
 #[cfg(test)]

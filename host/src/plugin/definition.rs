@@ -72,7 +72,9 @@ impl Definition {
     /// state can be kept.
     #[must_use]
     pub fn serves(&self, config: &config::Plugin, version: &str, kinds: &[Kind]) -> bool {
-        self.config == *config && self.version() == version && self.kinds == kinds
+        // How much is logged of it is no reason to begin anew.
+        let config = config::Plugin { log_level: self.config.log_level, ..config.clone() };
+        self.config == config && self.version() == version && self.kinds == kinds
     }
 
     /// The phases that it need not be called for; none until an instance has been born.

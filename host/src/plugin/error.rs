@@ -10,6 +10,9 @@ use crate::config;
 use crate::plugin::component::Kind;
 use crate::plugin::imports::WAITING;
 
+/// The most that a line about a request says of a failure.
+const BRIEF_BYTES: usize = 300;
+
 /// Why a call into a plugin gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -76,6 +79,17 @@ impl Failure {
         }
     }
 
+    /// The same in a few words, for a line about a request.
+    pub(super) fn words(&self) -> String {
+        let words = match self {
+            Self::Trapped(error) => format!("trapped: {}", error.root_cause()),
+            Self::Birth(refusal) => format!("{self}: {refusal}"),
+            _ => self.to_string(),
+        };
+        let line = words.lines().next().unwrap_or_default();
+        line.get(..line.floor_char_boundary(BRIEF_BYTES)).unwrap_or_default().to_owned()
+    }
+
     /// The same in short, and the rest of it: the reason, then the guest's stack if there is one.
     #[must_use]
     pub fn brief(&self) -> (String, String) {
@@ -88,7 +102,8 @@ impl Failure {
         (short, stack.unwrap_or_default())
     }
 
-    fn label(&self) -> &'static str {
+    /// Its cause as a metric label.
+    pub(super) fn label(&self) -> &'static str {
         match self {
             Self::Trapped(_) => "trap",
             Self::TimedOut { .. } => "deadline",
@@ -168,7 +183,10 @@ pub enum Misuse {
         is: Vec<Kind>,
     },
     /// It opens stores, and was granted none.
-    #[error("it imports {WAITING}, which nobody granted: name stores in `grants.stores`")]
+    #[error(
+        "it imports {WAITING}, which nobody granted: name stores in \
+         `grants = {{ stores = [...] }}`"
+    )]
     NoStores,
     /// One that waits for stores cannot have a single instance.
     #[error("a plugin that waits for stores cannot have `instances = \"shared\"`")]

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use http::{request, response};
 
 use crate::config::Name;
+use crate::log::access::calls::Cost;
+use crate::log::id::RequestId;
 
 /// What all requests of a downstream connection have in common.
 #[derive(Debug)]
@@ -38,4 +40,36 @@ pub struct Exchange {
     pub cluster: Option<Name>,
     /// The address of the endpoint that answered, or is being asked.
     pub endpoint: Option<Arc<str>>,
+    /// What logs are told of it.
+    pub trail: Trail,
+}
+
+/// What logs are told of a request and of the last call about it.
+#[derive(Debug)]
+pub struct Trail {
+    /// The request's id.
+    pub id: RequestId,
+    /// Whether every call is measured, not one in some.
+    pub measured: bool,
+    /// What the last call took.
+    pub cost: Cost,
+    /// What the last call asked a hash of, if that is traced.
+    pub hashed: Option<Hashed>,
+}
+
+impl Trail {
+    /// That of a request which nothing was called about yet.
+    #[must_use]
+    pub fn new(id: RequestId, measured: bool) -> Self {
+        Self { id, measured, cost: Cost::default(), hashed: None }
+    }
+}
+
+/// A hash that a plugin asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hashed {
+    /// Of what: `path`, `header accept`, …
+    pub key: String,
+    /// The hash; `None` if the request has no such part.
+    pub hash: Option<u64>,
 }

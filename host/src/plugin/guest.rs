@@ -77,6 +77,12 @@ impl Guest {
         }
     }
 
+    /// Traces its beginning or end.
+    pub(super) fn tell(&self, what: &str) {
+        let (plugin, version) = (&*self.identity.name, &*self.identity.version);
+        tracing::trace!(plugin, version, "{what}");
+    }
+
     /// The running exchange.
     ///
     /// # Errors
@@ -87,6 +93,12 @@ impl Guest {
             (Some(exchange), Running::Request | Running::Response) => Ok(exchange),
             _ => Err(wasmtime::Error::msg("asked about a request outside a call about one")),
         }
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.tell("instance dropped");
     }
 }
 

@@ -52,6 +52,17 @@ pub enum Source {
     File(PathBuf),
 }
 
+impl Source {
+    /// What it is called: `built-in` or `file`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::BuiltIn => "built-in",
+            Self::File(_) => "file",
+        }
+    }
+}
+
 /// What a plugin finds around it.
 pub struct Around<'n> {
     /// Of a balancer: its cluster.

@@ -81,6 +81,7 @@ impl Instance {
         let _ = definition.identity.skips.set(instance.store.data().skips);
         let caught_up = instance.catch_up(BIRTH).await;
         caught_up.map_err(|cause| Refusal::Start { step: "update", cause })?;
+        instance.store.data().tell("instance born");
         Ok(instance)
     }
 

@@ -26,6 +26,7 @@ use tokio::task::spawn_local;
 use tokio::time::Instant;
 use wasmtime::component::{ComponentNamedList, Lift, Lower};
 
+use crate::log::access::calls::{Cost, Label};
 use crate::metrics::SAMPLED;
 use crate::plugin::definition::{Definition, Newborn};
 use crate::plugin::error::Failure;
@@ -36,6 +37,7 @@ use crate::plugin::pool::instances::{Delivery, Vacancy};
 use crate::plugin::pool::verdict::Probe;
 
 pub use shared::Shared;
+pub(super) use verdict::About;
 
 /// How long a request waits for an instance.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -46,6 +48,8 @@ const UPDATE: u32 = 10;
 /// The instances of one plugin on one worker.
 pub(super) struct Pool {
     pub(super) definition: Arc<Definition>,
+    /// As access lines name it.
+    pub(super) label: Rc<Label>,
     worker: usize,
     nursery: Nursery,
     shared: Option<Shared>,
@@ -73,9 +77,12 @@ impl Pool {
         first: Option<Newborn>,
         shared: Option<Shared>,
     ) -> Rc<Self> {
+        let identity = &definition.identity;
+        let label = Rc::new(Label::new(&identity.name, &identity.version));
         let idle: Vec<_> = first.map(|newborn| newborn.0).into_iter().collect();
         Rc::new(Self {
             definition,
+            label,
             worker,
             nursery,
             shared,
@@ -97,9 +104,11 @@ impl Pool {
         P: ComponentNamedList + Lower + Send + Sync + 'static,
         R: ComponentNamedList + Lift + Send + Sync + 'static,
     {
+        let mut exchange = exchange;
+        (exchange.trail.cost, exchange.trail.hashed) = (Cost::default(), None);
         let probe = match self.permission() {
             Ok(probe) => probe,
-            Err(parked) => return (exchange, Err(parked)),
+            Err(parked) => return uncalled(exchange, parked),
         };
         let acquired = match &self.shared {
             Some(shared) => self.acquire_shared(shared).await,
@@ -108,8 +117,9 @@ impl Pool {
         let (instance, vacancy) = match acquired {
             Ok(acquired) => acquired,
             Err(failure) => {
-                self.judge(Some(&failure), call.name, probe);
-                return (exchange, Err(failure));
+                let about = About { call: call.name, exchange: Some(&exchange) };
+                self.judge(Some(&failure), about, probe);
+                return uncalled(exchange, failure);
             }
         };
         let definition = &self.definition;
@@ -119,13 +129,15 @@ impl Pool {
         {
             return self.call_apart(Held { instance, vacancy, stale }, call, exchange, probe).await;
         }
-        let begun = self.measured().then(Instant::now);
+        let sampled = self.sampled();
+        let begun = (sampled || exchange.trail.measured).then(Instant::now);
         let (mut instance, name) = (instance, call.name);
-        let (exchange, result) = instance.call(call, exchange);
-        if let Some(begun) = begun {
-            definition.identity.metrics.guest_time(self.worker, begun.elapsed());
-        }
-        self.end(instance, vacancy, result.as_ref().err(), name, probe);
+        let (mut exchange, result) = instance.call(call, exchange);
+        let time = begun.map(|begun| begun.elapsed());
+        let failure = result.as_ref().err();
+        self.observe(&mut exchange, time, sampled, failure);
+        let about = About { call: name, exchange: Some(&exchange) };
+        self.end(Held { instance, vacancy, stale }, failure, about, probe);
         (exchange, result)
     }
 
@@ -143,23 +155,26 @@ impl Pool {
     {
         let pool = Rc::clone(self);
         let task = spawn_local(async move {
-            let Held { mut instance, vacancy, stale } = held;
-            let (identity, name) = (&pool.definition.identity, call.name);
-            let measured = pool.measured();
-            let caught_up = match stale {
-                true => instance.catch_up(identity.limits.deadline * UPDATE).await,
+            let (mut held, name, sampled) = (held, call.name, pool.sampled());
+            let instance = &mut held.instance;
+            let caught_up = match held.stale {
+                true => instance.catch_up(pool.definition.identity.limits.deadline * UPDATE).await,
                 false => Ok(()),
             };
-            let (exchange, result) = match caught_up {
-                Ok(()) if measured => {
-                    let (answered, time) = timed(instance.call_yielding(call, exchange)).await;
-                    identity.metrics.guest_time(pool.worker, time);
+            let mut time = None;
+            let (mut exchange, result) = match caught_up {
+                Ok(()) if sampled || exchange.trail.measured => {
+                    let (answered, spent) = timed(instance.call_yielding(call, exchange)).await;
+                    time = Some(spent);
                     answered
                 }
                 Ok(()) => instance.call_yielding(call, exchange).await,
                 Err(failure) => (exchange, Err(failure)),
             };
-            pool.end(instance, vacancy, result.as_ref().err(), name, probe);
+            let failure = result.as_ref().err();
+            pool.observe(&mut exchange, time, sampled, failure);
+            let about = About { call: name, exchange: Some(&exchange) };
+            pool.end(held, failure, about, probe);
             (exchange, result)
         });
         match task.await {
@@ -175,31 +190,52 @@ impl Pool {
     /// Puts an instance back, or leaves its place to another, and draws the consequences.
     fn end(
         self: &Rc<Self>,
-        instance: Box<Instance>,
-        vacancy: Vacancy,
+        held: Held,
         failure: Option<&Failure>,
-        name: &'static str,
+        about: About<'_>,
         probe: Option<Probe>,
     ) {
+        let Held { instance, vacancy, .. } = held;
         if failure.is_none() {
             vacancy.fill(instance);
         } else {
             drop(instance);
             drop(vacancy);
         }
-        self.judge(failure, name, probe);
+        self.judge(failure, about, probe);
         if failure.is_some() {
             self.replace();
         }
     }
 
-    /// Whether to measure a call: one in [`SAMPLED`], so that the others read no clock. Counts it.
-    fn measured(&self) -> bool {
+    /// Writes down what a call took: for its request, and among those that stand for others.
+    fn observe(
+        &self,
+        exchange: &mut Exchange,
+        time: Option<Duration>,
+        sampled: bool,
+        failure: Option<&Failure>,
+    ) {
+        if let Some(time) = time.filter(|_| sampled) {
+            self.definition.identity.metrics.guest_time(self.worker, time);
+        }
+        let failed = failure.map(Failure::label);
+        exchange.trail.cost = Cost { called: true, time: time.unwrap_or_default(), failed };
+    }
+
+    /// Whether a call is one in [`SAMPLED`], which the metrics measure. Counts it.
+    fn sampled(&self) -> bool {
         self.definition.identity.metrics.call(self.worker);
         let turn = self.turn.get();
         self.turn.set(turn.wrapping_add(1));
         turn % SAMPLED == SAMPLED / 2
     }
+}
+
+/// The answer of a plugin that was not called.
+fn uncalled<R>(mut exchange: Box<Exchange>, failure: Failure) -> Answered<R> {
+    exchange.trail.cost.failed = Some(failure.label());
+    (exchange, Err(failure))
 }
 
 /// An instance that is held for a call.

@@ -54,6 +54,7 @@ impl Start {
         while let Some(accepted) = connections.recv().await {
             spawn_local(serve(Rc::clone(&worker), accepted, drain.clone()));
         }
+        worker.end();
         worker.flush();
     }
 }

@@ -2,6 +2,8 @@
 //! repeated (design: a request goes to another endpoint if nothing of it can have reached the first
 //! one, or if its method is idempotent, no response byte has come, and its body can be replayed).
 
+mod tell;
+
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -17,16 +19,19 @@ use crate::cluster::pool::{SendError, SendErrorKind, Slot};
 use crate::cluster::{Admission, health};
 use crate::headers::{clean_response, upstream_host};
 use crate::plugin::{Exchange, Pick, Picked};
+use crate::relay::attempt::tell::none_by;
 use crate::relay::client::Client;
-use crate::relay::error::{Error, Side, chain};
+use crate::relay::error::{Error, Limit, Side};
+use crate::relay::failed;
 use crate::relay::record::Record;
-use crate::view::ClusterUse;
+use crate::view::{ClusterUse, Listener};
 use crate::worker::Worker;
 
 /// One request on its way to a cluster.
 pub(super) struct Attempts<'a> {
     pub(super) worker: &'a Rc<Worker>,
     pub(super) client: &'a Rc<Client>,
+    pub(super) listener: &'a Listener,
     pub(super) cluster: &'a ClusterUse,
     /// The request's body.
     pub(super) upload: &'a Upload,
@@ -46,6 +51,8 @@ struct Tried {
     endpoints: SmallVec<[u32; 4]>,
     /// How the last attempt failed.
     last: Option<Error>,
+    /// Why no endpoint was chosen, or could be tried.
+    none: Option<String>,
 }
 
 /// What to do after a failed attempt.
@@ -80,19 +87,24 @@ impl Attempts<'_> {
             tried.endpoints.push(endpoint.id());
             let admission = cluster.admit(&endpoint, health::now());
             if matches!(admission, Admission::No) {
+                tried.none = Some(format!("{} is offline", endpoint.label()));
                 continue;
             }
             if self.record.attempts > 0 && !self.worker.budget.repeat() {
                 break;
             }
+            if let Some(error) = tried.last.take() {
+                self.record.retry_after(&error);
+            }
             match self.attempt(&endpoint, &mut exchange).await {
                 Ok(response) => return (exchange, Ok(response)),
                 Err(Next::Fail(error)) => return (exchange, Err(error)),
                 Err(Next::Another(error)) => tried.last = Some(error),
-                Err(Next::Again) => tried.last = None,
+                Err(Next::Again) => {}
             }
         }
-        (exchange, Err(tried.last.unwrap_or(Error::NoEndpoint)))
+        let error = self.given_up(tried);
+        (exchange, Err(error))
     }
 
     /// Asks the cluster's balancers until one chooses. A cluster without any takes the first usable
@@ -109,27 +121,38 @@ impl Attempts<'_> {
             let choice;
             let previous = tried.previous.filter(|(by, _)| *by == place).map(|(_, picked)| picked);
             (exchange, choice) = balancer.pick(exchange, attempt, previous).await;
-            let chosen = match choice {
+            self.record.called(balancer, &exchange);
+            let first = || cluster.first_usable(health::now(), &tried.endpoints);
+            let chosen = match &choice {
                 Ok(Pick::Endpoint(picked)) => {
-                    tried.previous = Some((place, picked));
                     let endpoint = cluster.membership().endpoint(picked.id).cloned();
                     // A balancer outlives reloads, and a request sees one configuration: what is
                     // picked at the time of a reload may be no endpoint of its own.
-                    endpoint.or_else(|| cluster.first_usable(health::now(), &tried.endpoints))
+                    endpoint.or_else(first)
                 }
-                Ok(Pick::Next) => continue,
-                Ok(Pick::None) => None,
-                Ok(Pick::Fallback) => cluster.first_usable(health::now(), &tried.endpoints),
-                Err(_rejected) => {
-                    let plugin = (*balancer.definition().config.name).into();
-                    return (exchange, Err(Error::Plugin { kind: "balancer", plugin }));
-                }
+                Ok(Pick::Fallback) => first(),
+                Ok(Pick::Next | Pick::None) | Err(_) => None,
             };
+            self.tell_pick(balancer, &exchange, attempt, (&choice, chosen.as_ref()));
+            match choice {
+                Ok(Pick::Endpoint(picked)) => tried.previous = Some((place, picked)),
+                Ok(Pick::Next) => continue,
+                Ok(Pick::None | Pick::Fallback) => {}
+                Err(rejected) => return (exchange, Err(failed("balancer", balancer, &rejected))),
+            }
+            self.record.chosen(balancer, matches!(choice, Ok(Pick::Fallback)));
+            if chosen.is_none() {
+                tried.none = Some(none_by(balancer, &choice));
+            }
             return (exchange, Ok(chosen));
         }
         let only = self.cluster.balancers.is_empty();
         let first = || cluster.first_usable(health::now(), &tried.endpoints);
-        (exchange, Ok(only.then(first).flatten()))
+        let chosen = only.then(first).flatten();
+        if chosen.is_none() && !only {
+            tried.none = Some("every balancer answered next".to_owned());
+        }
+        (exchange, Ok(chosen))
     }
 
     /// Tries an endpoint: over pooled connections as long as they turn out to be closed, and then
@@ -145,6 +168,7 @@ impl Attempts<'_> {
             metrics.retry(self.worker.index);
         }
         self.record.attempts += 1;
+        self.record.connect = None;
         self.record.in_flight = Some(endpoint.begin());
         self.record.endpoint = Some(Arc::clone(endpoint));
         exchange.endpoint = Some(Arc::clone(endpoint.label()));
@@ -161,25 +185,29 @@ impl Attempts<'_> {
         let before = Instant::now();
         let acquired =
             self.worker.pool.acquire(endpoint.key(), endpoint.peer(), &self.cluster.connect).await;
-        self.record.connect = Some(before.elapsed());
+        let time = before.elapsed();
+        // Taking a connection that was there is no connecting.
+        let reused = acquired.as_ref().is_ok_and(Slot::reused);
+        self.record.connect = (!reused).then_some(time);
         match acquired {
             Ok(slot) => {
-                if !slot.reused() {
+                if !reused {
                     self.cluster.cluster.connected(endpoint);
                 }
+                self.tell_connection(endpoint, reused, time);
                 Ok(slot)
             }
             Err(error) => {
                 self.cluster.metrics.failure(self.worker.index);
+                let text = self.connect_words(&error, time);
                 if error.blames_endpoint() {
-                    self.cluster.cluster.connect_failed(endpoint, health::now());
+                    let offline = self.cluster.cluster.connect_failed(endpoint, health::now());
+                    self.tell_offline(endpoint, offline, &text);
                 } else {
                     endpoint.count_failure();
                 }
-                let text = chain(&error);
-                let id = self.record.id();
-                tracing::debug!(%id, endpoint = &**endpoint.label(), error = text, "connect failed");
-                Err(Error::Connect(text.into()))
+                self.tell_failure(endpoint, &text);
+                Err(Error::Connect(format!("{}: {text}", endpoint.label()).into()))
             }
         }
     }
@@ -199,16 +227,18 @@ impl Attempts<'_> {
         let before = Instant::now();
         match slot.send(request, &self.cluster.send, pass).await {
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                Err(Next::Fail(Error::Malformed("the upstream switches protocols unasked".into())))
+                let text = format!("{}: switches protocols unasked", endpoint.label());
+                Err(Next::Fail(Error::Malformed(text.into())))
             }
             Ok(response) => {
                 self.upload.refuse();
                 endpoint.observe_latency(before.elapsed(), health::now());
                 self.cluster.cluster.connected(endpoint);
+                self.record.first_byte();
                 Ok(response)
             }
             Err(error) => {
-                let next = self.judge(&error, &exchange.request.method);
+                let next = self.judge(&error, endpoint, &exchange.request.method);
                 // What the client does wrong says nothing about the endpoint.
                 if let Next::Another(error) | Next::Fail(error) = &next
                     && error.side() == Side::Upstream
@@ -226,8 +256,11 @@ impl Attempts<'_> {
     }
 
     /// What follows from a request that got no response.
-    fn judge(&self, error: &SendError, method: &Method) -> Next {
-        let text = || chain(error).into_boxed_str();
+    fn judge(&self, error: &SendError, endpoint: &Endpoint, method: &Method) -> Next {
+        let text = || self.send_words(error, endpoint);
+        let listener = &self.listener.settings;
+        let received = self.upload.received_bytes();
+        self.tell_failure(endpoint, &error.to_string());
         match error.kind {
             // Nothing was sent. A connection that had served before was closed meanwhile, which
             // says nothing about the endpoint: pooled ones are used up, then a new one is made.
@@ -235,7 +268,7 @@ impl Attempts<'_> {
             SendErrorKind::Unsent => Next::Another(Error::Broken(text())),
             SendErrorKind::Broken => {
                 let repeatable =
-                    method.is_idempotent() && !error.answered && self.upload.replayable();
+                    method.is_idempotent() && error.answered == 0 && self.upload.replayable();
                 if !repeatable {
                     return Next::Fail(Error::Broken(text()));
                 }
@@ -245,10 +278,15 @@ impl Attempts<'_> {
                 Next::Another(Error::Broken(text()))
             }
             SendErrorKind::Malformed => Next::Fail(Error::Malformed(text())),
-            SendErrorKind::Timeout => Next::Fail(Error::Timeout),
-            SendErrorKind::UploadTooLarge => Next::Fail(Error::TooLarge),
-            SendErrorKind::UploadSilent => Next::Fail(Error::ClientSilent),
-            SendErrorKind::UploadBroken => Next::Fail(Error::ClientGone),
+            SendErrorKind::Timeout => Next::Fail(Error::Timeout(text())),
+            SendErrorKind::UploadTooLarge => {
+                Next::Fail(Error::TooLarge(Limit::max_body_bytes(listener)))
+            }
+            SendErrorKind::UploadSilent => {
+                let limit = Limit::body_timeout(&listener.name, listener.body_timeout);
+                Next::Fail(Error::ClientSilent(received, limit))
+            }
+            SendErrorKind::UploadBroken => Next::Fail(Error::ClientGone(received)),
         }
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use crate::config::Name;
+use crate::config::{self, Name};
 use crate::headers::client_address;
 use crate::listener::stream::Handle;
 use crate::metrics::ListenerMetrics;
@@ -62,6 +62,11 @@ impl Client {
             open: Cell::new(0),
             begun: Cell::new(0),
         })
+    }
+
+    /// Whether it is one of a listener's trusted proxies.
+    pub(crate) fn is_trusted_by(&self, listener: &config::Listener) -> bool {
+        self.connection.client.is_some_and(|address| listener.trusts(address.ip()))
     }
 
     /// Whether a request is open, or its response not yet written whole.

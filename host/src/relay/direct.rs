@@ -12,13 +12,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::net::lookup_host;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::cluster::registry::Registry;
 use crate::config::{Address, AddressGrant, BadUrl, HostGrant};
 use crate::log::id::RequestId;
+use crate::log::in_milliseconds;
 use crate::plugin::Plugin;
 use crate::relay::error::Error;
+use crate::relay::record::Record;
 use crate::view::{ClusterUse, Direct, View};
 use crate::worker::Worker;
 
@@ -34,7 +36,7 @@ pub(super) async fn cluster(
     view: &View,
     router: &Plugin,
     url: String,
-    id: RequestId,
+    record: &Record,
 ) -> Result<Rc<ClusterUse>, Error> {
     let definition = router.definition();
     let key = (definition.id, url.into_boxed_str());
@@ -45,14 +47,17 @@ pub(super) async fn cluster(
     let refused = |refusal: Refusal| {
         let url: String = key.1.chars().take(MAX_BYTES).collect();
         let router = &*definition.config.name;
-        tracing::warn!(%id, router, address = url, "refused to forward: {refusal}");
-        Error::NotGranted(format!("{url}: {refusal}").into())
+        let (id, listener) = (record.id(), record.listener());
+        let text = "refused to forward";
+        tracing::warn!(%id, listener, plugin = router, address = url, "{text}: {refusal}");
+        let plugin = std::sync::Arc::clone(&definition.config.name);
+        Error::NotGranted { plugin, reason: format!("{url}: {refusal}").into() }
     };
     let address = parse(&key.1).map_err(refused)?;
     let resolved = match &address {
         Address::Socket(socket) => vec![*socket],
         Address::Name(host, port) if may_be_granted(grants, host, *port) => {
-            resolve(&view.direct, host, *port).await?
+            resolve(&view.direct, host, *port, record.id()).await?
         }
         Address::Name(..) | Address::Unix(_) => return Err(refused(Refusal::NotCovered)),
     };
@@ -93,13 +98,23 @@ fn may_be_granted(grants: &[AddressGrant], host: &str, port: u16) -> bool {
     grants.iter().any(|grant| by_network(grant) || names(grant, host, port))
 }
 
-async fn resolve(direct: &Direct, host: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
+async fn resolve(
+    direct: &Direct,
+    host: &str,
+    port: u16,
+    id: &RequestId,
+) -> Result<Vec<SocketAddr>, Error> {
+    let begun = Instant::now();
     let lookup = async {
         let _permit = direct.lookups.acquire().await;
         lookup_host((host, port)).await.map(Iterator::collect)
     };
     let late = |_elapsed| io::Error::from(io::ErrorKind::TimedOut);
-    let answer = timeout(PATIENCE, lookup).await.map_err(late).flatten();
+    let answer: io::Result<Vec<_>> = timeout(PATIENCE, lookup).await.map_err(late).flatten();
+    if let Ok(addresses) = &answer {
+        let took_ms = in_milliseconds(begun.elapsed());
+        tracing::trace!(%id, host, port, ?addresses, took_ms, "resolved");
+    }
     answer.map_err(|error| Error::Connect(format!("{host} does not resolve: {error}").into()))
 }
 

@@ -1,51 +1,64 @@
 //! Why a request got no answer from an upstream: on which side it failed, and what follows for its
 //! status, log line and metric, each in one place.
 
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
 use http::StatusCode;
 
-/// What failed.
+use crate::config::{self, Name, ShownDuration, ShownSize};
+
+/// What failed. Its text is for the log alone, and says which limit, plugin or endpoint it was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The request is malformed.
     #[error("bad request: {0}")]
     BadRequest(&'static str),
     /// The body is coded in a way that is not relayed.
-    #[error("a transfer coding other than chunked")]
+    #[error("bad request: a transfer coding other than chunked")]
     Coding,
     /// The listener is no longer configured.
-    #[error("the listener is gone")]
-    ListenerGone,
+    #[error("listener {0} is no longer configured")]
+    ListenerGone(Name),
     /// The method is not one that is relayed.
-    #[error("method not allowed")]
+    #[error("CONNECT and TRACE are not relayed")]
     Method,
     /// The body is larger than allowed.
-    #[error("the request body is too large")]
-    TooLarge,
+    #[error("the request body is larger than {0}")]
+    TooLarge(Limit),
     /// The client was silent for too long within its request.
-    #[error("the client fell silent within its request body")]
-    ClientSilent,
+    #[error("the client sent nothing for {1}, after {0} bytes of its request body")]
+    ClientSilent(u64, Limit),
     /// The client went away within its request.
-    #[error("the client broke off its request body")]
-    ClientGone,
+    #[error("the client went away after {0} bytes of its request body")]
+    ClientGone(u64),
     /// No router decided, and there is no default cluster.
-    #[error("no router decided")]
-    NoRoute,
+    #[error("no router decided, and listener {0} has no default-cluster")]
+    NoRoute(Name),
     /// A plugin failed, and its `on-failure` is `reject`.
-    #[error("{kind} {plugin} failed")]
+    #[error("{kind} {plugin} failed: {cause}")]
     Plugin {
         /// `router`, `balancer` or `rewriter`.
         kind: &'static str,
         /// The plugin's name.
-        plugin: Box<str>,
+        plugin: Name,
+        /// How.
+        cause: Box<str>,
     },
-    /// A router named an address that it may not forward to; with the reason.
-    #[error("the router may not forward to {0}")]
-    NotGranted(Box<str>),
+    /// A router named an address that it may not forward to.
+    #[error("router {plugin} may not forward to {reason}")]
+    NotGranted {
+        /// The router's name.
+        plugin: Name,
+        /// The address, and why not.
+        reason: Box<str>,
+    },
     /// No endpoint may be used.
-    #[error("no endpoint usable")]
-    NoEndpoint,
+    #[error("no endpoint usable: {0}")]
+    NoEndpoint(Box<str>),
     /// No attempt to connect succeeded.
-    #[error("could not connect: {0}")]
+    #[error("{0}")]
     Connect(Box<str>),
     /// The upstream broke off before the head of its response.
     #[error("{0}")]
@@ -54,8 +67,66 @@ pub enum Error {
     #[error("{0}")]
     Malformed(Box<str>),
     /// The upstream did not answer in time.
-    #[error("the upstream did not answer in time")]
-    Timeout,
+    #[error("{0}")]
+    Timeout(Box<str>),
+}
+
+/// A configured limit, as it stands in the file: `KEY = VALUE of listener NAME`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limit {
+    key: &'static str,
+    value: Measure,
+    /// `listener` or `cluster`.
+    whose: &'static str,
+    /// Empty for the cluster of an address that a router named.
+    name: Name,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Measure {
+    Time(Duration),
+    Bytes(u64),
+}
+
+impl Limit {
+    /// A time limit of a cluster.
+    #[must_use]
+    pub fn of_cluster(cluster: &Name, key: &'static str, time: Duration) -> Self {
+        Self { key, value: Measure::Time(time), whose: "cluster", name: Arc::clone(cluster) }
+    }
+
+    /// The longest silence that a listener bears within a body.
+    #[must_use]
+    pub fn body_timeout(listener: &Name, time: Duration) -> Self {
+        let name = Arc::clone(listener);
+        Self { key: "body-timeout", value: Measure::Time(time), whose: "listener", name }
+    }
+
+    /// The largest request body that a listener takes.
+    #[must_use]
+    pub fn max_body_bytes(listener: &config::Listener) -> Self {
+        let value = Measure::Bytes(listener.max_body_bytes.unwrap_or(u64::MAX));
+        let name = Arc::clone(&listener.name);
+        Self { key: "max-body-bytes", value, whose: "listener", name }
+    }
+
+    /// The largest request head that a listener takes.
+    #[must_use]
+    pub fn max_head_bytes(listener: &Name, bytes: usize) -> Self {
+        let value = Measure::Bytes(u64::try_from(bytes).unwrap_or(u64::MAX));
+        Self { key: "max-head-bytes", value, whose: "listener", name: Arc::clone(listener) }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, value, whose, name } = self;
+        match value {
+            Measure::Time(time) => write!(formatter, "{key} = {}", ShownDuration(*time))?,
+            Measure::Bytes(bytes) => write!(formatter, "{key} = {}", ShownSize(*bytes))?,
+        }
+        if name.is_empty() { Ok(()) } else { write!(formatter, " of {whose} {name}") }
+    }
 }
 
 /// An error and its causes as one line.
@@ -114,16 +185,16 @@ impl Error {
             Self::BadRequest(_)
             | Self::Coding
             | Self::Method
-            | Self::TooLarge
-            | Self::ClientSilent
-            | Self::ClientGone => Side::Downstream,
-            Self::Plugin { .. } | Self::NotGranted(_) => Side::Plugin,
-            Self::NoRoute | Self::ListenerGone => Side::Us,
-            Self::NoEndpoint
+            | Self::TooLarge(_)
+            | Self::ClientSilent(..)
+            | Self::ClientGone(_) => Side::Downstream,
+            Self::Plugin { .. } | Self::NotGranted { .. } => Side::Plugin,
+            Self::NoRoute(_) | Self::ListenerGone(_) => Side::Us,
+            Self::NoEndpoint(_)
             | Self::Connect(_)
             | Self::Broken(_)
             | Self::Malformed(_)
-            | Self::Timeout => Side::Upstream,
+            | Self::Timeout(_) => Side::Upstream,
         }
     }
 
@@ -131,18 +202,21 @@ impl Error {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::BadRequest(_) | Self::ClientGone => StatusCode::BAD_REQUEST,
+            Self::BadRequest(_) | Self::ClientGone(_) => StatusCode::BAD_REQUEST,
             Self::Coding => StatusCode::NOT_IMPLEMENTED,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::ClientSilent => StatusCode::REQUEST_TIMEOUT,
-            Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::Plugin { kind: "rewriter", .. } | Self::NotGranted(_) => StatusCode::BAD_GATEWAY,
-            Self::Plugin { .. } | Self::NoEndpoint | Self::Connect(_) | Self::ListenerGone => {
-                StatusCode::SERVICE_UNAVAILABLE
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::ClientSilent(..) => StatusCode::REQUEST_TIMEOUT,
+            Self::NoRoute(_) => StatusCode::NOT_FOUND,
+            Self::Plugin { kind: "rewriter", .. } | Self::NotGranted { .. } => {
+                StatusCode::BAD_GATEWAY
             }
+            Self::Plugin { .. }
+            | Self::NoEndpoint(_)
+            | Self::Connect(_)
+            | Self::ListenerGone(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Broken(_) | Self::Malformed(_) => StatusCode::BAD_GATEWAY,
-            Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
         }
     }
 
@@ -152,19 +226,19 @@ impl Error {
         match self {
             Self::BadRequest(_) => 0,
             Self::Method => 1,
-            Self::TooLarge => 2,
-            Self::ClientSilent => 3,
-            Self::ClientGone => 4,
-            Self::NoRoute => 5,
+            Self::TooLarge(_) => 2,
+            Self::ClientSilent(..) => 3,
+            Self::ClientGone(_) => 4,
+            Self::NoRoute(_) => 5,
             Self::Plugin { .. } => 6,
-            Self::NotGranted(_) => 7,
-            Self::NoEndpoint => 8,
+            Self::NotGranted { .. } => 7,
+            Self::NoEndpoint(_) => 8,
             Self::Connect(_) => 9,
             Self::Broken(_) => 10,
             Self::Malformed(_) => 11,
-            Self::Timeout => 12,
+            Self::Timeout(_) => 12,
             Self::Coding => 13,
-            Self::ListenerGone => 14,
+            Self::ListenerGone(_) => 14,
         }
     }
 
@@ -172,6 +246,6 @@ impl Error {
     /// or not read to its end.
     #[must_use]
     pub fn closes(&self) -> bool {
-        self.side() == Side::Downstream || *self == Self::ListenerGone
+        self.side() == Side::Downstream || matches!(self, Self::ListenerGone(_))
     }
 }

@@ -1,22 +1,25 @@
 //! What is known of one request, for the access log and the metrics; written when its response has
 //! been sent, or given up.
 
+use std::fmt::Write;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::{Method, StatusCode, Uri, Version, request};
+use http::{HeaderMap, Method, StatusCode, Uri, Version, request};
 use tokio::time::Instant;
 
-use crate::body::{Ended, Observer, Upload};
+use crate::body::{Break, Ended, Observer, Upload};
 use crate::cluster::endpoint::{Endpoint, InFlight};
 use crate::config::Name;
+use crate::headers::X_REQUEST_ID;
+use crate::log::access::calls::{Calls, Cost};
 use crate::log::access::{AccessRecord, Times};
 use crate::log::id::RequestId;
 use crate::metrics::ListenerMetrics;
-use crate::plugin::Plugin;
+use crate::plugin::{Exchange, Plugin};
 use crate::relay::client::{Client, OpenRequest};
-use crate::relay::error::Error;
+use crate::relay::error::{Error, Limit};
 use crate::worker::Worker;
 
 /// One request. Dropping it writes it down.
@@ -30,16 +33,22 @@ pub(crate) struct Record {
     target: Uri,
     version: Version,
     metrics: Arc<ListenerMetrics>,
-    status: StatusCode,
+    /// That of the head which the client gets; none as long as there is none.
+    status: Option<StatusCode>,
     /// The router that decided.
     pub(crate) route: Option<Plugin>,
     /// The cluster that was chosen.
     pub(crate) cluster: Option<Name>,
     /// The endpoint of the last attempt.
     pub(crate) endpoint: Option<Arc<Endpoint>>,
+    /// The balancer that was asked last, and whether it failed and the fallback chose.
+    balancer: Option<(Plugin, bool)>,
     /// Attempts at an endpoint.
     pub(crate) attempts: u32,
-    /// How long the last attempt took to get a connection.
+    calls: Calls,
+    /// How attempts failed that were not the last.
+    retried: String,
+    /// How long the last attempt took to connect, if it had to.
     pub(crate) connect: Option<Duration>,
     first_byte: Option<Duration>,
     bytes_down: u64,
@@ -54,27 +63,33 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// A request whose head has just been read.
+    /// A request whose head has just been read. Its id is the one that a trusted client gives it,
+    /// if it is one, else a new one.
     pub(crate) fn new(
         worker: &Rc<Worker>,
         client: &Rc<Client>,
         request: &request::Parts,
+        trusted: bool,
     ) -> Box<Self> {
+        let given = if trusted { given_id(&request.headers) } else { None };
         Box::new(Self {
             worker: Rc::clone(worker),
             client: Rc::clone(client),
-            id: worker.issue_id(),
+            id: given.unwrap_or_else(|| worker.issue_id()),
             time: SystemTime::now(),
             started: Instant::now(),
             method: request.method.clone(),
             target: request.uri.clone(),
             version: request.version,
             metrics: Arc::clone(&client.metrics),
-            status: StatusCode::default(),
+            status: None,
             route: None,
             cluster: None,
             endpoint: None,
+            balancer: None,
             attempts: 0,
+            calls: Calls::default(),
+            retried: String::new(),
             connect: None,
             first_byte: None,
             bytes_down: 0,
@@ -86,16 +101,48 @@ impl Record {
         })
     }
 
-    /// The head of the response is there.
-    pub(crate) fn head(&mut self, status: StatusCode) {
-        self.status = status;
+    /// The head of the upstream's response is there.
+    pub(crate) fn first_byte(&mut self) {
         self.first_byte = Some(self.started.elapsed());
+    }
+
+    /// The head of the client's response is there.
+    pub(crate) fn head(&mut self, status: StatusCode) {
+        self.status = Some(status);
     }
 
     /// It failed.
     pub(crate) fn fail(&mut self, error: Error) {
-        self.status = error.status();
         self.error = Some(error);
+    }
+
+    /// A plugin was called about it.
+    pub(crate) fn called(&mut self, plugin: &Plugin, exchange: &Exchange) {
+        if exchange.trail.measured {
+            self.calls.add(plugin.label(), exchange.trail.cost);
+        }
+    }
+
+    /// What a plugin answered turned out to be of no use.
+    pub(crate) fn failed_call(&mut self, plugin: &Plugin, exchange: &Exchange) {
+        if exchange.trail.measured {
+            let failed = exchange.trail.cost.failed;
+            self.calls.add(plugin.label(), Cost { failed, ..Cost::default() });
+        }
+    }
+
+    /// A balancer chose, or failed, and the fallback chose.
+    pub(crate) fn chosen(&mut self, balancer: &Plugin, fallback: bool) {
+        self.balancer = Some((balancer.clone(), fallback));
+    }
+
+    /// Another attempt follows one that failed.
+    pub(crate) fn retry_after(&mut self, error: &Error) {
+        if self.retried.len() < RETRIED_BYTES {
+            let separator = if self.retried.is_empty() { "" } else { "; " };
+            // Writing to a string does not fail.
+            let _ = write!(self.retried, "{separator}{error}");
+        }
     }
 
     /// Whether its answer has no body whatever its head says.
@@ -104,8 +151,13 @@ impl Record {
     }
 
     /// Its id.
-    pub(crate) fn id(&self) -> RequestId {
-        self.id
+    pub(crate) fn id(&self) -> &RequestId {
+        &self.id
+    }
+
+    /// Its listener.
+    pub(crate) fn listener(&self) -> &str {
+        &self.client.listener
     }
 
     /// Nothing more will come of it.
@@ -113,14 +165,62 @@ impl Record {
         self.ended = Some(Ended::Complete);
     }
 
+    /// Why it failed, in words.
     fn reason(&self) -> Option<String> {
         match (&self.error, self.ended) {
             (Some(error), _) => Some(error.to_string()),
             (None, Some(Ended::Complete)) => None,
-            (None, Some(Ended::Broken)) => Some("the upstream broke off its response".to_owned()),
-            (None, Some(Ended::Abandoned) | None) => Some("the client went away".to_owned()),
+            (None, Some(Ended::Broken(how))) => Some(self.broken(how)),
+            (None, Some(Ended::Abandoned) | None) => Some(self.abandoned()),
         }
     }
+
+    /// How the upstream broke off its response.
+    fn broken(&self, how: Break) -> String {
+        let endpoint = self.endpoint.as_ref().map(|endpoint| &**endpoint.label());
+        let (endpoint, bytes) = (endpoint.unwrap_or("the upstream"), self.bytes_down);
+        match how {
+            Break::Closed => {
+                format!("{endpoint}: closed the connection after {bytes} bytes of its response")
+            }
+            Break::Silent(timeout) => {
+                let cluster = self.cluster.clone().unwrap_or_default();
+                let limit = Limit::of_cluster(&cluster, "body-timeout", timeout);
+                format!("{endpoint}: sent nothing for {limit}, after {bytes} bytes of its response")
+            }
+            Break::Malformed => {
+                format!("{endpoint}: sent what is not HTTP/1, after {bytes} bytes of its response")
+            }
+        }
+    }
+
+    /// Why nobody takes the response.
+    fn abandoned(&self) -> String {
+        let bytes = self.bytes_down;
+        if self.worker.is_ending() {
+            return format!("cut off at shutdown, after {bytes} bytes of the response");
+        }
+        if self.status.is_none() {
+            return "the client went away before the response".to_owned();
+        }
+        match self.client.stream.stalled() {
+            Some(timeout) => {
+                let limit = Limit::body_timeout(&self.client.listener, timeout);
+                format!("the client took nothing for {limit}, after {bytes} bytes of the response")
+            }
+            None => format!("the client went away after {bytes} bytes of the response"),
+        }
+    }
+}
+
+/// What is kept of the reasons of repetitions, if not less.
+const RETRIED_BYTES: usize = 1_000;
+
+/// The id that a request has by its only X-Request-Id.
+fn given_id(headers: &HeaderMap) -> Option<RequestId> {
+    let mut values = headers.get_all(X_REQUEST_ID).iter();
+    let only = values.next().filter(|_| values.next().is_none())?;
+    RequestId::given(only)
 }
 
 impl Observer for Record {
@@ -141,17 +241,16 @@ impl Drop for Record {
             endpoint.add_sent(bytes_up);
             endpoint.add_received(self.bytes_down);
         }
-        let answered = self.first_byte.is_some() || self.error.is_some();
-        let status = if answered { self.status.as_u16() } else { 0 };
+        let status = self.status.map_or(0, |status| status.as_u16());
         let total = self.started.elapsed();
         self.metrics.request(self.worker.index, status, total);
         if let Some(error) = &self.error {
             self.worker.count_error(error.index());
         }
-        let reason = self.reason();
+        let (reason, balancer) = (self.reason(), self.balancer.as_ref());
         self.worker.write(&AccessRecord {
             time: self.time,
-            id: self.id,
+            id: &self.id,
             client: &self.client.text,
             listener: &self.client.listener,
             method: self.method.as_str(),
@@ -163,9 +262,18 @@ impl Drop for Record {
             route: self.route.as_ref().map(|plugin| &*plugin.definition().config.name),
             cluster: self.cluster.as_deref(),
             endpoint: self.endpoint.as_ref().map(|endpoint| &**endpoint.label()),
+            balancer: balancer.map(|(balancer, _)| &*balancer.definition().config.name),
+            fallback: balancer.is_some_and(|(_, fallback)| *fallback),
             attempts: self.attempts,
-            times: Times { queue: None, connect: self.connect, first_byte: self.first_byte, total },
+            plugins: &self.calls,
+            times: Times {
+                queue: None,
+                connect: self.connect,
+                first_byte: self.first_byte,
+                total: Some(total),
+            },
             error: reason.as_deref(),
+            retried: Some(&*self.retried).filter(|retried| !retried.is_empty()),
         });
     }
 }

@@ -15,13 +15,15 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
+use crate::config::Name;
 use crate::deadline::Deadline;
 use crate::drain::Watcher;
 use crate::listener::accept::Accepted;
 use crate::listener::stream::Downstream;
+use crate::log::access::calls::Calls;
 use crate::log::access::{AccessRecord, Times};
 use crate::relay::client::Client;
-use crate::relay::error::Error;
+use crate::relay::error::{Error, Limit};
 use crate::relay::handle;
 use crate::socket::Stream;
 use crate::worker::Worker;
@@ -55,7 +57,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
         .max_buf_size(settings.max_head_bytes)
         .max_headers(settings.max_headers)
         .serve_connection(TokioIo::new(downstream), service);
-    let patience = Patience {
+    let mut patience = Patience {
         head_timeout: settings.head_timeout,
         idle_timeout: settings.idle_timeout,
         deadline: Deadline::default(),
@@ -63,6 +65,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
         begun: 0,
         idle_at: 0,
     };
+    let limits = (settings.max_head_bytes, settings.max_headers);
     // Requests look the listener up anew: a connection that stays open keeps no old plugins.
     drop(listener);
     let departure = worker.departure(&name);
@@ -74,20 +77,21 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
     };
     if let Err(error) = patience.watch(connection, &client, leaving).await {
         if error.is_parse() {
-            refused(&worker, &client, &error);
+            let head = client.stream.read_bytes().saturating_sub(patience.idle_at);
+            refused(&worker, &client, &error, (head, limits.0, limits.1));
         }
         tracing::debug!(listener = &*name, client = %address, "connection ended: {error}");
     }
 }
 
 /// Writes down a request that hyper has refused, and answered by itself.
-fn refused(worker: &Worker, client: &Client, error: &hyper::Error) {
-    let status = if error.is_parse_too_large() { 431 } else { 400 };
+fn refused(worker: &Worker, client: &Client, error: &hyper::Error, limits: (u64, usize, usize)) {
+    let (status, reason) = refusal(error, limits, &client.listener);
     client.metrics.request(worker.index, status, Duration::ZERO);
     worker.count_error(Error::BadRequest("").index());
     worker.write(&AccessRecord {
         time: SystemTime::now(),
-        id: worker.issue_id(),
+        id: &worker.issue_id(),
         client: &client.text,
         listener: &client.listener,
         method: "-",
@@ -99,10 +103,39 @@ fn refused(worker: &Worker, client: &Client, error: &hyper::Error) {
         route: None,
         cluster: None,
         endpoint: None,
+        balancer: None,
+        fallback: false,
         attempts: 0,
+        plugins: &Calls::default(),
         times: Times::default(),
-        error: Some(&format!("bad request: {error}")),
+        error: Some(&reason),
+        retried: None,
     });
+}
+
+/// The status that hyper answers, and why. It tells neither of the limits that a head can break:
+/// one that has as many bytes as are read for a head has broken that one.
+fn refusal(
+    error: &hyper::Error,
+    (head, max_head_bytes, max_headers): (u64, usize, usize),
+    listener: &Name,
+) -> (u16, String) {
+    if !error.is_parse_too_large() {
+        return (400, format!("bad request: {error}"));
+    }
+    let text = error.to_string();
+    if text.contains("URI") {
+        return (414, "the request target is longer than 65534 bytes".to_owned());
+    }
+    let reason = if head >= u64::try_from(max_head_bytes).unwrap_or(u64::MAX) {
+        let limit = Limit::max_head_bytes(listener, max_head_bytes);
+        format!("the request head is larger than {limit}")
+    } else {
+        format!(
+            "the request head has more fields than max-headers = {max_headers} of listener {listener}"
+        )
+    };
+    (431, reason)
 }
 
 /// How long a client may be silent.
@@ -132,7 +165,7 @@ impl Patience {
     /// Drives a connection until it ends, the client is silent for too long, or it is told to leave
     /// and the open request is done.
     async fn watch<C>(
-        mut self,
+        &mut self,
         connection: C,
         client: &Client,
         leaving: impl Future<Output = ()>,

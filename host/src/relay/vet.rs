@@ -15,7 +15,7 @@ use crate::relay::error::Error;
 /// [`Error::BadRequest`] or [`Error::Method`].
 pub(super) fn vet(parts: &mut request::Parts) -> Result<Box<str>, Error> {
     if !matches!(parts.version, Version::HTTP_10 | Version::HTTP_11) {
-        return Err(Error::BadRequest("version"));
+        return Err(Error::BadRequest("a version other than HTTP/1.0 and HTTP/1.1"));
     }
     if parts.method == Method::CONNECT || parts.method == Method::TRACE {
         return Err(Error::Method);
@@ -28,11 +28,12 @@ pub(super) fn vet(parts: &mut request::Parts) -> Result<Box<str>, Error> {
     let host = match (hosts.next(), hosts.next()) {
         (Some(host), None) => Some(host),
         (None, _) if parts.version == Version::HTTP_10 => None,
-        (None, _) => return Err(Error::BadRequest("no Host")),
-        (Some(_), Some(_)) => return Err(Error::BadRequest("several Hosts")),
+        (None, _) => return Err(Error::BadRequest("there is no Host")),
+        (Some(_), Some(_)) => return Err(Error::BadRequest("there are several Hosts")),
     };
     let host = host.map(|host| std::str::from_utf8(host.as_bytes())).transpose();
-    let host = host.map_err(|_invalid| Error::BadRequest("Host"))?.unwrap_or_default();
+    let host =
+        host.map_err(|_invalid| Error::BadRequest("Host is not a host"))?.unwrap_or_default();
     if !host.is_empty() {
         valid(host)?;
     }
@@ -60,7 +61,7 @@ fn valid(host: &str) -> Result<(), Error> {
     };
     match plain {
         Some(authority) if !authority.host().is_empty() && port(&authority) => Ok(()),
-        _ => Err(Error::BadRequest("Host")),
+        _ => Err(Error::BadRequest("Host is not a host")),
     }
 }
 
@@ -68,7 +69,7 @@ fn target(parts: &mut request::Parts, host: Box<str>) -> Result<Box<str>, Error>
     let uri = &parts.uri;
     match (uri.scheme_str(), uri.authority()) {
         (None, None) if uri.path() == "*" && parts.method != Method::OPTIONS => {
-            Err(Error::BadRequest("target"))
+            Err(Error::BadRequest("its target is none that is relayed"))
         }
         (None, None) => Ok(host),
         // Absolute form: what it says goes before Host (RFC 9112, 3.2.2).
@@ -86,7 +87,7 @@ fn target(parts: &mut request::Parts, host: Box<str>) -> Result<Box<str>, Error>
             }
             Ok(authority)
         }
-        _ => Err(Error::BadRequest("target")),
+        _ => Err(Error::BadRequest("its target is none that is relayed")),
     }
 }
 

@@ -37,10 +37,11 @@ fn remarks(definition: &Definition, place: &Standing<'_>) -> Vec<Fault> {
     let (config, component) = (&definition.config, &definition.component);
     let mut remarks = Vec::new();
     if !component.uncalled.is_empty() {
+        let uncalled: Vec<_> = component.uncalled.iter().map(String::as_str).collect();
         let message = format!(
             "`{}` exports {}, which this version never calls",
             config.component,
-            one_of(&component.uncalled).replace(" or ", " and ")
+            one_of(&uncalled).replace(" or ", " and ")
         );
         remarks.push(place.component(&message));
     }

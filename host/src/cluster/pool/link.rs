@@ -19,6 +19,7 @@ use super::Shelf;
 use super::wakeups::Wakeups;
 use super::wire::{Meter, Wire};
 use crate::body::{DownloadLimits, RequestBody, Transport, Upload, UpstreamBody};
+use crate::cluster::peer::Peer;
 use crate::deadline::Deadline;
 use crate::socket::Stream;
 
@@ -39,6 +40,45 @@ pub(super) struct Link {
     /// Where it goes when it is idle; absent while it is there.
     pub(super) home: Option<Rc<Shelf>>,
     pub(super) idle_since: Instant,
+    peer: Peer,
+    /// Why it is closed, should it be dropped now.
+    pub(super) fate: Fate,
+}
+
+/// Why a connection is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Its request ended before its response did, or either of them is not whole.
+    Dropped,
+    /// The upstream closed it.
+    Closed,
+    /// It was idle for longer than `idle-timeout`.
+    Idle,
+    /// There are `max-idle-per-endpoint` others.
+    Surplus,
+    /// The endpoint is no longer configured.
+    Gone,
+}
+
+impl Fate {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Dropped => "its exchange broke off",
+            Self::Closed => "the upstream closed it",
+            Self::Idle => "idle for idle-timeout",
+            Self::Surplus => "more than max-idle-per-endpoint",
+            Self::Gone => "its endpoint is gone",
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // A response that says so ends its connection.
+        let closed = self.fate == Fate::Dropped && self.driver.connection.is_none();
+        let why = if closed { Fate::Closed } else { self.fate }.words();
+        tracing::trace!(endpoint = %self.peer, why, "connection closed");
+    }
 }
 
 /// Why there is no response.
@@ -59,7 +99,7 @@ impl From<TrySendError<Request<RequestBody>>> for Failure {
 }
 
 impl Link {
-    pub(super) async fn open(stream: Stream) -> Result<Box<Self>, hyper::Error> {
+    pub(super) async fn open(stream: Stream, peer: &Peer) -> Result<Box<Self>, hyper::Error> {
         let (wire, meter) = Wire::new(stream);
         let mut builder = Builder::new();
         builder.max_buf_size(BUFFER_BYTES);
@@ -75,6 +115,8 @@ impl Link {
             patience: Duration::ZERO,
             home: None,
             idle_since: Instant::now(),
+            peer: peer.clone(),
+            fate: Fate::Dropped,
         }))
     }
 
@@ -88,6 +130,11 @@ impl Link {
     /// It has been idle for a while.
     pub(super) fn rest(&self) {
         self.driver.wakeups.leave_task();
+    }
+
+    /// Traces what becomes of it.
+    pub(super) fn tell(&self, what: &str) {
+        tracing::trace!(endpoint = %self.peer, "{what}");
     }
 
     pub(super) fn read_bytes(&self) -> u64 {

@@ -27,6 +27,7 @@ fn config(clusters: &[(&str, Vec<config::Endpoint>)]) -> Config {
         (Arc::clone(&name), config::Cluster { name, ..cluster })
     });
     Config {
+        admin: None,
         log: Log {
             level: LogLevel::Info,
             format: LogFormat::Text,
@@ -150,7 +151,7 @@ async fn a_name_that_does_not_resolve_leaves_the_others() {
     assert_eq!(labels.last().unwrap(), "127.0.0.1:1");
     assert!(labels.len() <= 3);
     // What once resolved is held.
-    registry.note(("localhost".into(), 8080), Err(ResolveError::Empty));
+    registry.note(("localhost".into(), 8080), Err(ResolveError::Empty), Duration::ZERO);
     assert_eq!(self::labels(&registry.build(&config)["a"]), labels);
 }
 

@@ -131,6 +131,18 @@ fn what_can_be_granted() {
     }
     let host_bits = AddressError::HostBits("10.0.0.0/8".parse().unwrap());
     assert_eq!(grant("10.1.2.3/8:*"), Err(host_bits));
+    let networks = ["10.0.0.0/8", "::1/128", "fd00::/8", "10.0.0.1/32"];
+    for text in networks {
+        assert_eq!(super::network(text).unwrap().to_string(), text);
+    }
+    assert_eq!(super::network("10.0.0.1"), super::network("10.0.0.1/32"));
+    assert_eq!(
+        super::network("10.1.2.3/8"),
+        Err(AddressError::HostBits("10.0.0.0/8".parse().unwrap()))
+    );
+    for text in ["", "10.0.0.0/33", "[::1]", "a.test", "10.0.0.1:80"] {
+        assert!(super::network(text).is_err(), "{text}");
+    }
     for text in ["", "10.0.0.0/8", "*:*", "10.0.0.0/33:*", "::1:80", "a:0", "[a]:80", ":80"] {
         assert!(grant(text).is_err(), "{text}");
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
-use crate::config::check::Context;
 use crate::config::check::kinds::{Component, GRANT};
+use crate::config::check::{Context, LEVELS};
 use crate::config::file::{
     Checked, Choice, Free, List, Period, Size, Table, Texts, Value, Whole, key,
 };
@@ -50,11 +50,13 @@ pub(super) fn plugin(table: &mut Table<'_>, name: &Name, context: &Context<'_>) 
     let kept = key("instances", "How many instances there are", INSTANCES);
     let failure = "What a request gets on which it fails";
     let failure = key("on-failure", failure, FAILURES).such_as("reject");
+    let level = key("log-level", "Of lines by and about it", LEVELS).such_as("trace");
     let usual = "\"fallback\" of balancers, \"reject\" of others";
     Plugin {
         component: component.to_owned(),
         config: Json::Object(table.or(config, Map::new())).to_string(),
         instances: table.or(kept, instances),
+        log_level: table.optional(level, "that of `[log]`"),
         on_failure: table.optional(failure, usual),
         limits: table.inner("limits", "What an instance may use", limits),
         grants: table.inner("grants", "What it may reach", |table| grants(table, context)),

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use serde_json::{Value as Json, json};
 
 use crate::config::address::{self, AddressError};
 use crate::config::check::Context;
 use crate::config::file::{Kind, Parsed, Value, variable, with};
 use crate::config::names;
-use crate::config::{Address, AddressGrant, LogTarget, Name};
+use crate::config::{Address, AddressGrant, AdminBind, LogTarget, Name};
 
 /// An address to listen on.
 pub(super) const BIND: Parsed<SocketAddr, AddressError> = Parsed {
@@ -21,12 +22,31 @@ pub(super) const BIND: Parsed<SocketAddr, AddressError> = Parsed {
     pattern: r"([0-9.]*|[Ll][Oo][Cc][Aa][Ll][Hh][Oo][Ss][Tt]|\[[0-9A-Fa-f:.]+\]):[0-9]+",
 };
 
+/// An address for the administrator's listener.
+pub(super) const ADMIN: Parsed<AdminBind, AddressError> = Parsed {
+    expected: "an address such as `127.0.0.1:9901`, or `unix:/path`",
+    read: address::admin,
+    write: |bind| match bind {
+        AdminBind::Tcp(address) => address.to_string(),
+        AdminBind::Unix(path) => format!("unix:{}", path.display()),
+    },
+    pattern: r"unix:/.*|([0-9.]*|[Ll][Oo][Cc][Aa][Ll][Hh][Oo][Ss][Tt]|\[[0-9A-Fa-f:.]+\]):[0-9]+",
+};
+
 /// The address of an endpoint.
 pub(super) const ENDPOINT: Parsed<Address, AddressError> = Parsed {
     expected: "an address such as `10.0.0.1:80`, `files.internal:80` or `unix:/run/app.sock`",
     read: address::endpoint,
     write: Address::to_string,
     pattern: r"unix:/.*|([Hh][Tt][Tt][Pp]://)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?/?",
+};
+
+/// A network of clients.
+pub(super) const NETWORK: Parsed<IpNet, AddressError> = Parsed {
+    expected: "a network or an address, such as `10.0.0.0/8` or `::1`",
+    read: address::network,
+    write: IpNet::to_string,
+    pattern: r"[0-9A-Fa-f:.]+(/[0-9]+)?",
 };
 
 /// Addresses that a router may forward to.

@@ -135,7 +135,7 @@ fn the_example_of_the_design() {
 #[test]
 fn every_default() {
     let text = format!("{SMALLEST}[clusters.c]\nendpoints = []\n[plugins.p]\n[stores.s]\n");
-    let Config { log, server, listeners, clusters, plugins, stores } =
+    let Config { log, server, admin, listeners, clusters, plugins, stores } =
         parsed(&text).unwrap_or_else(|faults| panic!("{faults}"));
     let stderr = LogTarget::Stderr;
     let usual = Log {
@@ -145,6 +145,7 @@ fn every_default() {
         access: stderr,
     };
     assert_eq!(log, usual);
+    assert_eq!(admin, None);
 
     assert!((1..=256).contains(&server.workers));
     assert_eq!(server.plugin_dir, None);
@@ -163,6 +164,7 @@ fn every_default() {
     assert_eq!(web.body_timeout, Duration::from_secs(60));
     assert_eq!((web.max_head_bytes, web.max_headers), (64 << 10, 100));
     assert_eq!(web.max_body_bytes, None);
+    assert_eq!(web.trusted_proxies, []);
     assert_eq!((web.max_connections, web.max_connections_per_address), (10_000, 10_000));
 
     let cluster = &clusters["c"];
@@ -175,10 +177,14 @@ fn every_default() {
     assert_eq!(cluster.idle_timeout, Duration::from_secs(60));
     assert_eq!(cluster.max_idle_per_endpoint, 64);
     assert_eq!(cluster.host_header, HostHeader::Preserve);
-    let ForwardedHeaders { x_forwarded_for, x_forwarded_proto, x_forwarded_host, x_host } =
-        cluster.forwarded_headers;
-    let sent = [x_forwarded_for, x_forwarded_proto, x_forwarded_host, x_host];
-    assert_eq!(sent, [true, true, true, false]);
+    let sent = ForwardedHeaders {
+        x_forwarded_for: true,
+        x_forwarded_proto: true,
+        x_forwarded_host: true,
+        x_host: false,
+        x_request_id: false,
+    };
+    assert_eq!(cluster.forwarded_headers, sent);
     assert!(cluster.rewriters.is_empty());
     assert_eq!(cluster.replay_bytes, 64 << 10);
     assert_eq!((cluster.health.attempts, cluster.health.offline), (2, Duration::from_secs(60)));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value as Json, json};
 use toml::de::DeValue;
 
-use crate::config::check::kinds::{BIND, ENDPOINT};
+use crate::config::check::kinds::{BIND, ENDPOINT, NETWORK};
 use crate::config::check::{Context, DAY, TIMEOUT};
 use crate::config::file::{
     Checked, Choice, Document, Kind, List, OneOrMore, Period, Size, Table, Text, Value, Whole, key,
@@ -40,12 +40,14 @@ pub(super) fn listener(
     if !table.chooses_later(protocol, "tcp") {
         table.later(&["stream-router", "max-buffer", "decide-timeout"]);
     }
-    table.later(&["tls", "status-path", "pin", "trusted-proxies", "proxy-protocol"]);
+    table.later(&["tls", "status-path", "pin", "proxy-protocol"]);
     let routers = "Plugins or components, asked in this order until one decides";
     let rewriters =
         "Plugins or components, in this order on requests, in reverse order on responses";
     let default_cluster = "Cluster of the requests that no router decides";
     let default_cluster = key("default-cluster", default_cluster, context.cluster());
+    let trusted = "Networks whose word on client and request id counts";
+    let trusted = key("trusted-proxies", trusted, List(NETWORK));
     let head = "The longest that a request's head takes to arrive";
     let body = "The longest silence within a body, in either direction";
     let max_head = key("max-head-bytes", "The largest request head", Size(8 << 10..=1 << 20));
@@ -61,6 +63,7 @@ pub(super) fn listener(
         routers: plugins(table, "routers", routers, context),
         rewriters: plugins(table, "rewriters", rewriters, context),
         default_cluster: table.optional(default_cluster.such_as("files"), "the answer is 404"),
+        trusted_proxies: table.or(trusted, Vec::new()),
         head_timeout: timeout(table, "head-timeout", head, Duration::from_secs(10)),
         idle_timeout: timeout(table, "idle-timeout", "The longest between requests", SILENCE),
         body_timeout: timeout(table, "body-timeout", body, SILENCE),
@@ -111,6 +114,7 @@ impl Default for Cluster {
                 x_forwarded_proto: true,
                 x_forwarded_host: true,
                 x_host: false,
+                x_request_id: false,
             },
             rewriters: Vec::new(),
             replay_bytes: 64 << 10,
@@ -285,6 +289,7 @@ const FORWARDED: Choice<usize> = Choice(&[
     ("x-forwarded-proto", 1, "the scheme"),
     ("x-forwarded-host", 2, "the Host that the client sent"),
     ("x-host", 3, "the same under lighttpd's name"),
+    ("x-request-id", 4, "the request's id"),
 ]);
 
 fn forwarded_headers(chosen: &[usize]) -> ForwardedHeaders {
@@ -293,6 +298,7 @@ fn forwarded_headers(chosen: &[usize]) -> ForwardedHeaders {
         x_forwarded_proto: chosen.contains(&1),
         x_forwarded_host: chosen.contains(&2),
         x_host: chosen.contains(&3),
+        x_request_id: chosen.contains(&4),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::*;
 use crate::config::Config;
 use crate::config::check;
-use crate::config::file::Recording;
+use crate::config::file::{Document, Recording, Text, key};
 
 /// A configuration, and the text that shows it.
 fn shown(text: &str) -> (Config, String) {
@@ -107,6 +107,16 @@ url = "http://hidden6:hidden7@a/"
     assert!(first.contains("seen1") && first.contains("seen2"), "{first}");
     assert!(first.contains("strict-cookies = true"), "{first}");
     assert_eq!(shown(&first).1, first);
+}
+
+#[test]
+fn keys_are_masked_that_are_declared_secret() {
+    let read = Document::read("pin = 'hidden'", &|_| None, Recording::Values, |table| {
+        table.optional(key("pin", "What nobody may know", Text).secret(), "none")
+    });
+    let (pin, record) = read.0.unwrap();
+    assert_eq!(pin.as_deref(), Some("hidden"));
+    assert_eq!(Effective::new(record).to_string(), "pin = \"***\"\n");
 }
 
 #[test]

@@ -34,7 +34,6 @@ impl<K> Key<K> {
     }
 
     /// Keeps its value out of what is shown.
-    #[expect(dead_code, reason = "the first secret key is yet to come")]
     pub(in crate::config) fn secret(mut self) -> Self {
         self.secret = true;
         self

@@ -1,14 +1,28 @@
 //! Lines as readers get them.
 
 use std::fs;
+use std::rc::Rc;
 use std::time::UNIX_EPOCH;
 
+use super::calls::{Cost, Label};
 use super::*;
 use crate::config::LogTarget;
 use crate::log::id::RequestIds;
 use crate::log::sink::Writer;
 
-fn record(id: RequestId) -> AccessRecord<'static> {
+/// What two plugins did.
+fn calls() -> Calls {
+    let (route, pick) = (Label::new("by-path", "1a2b3c4d5e6f"), Label::new("a b,c", "0"));
+    let (route, pick) = (Rc::new(route), Rc::new(pick));
+    let cost = Cost { called: true, time: Duration::from_nanos(850), failed: None };
+    let mut calls = Calls::default();
+    calls.add(&route, cost);
+    calls.add(&pick, Cost { failed: Some("deadline"), ..cost });
+    calls.add(&pick, cost);
+    calls
+}
+
+fn record<'a>(id: &'a RequestId, plugins: &'a Calls) -> AccessRecord<'a> {
     AccessRecord {
         time: UNIX_EPOCH + Duration::from_millis(1_500),
         id,
@@ -23,9 +37,13 @@ fn record(id: RequestId) -> AccessRecord<'static> {
         route: Some("by-path"),
         cluster: Some("the static one"),
         endpoint: None,
+        balancer: Some("hash"),
+        fallback: true,
         attempts: 2,
+        plugins,
         times: Times { connect: Some(Duration::from_micros(250)), ..Times::default() },
         error: Some("the upstream said \"no\""),
+        retried: Some("127.0.0.1:1: connection refused"),
     }
 }
 
@@ -34,7 +52,7 @@ fn written(json: bool, records: &[AccessRecord<'_>]) -> String {
     let path = directory.path().join("access");
     let thread = Writer::start(&LogTarget::File(path.clone()), Duration::from_secs(60));
     let thread = thread.unwrap();
-    let log = AccessLog::new(thread.sink().clone(), json);
+    let log = AccessLog::new(thread.sink(), json);
     let mut writer = log.writer();
     for record in records {
         writer.record(record);
@@ -48,7 +66,7 @@ fn written(json: bool, records: &[AccessRecord<'_>]) -> String {
 #[test]
 fn a_json_line_says_it_all() {
     let id = RequestIds::new().issue();
-    let line = written(true, &[record(id)]);
+    let line = written(true, &[record(&id, &calls())]);
     let value: serde_json::Value = serde_json::from_str(&line).unwrap();
     let expected = serde_json::json!({
         "time": "1970-01-01T00:00:01.500Z",
@@ -63,9 +81,15 @@ fn a_json_line_says_it_all() {
         "bytes_down": 12,
         "route": "by-path",
         "cluster": "the static one",
+        "balancer": "hash",
+        "fallback": true,
         "attempts": 2,
+        "plugins": [
+            {"plugin": "by-path", "version": "1a2b3c4d5e6f", "calls": 1, "us": 0.8},
+            {"plugin": "a b,c", "version": "0", "calls": 2, "us": 1.7, "failed": "deadline"},
+        ],
         "connect_ms": 0.25,
-        "total_ms": 0.0,
+        "retried": "127.0.0.1:1: connection refused",
         "error": "the upstream said \"no\"",
     });
     assert_eq!(value, expected);
@@ -74,12 +98,13 @@ fn a_json_line_says_it_all() {
 #[test]
 fn a_text_line_cannot_be_forged() {
     let id = RequestIds::new().issue();
-    let line = written(false, &[record(id)]);
+    let line = written(false, &[record(&id, &calls())]);
     let expected = format!(
         "1970-01-01T00:00:01.500Z {id} 192.0.2.7:4711 web \
          \"GET /a\\\"\\x0a{{\\\"status\\\":200}} HTTP/1.1\" 502 up=0 down=12 route=by-path \
-         cluster=\"the static one\" attempts=2 connect=0.250ms total=0.000ms \
-         error=\"the upstream said \\\"no\\\"\"\n"
+         cluster=\"the static one\" balancer=hash fallback=true attempts=2 \
+         plugins=by-path@1a2b3c4d5e6f:0.8us,a\\x20b\\x2cc@0:1.7us/2!deadline connect=0.250ms \
+         error=\"the upstream said \\\"no\\\"\" retried=\"127.0.0.1:1: connection refused\"\n"
     );
     assert_eq!(line, expected);
 }
@@ -88,8 +113,10 @@ fn a_text_line_cannot_be_forged() {
 fn every_request_has_its_line_whatever_its_length() {
     let mut ids = RequestIds::new();
     let target = "é".repeat(100_000);
-    let make = || AccessRecord { target: target.as_bytes(), ..record(ids.issue()) };
-    let records: Vec<_> = std::iter::repeat_with(make).take(50).collect();
+    let ids: Vec<_> = std::iter::repeat_with(|| ids.issue()).take(50).collect();
+    let plugins = Calls::default();
+    let make = |id| AccessRecord { target: target.as_bytes(), ..record(id, &plugins) };
+    let records: Vec<_> = ids.iter().map(make).collect();
     for json in [true, false] {
         let text = written(json, &records);
         assert_eq!(text.lines().count(), records.len());
@@ -106,6 +133,6 @@ fn every_request_has_its_line_whatever_its_length() {
 fn one_that_is_off_keeps_nothing() {
     let mut writer = AccessLog::off().writer();
     assert!(!writer.is_on());
-    writer.record(&record(RequestIds::new().issue()));
+    writer.record(&record(&RequestIds::new().issue(), &calls()));
     assert!(writer.buffer.is_empty());
 }

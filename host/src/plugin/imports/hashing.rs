@@ -6,11 +6,27 @@ use wasmtime::Result;
 
 use crate::plugin::bindings::hashing::{self, Key};
 use crate::plugin::convert;
+use crate::plugin::exchange::Hashed;
 use crate::plugin::guest::Guest;
 
 impl Guest {
-    /// Hashes a part of the request, if it has it.
-    fn hash<T>(&self, key: Key, hash: impl FnOnce(&[u8]) -> T) -> Result<Option<T>> {
+    /// Hashes a part of the request, if it has it. Where that is traced, the call's trail has it.
+    fn hash<T>(&mut self, key: &Key, hash: impl FnOnce(&[u8]) -> T) -> Result<Option<T>>
+    where
+        T: Copy + Into<u64>,
+    {
+        if !tracing::enabled!(tracing::Level::TRACE) {
+            return self.hash_of(key, hash);
+        }
+        let hash = self.hash_of(key, hash)?;
+        if let Some(exchange) = &mut self.exchange {
+            exchange.trail.hashed =
+                Some(Hashed { key: described(key), hash: hash.map(Into::into) });
+        }
+        Ok(hash)
+    }
+
+    fn hash_of<T>(&self, key: &Key, hash: impl FnOnce(&[u8]) -> T) -> Result<Option<T>> {
         let exchange = self.exchange()?;
         let headers = &exchange.request.headers;
         Ok(match key {
@@ -23,23 +39,39 @@ impl Guest {
                     None => None,
                 }
             }
-            Key::Header(name) => headers.get(&name).map(|value| hash(value.as_bytes())),
-            Key::Cookie(name) => convert::cookie(headers, &name).map(hash),
+            Key::Header(name) => headers.get(name).map(|value| hash(value.as_bytes())),
+            Key::Cookie(name) => convert::cookie(headers, name).map(hash),
         })
     }
 }
 
+/// What is hashed, in words.
+fn described(key: &Key) -> String {
+    match key {
+        Key::Path => "path".to_owned(),
+        Key::Authority => "authority".to_owned(),
+        Key::ClientAddress => "client-address".to_owned(),
+        Key::Header(name) => format!("header {}", shortened(name)),
+        Key::Cookie(name) => format!("cookie {}", shortened(name)),
+    }
+}
+
+/// As much of a guest's word as a line bears.
+fn shortened(name: &str) -> &str {
+    name.get(..name.floor_char_boundary(100)).unwrap_or_default()
+}
+
 impl hashing::Host for Guest {
     fn crc32(&mut self, key: Key) -> Result<Option<u32>> {
-        self.hash(key, crc32)
+        self.hash(&key, crc32)
     }
 
     fn carp(&mut self, key: Key) -> Result<Option<u32>> {
-        self.hash(key, carp)
+        self.hash(&key, carp)
     }
 
     fn fnv1a64_mixed(&mut self, key: Key) -> Result<Option<u64>> {
-        self.hash(key, fnv1a64_mixed)
+        self.hash(&key, fnv1a64_mixed)
     }
 }
 

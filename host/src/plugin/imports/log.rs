@@ -22,12 +22,15 @@ impl Guest {
         let end = message.floor_char_boundary(MESSAGE_BYTES);
         let message = plain(message.get(..end).unwrap_or_default());
         let (plugin, version) = (&*identity.name, &*identity.version);
+        let exchange = self.exchange.as_ref();
+        let id = exchange.map(|exchange| tracing::field::display(&exchange.trail.id));
+        let listener = exchange.map(|exchange| &*exchange.connection.listener);
         match level {
-            Level::Trace => tracing::trace!(plugin, version, "{message}"),
-            Level::Debug => tracing::debug!(plugin, version, "{message}"),
-            Level::Info => tracing::info!(plugin, version, "{message}"),
-            Level::Warn => tracing::warn!(plugin, version, "{message}"),
-            Level::Error => tracing::error!(plugin, version, "{message}"),
+            Level::Trace => tracing::trace!(plugin, version, id, listener, "{message}"),
+            Level::Debug => tracing::debug!(plugin, version, id, listener, "{message}"),
+            Level::Info => tracing::info!(plugin, version, id, listener, "{message}"),
+            Level::Warn => tracing::warn!(plugin, version, id, listener, "{message}"),
+            Level::Error => tracing::error!(plugin, version, id, listener, "{message}"),
         }
     }
 }

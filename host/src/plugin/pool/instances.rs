@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use tokio::sync::{OwnedMutexGuard, oneshot};
 use tokio::task::spawn_local;
 
+use super::verdict::About;
 use super::{PATIENCE, Pool};
 use crate::plugin::definition::Newborn;
 use crate::plugin::error::Failure;
@@ -100,7 +101,7 @@ impl Pool {
                 Ok(Newborn(instance)) => pool.give(instance),
                 Err(failure) => {
                     pool.live.set(pool.live.get().saturating_sub(1));
-                    pool.judge(Some(&failure), "birth", None);
+                    pool.judge(Some(&failure), About::BIRTH, None);
                     pool.disappoint();
                 }
             }

@@ -9,6 +9,7 @@ use tokio::task::spawn_local;
 use tokio::time::timeout;
 
 use super::instances::Vacancy;
+use super::verdict::About;
 use super::{PATIENCE, Pool};
 use crate::plugin::definition::Newborn;
 use crate::plugin::error::Failure;
@@ -94,7 +95,7 @@ impl Pool {
                 Ok(newborn) => *place.instance.lock().await = Some(newborn),
                 Err(failure) => {
                     place.stillborn.fetch_add(1, Ordering::SeqCst);
-                    pool.judge(Some(&failure), "birth", None);
+                    pool.judge(Some(&failure), About::BIRTH, None);
                 }
             }
         });

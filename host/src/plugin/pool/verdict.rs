@@ -3,8 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tracing::field::{DisplayValue, display};
+
 use super::Pool;
+use crate::log::id::RequestId;
 use crate::plugin::error::Failure;
+use crate::plugin::exchange::Exchange;
 use crate::plugin::identity::Identity;
 use crate::plugin::parking::Permission;
 use crate::plugin::time;
@@ -28,22 +32,19 @@ impl Pool {
     }
 
     /// Draws the consequences of a call's outcome.
-    pub(super) fn judge(
-        &self,
-        failure: Option<&Failure>,
-        call: &'static str,
-        probe: Option<Probe>,
-    ) {
+    pub(super) fn judge(&self, failure: Option<&Failure>, about: About<'_>, probe: Option<Probe>) {
+        let (id, listener) = about.request();
         let Some(failure) = failure else {
             if let Some(identity) = probe.and_then(Probe::over) {
-                tracing::info!(plugin = &*identity.name, "answers again, no longer parked");
+                let (plugin, version) = (&*identity.name, &*identity.version);
+                tracing::info!(plugin, version, id, listener, "answers again, no longer parked");
                 identity.parking.recovered();
                 identity.metrics.unpark();
             }
             return;
         };
         self.count(failure);
-        self.note(failure, call);
+        self.note(failure, about);
         let identity = &self.definition.identity;
         if matches!(failure, Failure::TimedOut { .. }) {
             identity.yields.store(true, Ordering::Relaxed);
@@ -58,13 +59,15 @@ impl Pool {
         };
         if let Some(pause) = pause {
             let (plugin, version) = (&*identity.name, &*identity.version);
-            tracing::warn!(plugin, version, "failed repeatedly, and is not called for {pause:?}");
+            let cause = failure.words();
+            let text = "failed repeatedly, and is not called";
+            tracing::warn!(plugin, version, id, listener, last = cause, "{text} for {pause:?}");
         }
     }
 
     /// Draws the consequences of an answer that cannot be followed.
-    pub(in crate::plugin) fn unfit(&self, failure: &Failure, call: &'static str) {
-        self.judge(Some(failure), call, None);
+    pub(in crate::plugin) fn unfit(&self, failure: &Failure, about: About<'_>) {
+        self.judge(Some(failure), about, None);
     }
 
     fn count(&self, failure: &Failure) {
@@ -76,14 +79,35 @@ impl Pool {
     }
 
     /// Logs a failure, once a second for each kind.
-    fn note(&self, failure: &Failure, call: &'static str) {
+    fn note(&self, failure: &Failure, about: About<'_>) {
         let identity = &self.definition.identity;
         if !identity.failure_gate(failure).pass(time::since_start(), 1) {
             return;
         }
         let (plugin, version) = (&*identity.name, &*identity.version);
+        let ((id, listener), call) = (about.request(), about.call);
         let cause = failure.report();
-        tracing::warn!(plugin, version, call, "{cause}");
+        tracing::warn!(plugin, version, call, id, listener, "{cause}");
+    }
+}
+
+/// Which call an outcome is of.
+#[derive(Clone, Copy)]
+pub(in crate::plugin) struct About<'a> {
+    /// The function.
+    pub(in crate::plugin) call: &'static str,
+    /// The request, if it was about one.
+    pub(in crate::plugin) exchange: Option<&'a Exchange>,
+}
+
+impl<'a> About<'a> {
+    /// The making of an instance.
+    pub(super) const BIRTH: Self = Self { call: "birth", exchange: None };
+
+    /// The request's id and listener.
+    fn request(&self) -> (Option<DisplayValue<&'a RequestId>>, Option<&'a str>) {
+        let id = self.exchange.map(|exchange| display(&exchange.trail.id));
+        (id, self.exchange.map(|exchange| &*exchange.connection.listener))
     }
 }
 

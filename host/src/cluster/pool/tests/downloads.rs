@@ -75,7 +75,7 @@ async fn an_upstream_that_falls_silent_is_given_up() {
     tokio::time::pause();
     let start = tokio::time::Instant::now();
     let error = body.frame().await.unwrap().unwrap_err();
-    assert!(matches!(error, BodyError::Silent));
+    assert!(matches!(error, BodyError::Silent(_)));
     assert_eq!(start.elapsed().as_secs(), LIMITS.download.body_timeout.as_secs());
 }
 

@@ -201,7 +201,7 @@ impl Proxy {
                 Ok(response) => return response.map(Body::upstream),
                 Err(error) => error,
             };
-            let again = error.kind == SendErrorKind::Unsent || !error.answered && error.reused;
+            let again = error.kind == SendErrorKind::Unsent || error.answered == 0 && error.reused;
             if !(again && upload.replayable()) {
                 return status(match error.kind {
                     SendErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,

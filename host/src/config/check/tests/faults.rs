@@ -76,7 +76,6 @@ fn what_comes_later_is_refused_by_name() {
     assert_eq!(fault("tls = {}"), format!("listeners.web.tls: {later}"));
     assert_eq!(fault("status-path = '/s'"), format!("listeners.web.status-path: {later}"));
     assert_eq!(fault("stream-router = 'x'"), format!("listeners.web.stream-router: {later}"));
-    assert_eq!(fault("[admin]\nbind = ':1'"), format!("admin: {later}"));
     assert_eq!(
         fault(
             "[listeners.git]\nbind = ':9418'\nprotocol = 'tcp'\nstream-router = 'x'\nmax-buffer = '1KiB'"
@@ -253,4 +252,25 @@ proptest! {
             prop_assert!(faults.to_string().starts_with("error: "));
         }
     }
+}
+
+#[test]
+fn the_administrators_address_is_guarded_and_its_token_is_not_told() {
+    let taken = fault("[admin]\nbind = '127.0.0.1:1'\n[listeners.other]\nbind = '127.0.0.1:1'");
+    assert!(taken.starts_with("admin.bind: `127.0.0.1:1` is taken by listeners.other"), "{taken}");
+    let open = fault("[admin]\nbind = '0.0.0.0:1'");
+    assert!(open.contains("there is no `token`") && open.contains("set `token`"), "{open}");
+    let bare = fault("[admin]\ntoken = 'open-sesame'");
+    assert!(bare.starts_with("admin: `bind` is missing"), "{bare}");
+    for token in ["", "sh0rt", "with blanks in it", &"x".repeat(257)] {
+        let file = format!("[admin]\nbind = 'unix:/run/x'\ntoken = '{token}'");
+        let told = fault(&file);
+        assert!(told.contains("`token` cannot be used"), "{told}");
+        let drawn = parsed(&format!("{SMALLEST}{file}")).unwrap_err().to_string();
+        assert!(token.is_empty() || !drawn.contains(token), "{drawn}");
+    }
+    let text = format!("{SMALLEST}[admin]\nbind = 'unix:/run/x'\ntoken = 'open-sesame'");
+    let config = parsed(&text).unwrap_or_else(|faults| panic!("{faults}"));
+    assert!(!format!("{config:?}").contains("open-sesame"));
+    assert_eq!(config.admin.unwrap().token.unwrap().reveal(), "open-sesame");
 }

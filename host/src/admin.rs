@@ -1,0 +1,208 @@
+//! The administrator's listener: what an operator sees, and the few things that can be asked for.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /` | an overview to look at |
+//! | `GET /healthz` | `ok`, or 503 once the process is leaving |
+//! | `GET /metrics` | all that is counted, in the OpenMetrics text format |
+//! | `GET /api/version` | what runs here, and since when |
+//! | `GET /api/listeners` | listeners, with their plugins and connections |
+//! | `GET /api/clusters` | clusters, with the state and the figures of each endpoint |
+//! | `GET /api/plugins` | plugins, with their versions, calls, failures and cost |
+//! | `POST /api/reload` | reads the configuration again, as HUP does |
+//!
+//! Only reads handles ([`Handles`]) and owns no state, except for asking that the configuration be
+//! read again. It lives on a thread of its own, so that neither a slow reader here nor a slow
+//! compilation there holds up the other. Whoever is asked for what, [`guard`] comes first: requests
+//! that a browser was tricked into are refused, and what changes something needs the token, as does
+//! anything but `/healthz` from another machine.
+
+pub mod guard;
+mod page;
+mod routes;
+mod socket;
+mod view;
+
+use std::convert::Infallible;
+use std::io;
+use std::rc::Rc;
+use std::sync::{Arc, mpsc as blocking};
+use std::thread;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::spawn_local;
+use tokio::time::Instant;
+
+use crate::config::AdminBind;
+use crate::drain::Watcher;
+use crate::listener::stream::Downstream;
+use crate::metrics::Metrics;
+use crate::snapshot::Stage;
+use crate::socket::Stream;
+
+pub use socket::Socket;
+
+/// Connections at a time; more wait in the kernel's queue.
+const CONNECTIONS: usize = 64;
+
+/// How long a head may take to come, and how long a connection may be idle.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a client may take nothing of its answer.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long answers may still take when the listener moves or goes.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// The largest head, and the most fields of one.
+const HEAD_BYTES: usize = 16 << 10;
+/// See [`HEAD_BYTES`].
+const HEADERS: usize = 64;
+
+/// How long to wait after an error that accepting again would meet again.
+const BACK_OFF: Duration = Duration::from_millis(100);
+
+/// What is read from. Cheap to clone: shared pointers.
+#[derive(Clone)]
+pub struct Handles {
+    /// What is served.
+    pub stage: Arc<Stage>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Whether the process is leaving.
+    pub drain: Watcher,
+    /// Where wishes go that the configuration be read again.
+    pub reloads: mpsc::Sender<Reload>,
+    /// When the process began to serve.
+    pub begun: Instant,
+}
+
+/// A wish that the configuration be read again. Dropped, it counts as not granted.
+#[derive(Debug)]
+pub struct Reload(oneshot::Sender<Result<u64, String>>);
+
+impl Reload {
+    /// A wish, and where its answer comes.
+    fn new() -> (Self, oneshot::Receiver<Result<u64, String>>) {
+        let (answer, answered) = oneshot::channel();
+        (Self(answer), answered)
+    }
+
+    /// Tells whoever asked: the generation that is now served, or what is wrong.
+    pub fn answer(self, result: Result<u64, String>) {
+        // Who has left does not want to know.
+        let _ = self.0.send(result);
+    }
+}
+
+/// The listener and its thread. Dropping it closes the socket at once; answers that are being given
+/// get a moment.
+#[derive(Debug)]
+pub struct Server {
+    bind: AdminBind,
+    stop: Option<oneshot::Sender<()>>,
+    closed: blocking::Receiver<()>,
+}
+
+impl Server {
+    /// Serves on a socket.
+    ///
+    /// # Errors
+    ///
+    /// If the system gives no thread.
+    pub fn start(socket: Socket, handles: Handles) -> io::Result<Self> {
+        let bind = socket.bound().clone();
+        let (stop, stopped) = oneshot::channel();
+        let (closing, closed) = blocking::sync_channel(0);
+        thread::Builder::new()
+            .name("linkspan-admin".to_owned())
+            .spawn(move || run(socket, handles, stopped, closing))?;
+        Ok(Self { bind, stop: Some(stop), closed })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn bind(&self) -> &AdminBind {
+        &self.bind
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop = None;
+        // Whoever comes next may want the same address. The thread never computes for long.
+        let _ = self.closed.recv();
+    }
+}
+
+/// What the thread does.
+fn run(
+    socket: Socket,
+    handles: Handles,
+    stopped: oneshot::Receiver<()>,
+    closing: blocking::SyncSender<()>,
+) {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return tracing::error!("the admin listener cannot run: {error}"),
+    };
+    runtime.block_on(async {
+        let seats = Arc::new(Semaphore::new(CONNECTIONS));
+        let handles = Rc::new(handles);
+        tokio::select! {
+            _ = stopped => {}
+            () = accept(&socket, &handles, &seats) => {}
+        }
+        drop(socket);
+        drop(closing);
+        let all = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
+        let _ = tokio::time::timeout(GRACE, seats.acquire_many(all)).await;
+    });
+}
+
+async fn accept(socket: &Socket, handles: &Rc<Handles>, seats: &Arc<Semaphore>) {
+    let listener = match socket.listen() {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!("the admin listener cannot listen: {error}"),
+    };
+    loop {
+        let Ok(seat) = Arc::clone(seats).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, local)) => {
+                let handles = Rc::clone(handles);
+                spawn_local(async move {
+                    serve(stream, local, handles).await;
+                    drop(seat);
+                });
+            }
+            Err(error) => {
+                tracing::warn!("the admin listener cannot accept: {error}");
+                tokio::time::sleep(BACK_OFF).await;
+            }
+        }
+    }
+}
+
+/// Serves a connection to its end. `local`: its client is on this machine.
+async fn serve(stream: Stream, local: bool, handles: Rc<Handles>) {
+    let (stream, _) = Downstream::new(stream, WRITE_TIMEOUT);
+    let service = service_fn(move |request| {
+        let handles = Rc::clone(&handles);
+        async move { Ok::<_, Infallible>(routes::answer(&request, local, &handles).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES)
+        .max_headers(HEADERS)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = connection.await {
+        tracing::debug!("connection to the admin listener ended: {error}");
+    }
+}

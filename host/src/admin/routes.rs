@@ -1,0 +1,152 @@
+//! From a request to its answer.
+
+use std::fmt::Display;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::admin::guard::{authorised, meant};
+use crate::admin::{Handles, Reload, page, view};
+
+const JSON: &str = "application/json";
+const HTML: &str = "text/html; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
+const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What every answer says: that it is of this moment, and that a browser must not make more of it
+/// than it is.
+const ALWAYS: [(HeaderName, &str); 4] = [
+    (CACHE_CONTROL, "no-store"),
+    (http::header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (
+        http::header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    ),
+    (http::header::REFERRER_POLICY, "no-referrer"),
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Route {
+    Overview,
+    Health,
+    Metrics,
+    Version,
+    Listeners,
+    Clusters,
+    Plugins,
+    Reload,
+}
+
+fn route(path: &str) -> Option<Route> {
+    Some(match path {
+        "/" => Route::Overview,
+        "/healthz" => Route::Health,
+        "/metrics" => Route::Metrics,
+        "/api/version" => Route::Version,
+        "/api/listeners" => Route::Listeners,
+        "/api/clusters" => Route::Clusters,
+        "/api/plugins" => Route::Plugins,
+        "/api/reload" => Route::Reload,
+        _ => return None,
+    })
+}
+
+/// The answer to a request. `local`: its client is on this machine.
+pub(super) async fn answer<B>(
+    request: &Request<B>,
+    local: bool,
+    handles: &Handles,
+) -> Response<Full<Bytes>> {
+    if let Err((status, text)) = meant(request) {
+        return refusal(status, text);
+    }
+    let Some(route) = route(request.uri().path()) else {
+        return refusal(StatusCode::NOT_FOUND, "there is nothing here; `/` tells what is");
+    };
+    let changes = route == Route::Reload;
+    let snapshot = handles.stage.snapshot();
+    if changes || !local && route != Route::Health {
+        let token = snapshot.config.admin.as_ref().and_then(|admin| admin.token.as_ref());
+        if let Err((status, text)) = authorised(request.headers(), token) {
+            return refusal(status, text);
+        }
+    }
+    let allowed = if changes { "POST" } else { "GET, HEAD" };
+    let method = request.method();
+    if changes && method != Method::POST
+        || !changes && !matches!(*method, Method::GET | Method::HEAD)
+    {
+        let text = format!("the methods here are {allowed}");
+        let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, text);
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+        return response;
+    }
+    match route {
+        Route::Overview => reply(StatusCode::OK, HTML, page::overview(handles, &snapshot)),
+        Route::Health if handles.drain.is_draining() => {
+            reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n")
+        }
+        Route::Health => reply(StatusCode::OK, TEXT, "ok\n"),
+        Route::Metrics => reply(StatusCode::OK, METRICS, handles.metrics.text()),
+        Route::Version => json(&view::version(handles, &snapshot)),
+        Route::Listeners => json(&view::listeners(handles, &snapshot)),
+        Route::Clusters => json(&view::clusters(handles, &snapshot)),
+        Route::Plugins => json(&view::plugins(handles, &snapshot)),
+        Route::Reload => reload(handles).await,
+    }
+}
+
+/// Asks the control thread, and waits for what becomes of it.
+async fn reload(handles: &Handles) -> Response<Full<Bytes>> {
+    if handles.drain.is_draining() {
+        return refusal(StatusCode::SERVICE_UNAVAILABLE, "the process is leaving");
+    }
+    let (wish, answered) = Reload::new();
+    if handles.reloads.try_send(wish).is_err() {
+        return refusal(StatusCode::CONFLICT, "another reload is under way");
+    }
+    match answered.await {
+        Ok(Ok(generation)) => json(&json!({ "generation": generation })),
+        Ok(Err(report)) => {
+            let error = "configuration not taken, the one before stays";
+            let body = json!({ "error": error, "report": report });
+            reply(StatusCode::UNPROCESSABLE_ENTITY, JSON, text(&body))
+        }
+        Err(_gone) => refusal(StatusCode::SERVICE_UNAVAILABLE, "the process is leaving"),
+    }
+}
+
+fn reply(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    for (name, value) in ALWAYS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn refusal(status: StatusCode, error: impl Display) -> Response<Full<Bytes>> {
+    let mut response = reply(status, JSON, text(&json!({ "error": error.to_string() })));
+    if status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+fn json(value: &impl Serialize) -> Response<Full<Bytes>> {
+    reply(StatusCode::OK, JSON, text(value))
+}
+
+/// JSON that people can read as well.
+fn text(value: &impl Serialize) -> String {
+    // Structs of texts and numbers cannot fail.
+    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
+    text.push('\n');
+    text
+}

@@ -1,0 +1,25 @@
+//! Where a configuration names its plugins.
+
+use crate::config::{Config, Name};
+
+impl Config {
+    /// The keys that name a plugin, such as `listeners.web.routers` or `clusters.app.balancer`.
+    #[must_use]
+    pub fn uses_of(&self, plugin: &str) -> Vec<String> {
+        let mut uses = Vec::new();
+        let mut look = |kind: &str, name: &Name, key: &str, plugins: &[Name]| {
+            if plugins.iter().any(|used| **used == *plugin) {
+                uses.push(format!("{kind}.{name}.{key}"));
+            }
+        };
+        for (name, listener) in &self.listeners {
+            look("listeners", name, "routers", &listener.routers);
+            look("listeners", name, "rewriters", &listener.rewriters);
+        }
+        for (name, cluster) in &self.clusters {
+            look("clusters", name, "balancer", &cluster.balancers);
+            look("clusters", name, "rewriters", &cluster.rewriters);
+        }
+        uses
+    }
+}

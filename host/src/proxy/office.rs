@@ -1,0 +1,106 @@
+//! The administrator's listener of a proxy, which reloads may move.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::admin::{Handles, Reload, Server, Socket};
+use crate::config::{AdminBind, Config};
+use crate::drain::Watcher;
+use crate::metrics::Metrics;
+use crate::proxy::StartError;
+use crate::snapshot::Stage;
+
+/// Wishes to reload that wait for one that is under way.
+const WISHES: usize = 1;
+
+/// What serves the administrator.
+pub(super) struct Office {
+    handles: Handles,
+    wishes: mpsc::Receiver<Reload>,
+    /// As it was configured: port 0 stays where it is.
+    wanted: Option<AdminBind>,
+    server: Option<Server>,
+}
+
+/// What a reload makes of it.
+pub(super) enum Change {
+    /// It stays where it is.
+    None,
+    /// It moves, or goes.
+    To(Option<Socket>),
+}
+
+/// Opens the socket that a configuration wants.
+pub(super) fn open(config: &Config) -> Result<Option<Socket>, StartError> {
+    let open = |bind: &AdminBind| {
+        Socket::open(bind).map_err(|source| StartError::Admin { bind: bind.clone(), source })
+    };
+    config.admin.as_ref().map(|admin| open(&admin.bind)).transpose()
+}
+
+/// The address of a socket, if it has one.
+pub(super) fn address(socket: Option<&Socket>) -> Option<SocketAddr> {
+    socket.and_then(|socket| socket.bound().address())
+}
+
+impl Office {
+    /// Serves on a socket, if there is one.
+    pub(super) fn start(
+        config: &Config,
+        socket: Option<Socket>,
+        stage: &Arc<Stage>,
+        metrics: &Arc<Metrics>,
+        drain: Watcher,
+    ) -> Result<Self, StartError> {
+        let (reloads, wishes) = mpsc::channel(WISHES);
+        let (stage, metrics) = (Arc::clone(stage), Arc::clone(metrics));
+        let handles = Handles { stage, metrics, drain, reloads, begun: Instant::now() };
+        let server = socket.map(|socket| Server::start(socket, handles.clone())).transpose();
+        let server = server.map_err(StartError::Thread)?;
+        let wanted = config.admin.as_ref().map(|admin| admin.bind.clone());
+        Ok(Self { handles, wishes, wanted, server })
+    }
+
+    /// Where it listens.
+    pub(super) fn bind(&self) -> Option<&AdminBind> {
+        self.server.as_ref().map(Server::bind)
+    }
+
+    /// The next wish to reload; without an administrator there is none, and no end of waiting.
+    pub(super) async fn wish(&mut self) -> Reload {
+        match self.wishes.recv().await {
+            Some(wish) => wish,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Prepares a move to where another configuration wants it.
+    pub(super) fn prepare(&self, config: &Config) -> Result<Change, StartError> {
+        if self.wanted.as_ref() == config.admin.as_ref().map(|admin| &admin.bind) {
+            return Ok(Change::None);
+        }
+        open(config).map(Change::To)
+    }
+
+    /// The address that it will have.
+    pub(super) fn address_after(&self, change: &Change) -> Option<SocketAddr> {
+        match change {
+            Change::None => self.bind().and_then(AdminBind::address),
+            Change::To(socket) => address(socket.as_ref()),
+        }
+    }
+
+    /// Moves. The configuration is taken by now.
+    pub(super) fn take(&mut self, config: &Config, change: Change) {
+        let Change::To(socket) = change else { return };
+        self.wanted = config.admin.as_ref().map(|admin| admin.bind.clone());
+        let server = socket.map(|socket| Server::start(socket, self.handles.clone())).transpose();
+        self.server = server.unwrap_or_else(|error| {
+            tracing::error!("the admin listener cannot be served: {error}");
+            None
+        });
+    }
+}
