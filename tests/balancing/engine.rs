@@ -7,10 +7,11 @@ use std::time::Duration;
 use http::Request;
 use linkspan::commands::BUILT_IN;
 use linkspan::config::{Config, Name};
+use linkspan::log::id::RequestIds;
 use linkspan::metrics::Metrics;
 use linkspan::plugin::{
     Around, Compiler, Connection, Endpoint, EndpointId, EndpointState, Exchange, Figure, Host,
-    Kind, Members, Nursery, Order, Pick, Picked, Plugin, Settings,
+    Kind, Members, Nursery, Order, Pick, Picked, Plugin, Settings, Trail,
 };
 use linkspan::proxy::WORDS;
 use linkspan_plugin_balancing::Host as _;
@@ -157,6 +158,7 @@ fn exchange(script: &Script) -> Box<Exchange> {
         response: None,
         cluster: Some("main".into()),
         endpoint: None,
+        trail: Trail::new(RequestIds::new().issue(), false),
     })
 }
 
