@@ -1,8 +1,8 @@
 //! What the balancers have in common, so that each is a file that says how it chooses.
 //!
 //! A balancer implements [`Balancer`] and names itself to [`balancer!`]. What it is asked is a
-//! [`Turn`]: the [members](members) of its cluster, those of them that compete for this attempt,
-//! and what the [host](host) tells. Who competes is the same for all balancers, and settled before
+//! [`Turn`]: the [members] of its cluster, those of them that compete for this attempt,
+//! and what the [host] tells. Who competes is the same for all balancers, and settled before
 //! they are asked:
 //!
 //! - Whoever is usable, not draining, and has not been tried for this request.
