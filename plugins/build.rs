@@ -6,7 +6,7 @@ fn main() {
     let guests = compile::Guests {
         folders: &["plugins/balancers", "plugins/rewriters", "plugins/routers"],
         prefix: "linkspan",
-        sources: &["plugins/common"],
+        sources: &["plugins/common", "plugins/balancing"],
         depth: 1,
     };
     guests.compile();

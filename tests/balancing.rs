@@ -1,5 +1,9 @@
 //! Which endpoint gets a request, and what happens if it cannot be reached.
 
+mod conformance;
+mod engine;
+mod policies;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 

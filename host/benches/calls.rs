@@ -38,7 +38,15 @@ rewriters = ["stamp"]
 
 [clusters.main]
 endpoints = []
-balancer = ["round-robin", "first-alive", "locking-round-robin"]
+balancer = [
+  "by-busyness", "by-requests", "by-traffic", "carp", "first-alive", "least-connections",
+  "lighttpd-hash", "locking-round-robin", "maglev", "naive", "p2c", "random", "ring-hash",
+  "round-robin", "source-hash", "sqf", "static", "sessions",
+]
+
+[plugins.sessions]
+component = "sticky"
+config = { cookie = "session", separator = "" }
 
 [plugins.two-rules]
 component = "regex-match"
@@ -193,10 +201,11 @@ impl Bench {
     fn balancers(&self, criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group("pick");
         group.throughput(Throughput::Elements(1));
-        for balancer in ["round-robin", "first-alive", "locking-round-robin"] {
-            for size in [3, 128] {
+        let cluster = self.config.clusters.values().next().unwrap();
+        for balancer in cluster.balancers.iter() {
+            for size in [3, 1_000] {
                 let plugin = self.plugin(balancer, Kind::Balancer, Some(Arc::new(Fixed(size))));
-                group.bench_function(BenchmarkId::new(balancer, size), |bencher| {
+                group.bench_function(BenchmarkId::new(&**balancer, size), |bencher| {
                     bencher.iter_custom(|calls| {
                         self.time(calls, async |exchange| {
                             let (exchange, pick) = plugin.pick(exchange, 0, None).await;
@@ -285,6 +294,9 @@ fn line<'a>(id: &'a RequestId, plugins: &'a Calls) -> AccessRecord<'a> {
     }
 }
 
+/// The session that every request belongs to.
+const ROUTE: &str = "0123456789abcdef";
+
 /// A request as a browser sends it, and its response.
 fn exchange() -> Box<Exchange> {
     let request = Request::get("/w/index.html?title=Main")
@@ -293,7 +305,7 @@ fn exchange() -> Box<Exchange> {
         .header("accept", "text/html,application/xhtml+xml")
         .header("accept-language", "en-GB,en;q=0.5")
         .header("accept-encoding", "gzip, deflate, br")
-        .header("cookie", "session=0123456789abcdef")
+        .header("cookie", format!("session={ROUTE}"))
         .body(());
     let response = http::Response::builder()
         .header("content-type", "text/html")
@@ -336,9 +348,9 @@ impl Members for Fixed {
     fn endpoints(&self) -> (u64, Vec<Endpoint>) {
         let endpoint = |id| Endpoint {
             id,
-            address: format!("10.0.0.{id}:80"),
+            address: format!("10.0.{}.{}:80", id / 256, id % 256),
             state: USABLE,
-            attributes: Vec::new(),
+            attributes: vec![("route".to_owned(), ROUTE.to_owned())],
         };
         (1, (0..self.0).map(endpoint).collect())
     }

@@ -14,7 +14,6 @@ use crate::bindings::linkspan::plugin::request;
 use crate::bindings::linkspan::plugin::types::{Field, Picked, Response};
 use crate::misdeeds::Misdeed;
 use linkspan_plugin_common::config;
-use linkspan_plugin_common::members::{Member, Members};
 use serde::Deserialize;
 use std::cell::RefCell;
 
@@ -66,7 +65,8 @@ enum Call {
 
 thread_local! {
     static CONFIG: RefCell<Option<Config>> = const { RefCell::new(None) };
-    static MEMBERS: RefCell<Members> = const { RefCell::new(Members::new()) };
+    /// The endpoints in their order, and whether they may be used.
+    static MEMBERS: RefCell<Vec<(u32, bool)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// What to do now. The misdeeds that are the same in every call are done here.
@@ -118,13 +118,15 @@ impl router::Guest for Plugin {
 
 impl balancer::Guest for Plugin {
     fn update(_cluster: u32, endpoints: Vec<balancer::Endpoint>) {
-        let list = endpoints.iter().map(|endpoint| member(endpoint.id, endpoint.state)).collect();
-        MEMBERS.with_borrow_mut(|members| members.update(list));
+        MEMBERS.set(endpoints.iter().map(|endpoint| (endpoint.id, open(endpoint.state))).collect());
     }
 
     fn changed(_cluster: u32, states: Vec<(u32, balancer::EndpointState)>) {
-        let changed = states.into_iter().map(|(id, state)| member(id, state)).collect();
-        MEMBERS.with_borrow_mut(|members| members.change(changed));
+        MEMBERS.with_borrow_mut(|members| {
+            for (id, state) in states {
+                members.iter_mut().filter(|it| it.0 == id).for_each(|it| it.1 = open(state));
+            }
+        });
     }
 
     fn pick(_cluster: u32, _attempt: u32, previous: Option<Picked>) -> balancer::Choice {
@@ -136,12 +138,13 @@ impl balancer::Guest for Plugin {
             Some(Misdeed::Next) => return balancer::Choice::Next,
             _ => {}
         }
-        let choice = MEMBERS.with_borrow(|members| match previous {
-            None => members.first(0),
-            Some(Picked { id, token }) => members.next(id, token),
+        let choice = MEMBERS.with_borrow(|members| {
+            let tried = |previous: Picked| members.iter().position(|it| it.0 == previous.id);
+            let start = previous.and_then(tried).map_or(0, |tried| tried + 1);
+            members.iter().skip(start).find(|it| it.1).map(|it| it.0)
         });
-        choice.map_or(balancer::Choice::None, |choice| {
-            balancer::Choice::Endpoint(Picked { id: choice.id, token: choice.token })
+        choice.map_or(balancer::Choice::None, |id| {
+            balancer::Choice::Endpoint(Picked { id, token: 0 })
         })
     }
 }
@@ -196,6 +199,6 @@ fn respond(status: u16, headers: Vec<Field>, body: Vec<u8>) -> router::Decision 
     router::Decision::Respond(Response { status, headers, body })
 }
 
-fn member(id: u32, state: balancer::EndpointState) -> Member {
-    Member { id, open: state.usable && !state.draining, weight: state.weight }
+fn open(state: balancer::EndpointState) -> bool {
+    state.usable && !state.draining
 }
