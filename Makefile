@@ -19,12 +19,13 @@ check: target
 	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked
 	cargo deny check bans licenses sources
 
-# What a request and a call cost, beside nginx; a few minutes on two quiet cores.
+# What a request and a call cost, beside nginx; a few minutes on two quiet cores. OPTIONS are those of
+# bench/bench.py.
 bench: target
 	tools/need.sh nginx wrk python3
 	cargo build --release --locked
-	python3 bench/bench.py figures
-	python3 bench/bench.py cpu
+	python3 bench/bench.py figures $(OPTIONS)
+	python3 bench/bench.py cpu $(OPTIONS)
 	cargo bench --locked -p linkspan --bench calls
 
 # Plugins are compiled for wasm32-wasip2.

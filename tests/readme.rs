@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 
 use shell::Shell;
 
+use crate::support::{Binary, Signal, eventually};
+
 /// The ports that the README uses, in one test at a time.
 const PORTS: [&str; 3] = ["8080", "9001", "9002"];
 
@@ -105,13 +107,70 @@ fn the_two_commands_do_what_the_readme_says() {
     }
     let mut shell = Shell::start();
     let said = shell.run("make test");
-    assert!(said.contains("tests would run: test --workspace --locked"), "{said}");
+    assert!(said.contains("would run: test --workspace --locked"), "{said}");
     shell.run("make run > run.log 2>&1 &");
     shell.run("until grep -q 'listening on' run.log; do sleep 0.1; done");
     let address = "sed -n 's/^listening on \\([^ ]*\\).*/\\1/p' run.log | head -n 1";
     let answer = shell.run(&format!("curl -si $({address})"));
     assert!(answer.contains("200 OK") && answer.contains("x-proxy: linkspan"), "{answer}");
     shell.run("kill %1");
+}
+
+/// Each line of the synopsis, with all that is optional and without.
+#[test]
+fn every_form_of_the_command_line_is_taken() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let section = readme.split("\n## ").find(|part| part.starts_with("Command line")).unwrap();
+    let lines: Vec<_> = section.lines().filter(|line| line.starts_with("    linkspan")).collect();
+    assert!(lines.len() > 8, "{lines:#?}");
+    let toml = "[listeners.web]\nbind = '127.0.0.1:0'\ndefault-cluster = 'main'\n\
+                [clusters.main]\nendpoints = ['127.0.0.1:9']\n";
+    for form in lines.into_iter().flat_map(forms) {
+        let words: Vec<_> = form.split_whitespace().skip(1).map(filled).collect();
+        let mut linkspan = Binary::with(toml, &["counts"], &words);
+        if words.is_empty() || ["run", "demo"].contains(&words[0]) {
+            eventually("what serves to listen", || {
+                assert!(linkspan.is_running(), "{form}: {}", linkspan.stderr());
+                linkspan.stdout().contains("listening on").then_some(())
+            });
+            linkspan.signal(Signal::TERM);
+        }
+        assert_eq!(linkspan.wait().code(), Some(0), "{form}: {}", linkspan.stderr());
+    }
+}
+
+/// What a line of the synopsis stands for: brackets around what can be left out, and bars between
+/// alternatives in them.
+fn forms(line: &str) -> Vec<String> {
+    let synopsis = line.trim().split("  ").next().unwrap();
+    let parts: Vec<_> = synopsis.split(['[', ']']).collect();
+    let most = parts.iter().map(|part| part.split(" | ").count()).max().unwrap();
+    let form = |choice: Option<usize>| {
+        let part = |(place, part): (usize, &&str)| {
+            let alternatives: Vec<_> = part.split(" | ").collect();
+            // Every other part stands in brackets.
+            match (place % 2, choice) {
+                (0, _) => (*part).to_owned(),
+                (_, Some(choice)) => alternatives[choice.min(alternatives.len() - 1)].to_owned(),
+                (_, None) => String::new(),
+            }
+        };
+        parts.iter().enumerate().map(part).collect::<String>()
+    };
+    std::iter::once(None).chain((0..most).map(Some)).map(form).collect()
+}
+
+fn filled(word: &str) -> &str {
+    match word {
+        "FILE" => "linkspan.toml",
+        "FILE.wasm" => "plugins.d/counts.wasm",
+        "HOST" => "127.0.0.1",
+        "PORT" => "0",
+        "SHELL" => "bash",
+        "COMMAND" => "run",
+        "DIR" => ".",
+        word => word,
+    }
 }
 
 /// Whether lines are as shown, where `...` is any number of lines, or anything within a line.

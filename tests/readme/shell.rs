@@ -17,12 +17,11 @@ use crate::support::cache_home;
 /// How long one command may take: a plugin is compiled.
 const COMMAND: Duration = Duration::from_mins(10);
 
-/// What `cargo` is in this shell: where the Makefile would compile the program, or run all tests,
-/// it takes the program that is there, or only says so.
+/// What `cargo` is in this shell: where the Makefile would compile the program, or run all tests, it takes the program that is there, or only says so.
 const CARGO: &str = r#"#!/bin/sh
 case "$1 $2 $3 $4" in
   "run --release --locked --") shift 4; exec "$PROGRAM" "$@" ;;
-  "test "*) echo "the tests would run: $*" ;;
+  "test "*) echo "would run: $*" ;;
   *) exec "$REAL_CARGO" "$@" ;;
 esac
 "#;
