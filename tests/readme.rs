@@ -151,7 +151,10 @@ fn forms(line: &str) -> Vec<String> {
             // Every other part stands in brackets.
             match (place % 2, choice) {
                 (0, _) => (*part).to_owned(),
-                (_, Some(choice)) => alternatives[choice.min(alternatives.len() - 1)].to_owned(),
+                (_, Some(choice)) => {
+                    let alternative = alternatives.get(choice).or_else(|| alternatives.last());
+                    (*alternative.unwrap()).to_owned()
+                }
                 (_, None) => String::new(),
             }
         };

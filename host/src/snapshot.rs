@@ -128,10 +128,9 @@ fn uses(config: &Config) -> BTreeMap<Use, BTreeSet<Kind>> {
         cluster.balancers.iter().for_each(|plugin| add(plugin, Some(name), Kind::Balancer));
         cluster.rewriters.iter().for_each(|plugin| add(plugin, None, Kind::Rewriter));
     }
-    for plugin in config.plugins.keys() {
-        if !uses.keys().any(|used| used.plugin == *plugin) {
-            uses.insert(Use { plugin: Arc::clone(plugin), cluster: None }, BTreeSet::new());
-        }
+    let used: BTreeSet<Name> = uses.keys().map(|used| Arc::clone(&used.plugin)).collect();
+    for plugin in config.plugins.keys().filter(|plugin| !used.contains(*plugin)) {
+        uses.insert(Use { plugin: Arc::clone(plugin), cluster: None }, BTreeSet::new());
     }
     uses
 }

@@ -2,12 +2,30 @@
 //!
 //! A new kind, such as TLS, is a case more here and nowhere else.
 
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+
+/// How many bytes went through a stream in one direction.
+#[derive(Debug, Default)]
+pub struct Tally(Cell<u64>);
+
+impl Tally {
+    /// Counts some.
+    pub fn add(&self, bytes: usize) {
+        self.0.set(self.0.get().wrapping_add(u64::try_from(bytes).unwrap_or(0)));
+    }
+
+    /// How many there were.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.0.get()
+    }
+}
 
 /// An open byte stream.
 #[derive(Debug)]

@@ -26,6 +26,21 @@ fn reason_of(origin: &Origin, listener: &str, cluster: &str, bytes: impl Into<Ve
     reason.replace(&origin.address().to_string(), "ORIGIN")
 }
 
+/// A client that has got a response's head, and half of its body.
+fn half_a_response() -> (Origin, Proxy, Client) {
+    let origin = Origin::scripted(|peer| {
+        let _ = peer.request_head();
+        peer.send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf");
+        peer.hang();
+    });
+    let proxy = Proxy::start(&one_cluster(&[origin.address()], "", ""));
+    let mut client = proxy.connect();
+    client.send(request("GET", "/", &[], b""));
+    assert_eq!(client.response_head().status(), 200);
+    client.skip(4).unwrap();
+    (origin, proxy, client)
+}
+
 #[test]
 fn what_a_client_does_wrong_is_told_with_the_limit() {
     let origin = Origin::echo();
@@ -75,16 +90,7 @@ fn what_a_client_does_wrong_is_told_with_the_limit() {
 
 #[test]
 fn a_client_that_goes_is_told_with_how_far_it_came() {
-    let origin = Origin::scripted(|peer| {
-        let _ = peer.request_head();
-        peer.send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf");
-        peer.hang();
-    });
-    let proxy = Proxy::start(&one_cluster(&[origin.address()], "", ""));
-    let mut client = proxy.connect();
-    client.send(request("GET", "/", &[], b""));
-    assert_eq!(client.response_head().status(), 200);
-    client.skip(4).unwrap();
+    let (_origin, proxy, client) = half_a_response();
     drop(client);
     assert_eq!(reason(&proxy), "the client went away after 4 bytes of the response");
 
@@ -250,16 +256,7 @@ fn a_balancer_that_chose_nothing_is_told_apart_from_one_that_failed() {
 
 #[test]
 fn a_response_that_is_cut_off_by_the_end_of_the_process_says_so() {
-    let origin = Origin::scripted(|peer| {
-        let _ = peer.request();
-        peer.send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf");
-        peer.hang();
-    });
-    let proxy = Proxy::start(&one_cluster(&[origin.address()], "", ""));
-    let mut client = proxy.connect();
-    client.send(request("GET", "/", &[], b""));
-    assert_eq!(client.response_head().status(), 200);
-    client.skip(4).unwrap();
+    let (_origin, proxy, _client) = half_a_response();
     let done = proxy.shut_down(Some(Duration::ZERO));
     eventually("the end", || done.try_recv().ok());
     assert_eq!(reason(&proxy), "cut off at shutdown, after 4 bytes of the response");

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use thiserror::Error;
 
 use crate::config::{Address, AdminBind, Config, Listener};
@@ -106,7 +106,7 @@ impl AddressGrant {
     #[must_use]
     pub fn covers(&self, address: IpAddr, port: u16) -> bool {
         let HostGrant::Network(network) = &self.host else { return false };
-        network.contains(&address) && self.port.is_none_or(|granted| granted == port)
+        network.contains(&address.to_canonical()) && self.port.is_none_or(|granted| granted == port)
     }
 }
 
@@ -234,10 +234,22 @@ pub(super) fn network(text: &str) -> Result<IpNet, AddressError> {
     let parsed = text.parse::<IpNet>().ok().or_else(|| single().ok());
     let network = parsed.ok_or_else(|| AddressError::BadNetwork(text.to_owned()))?;
     if network == network.trunc() {
-        Ok(network)
+        Ok(canonical(network))
     } else {
         Err(AddressError::HostBits(network.trunc()))
     }
+}
+
+/// A network of IPv4 addresses that are written as IPv6 ones, as one of IPv4: addresses that are
+/// compared with it are canonical, too.
+fn canonical(network: IpNet) -> IpNet {
+    let mapped = match network.addr() {
+        IpAddr::V6(address) => address.to_ipv4_mapped(),
+        IpAddr::V4(_) => None,
+    };
+    let length = network.prefix_len().checked_sub(96);
+    let short = mapped.zip(length).and_then(|(address, length)| Ipv4Net::new(address, length).ok());
+    short.map_or(network, IpNet::V4)
 }
 
 /// Reads `10.0.0.0/8:*`, `[fd00::/8]:443`, `[::1]:80`, `127.0.0.1:8080` or `backend.internal:*`.
@@ -252,7 +264,7 @@ pub(super) fn grant(text: &str) -> Result<AddressGrant, AddressError> {
     let host = if plain.contains('/') {
         HostGrant::Network(network(plain)?)
     } else if let Some(address) = inner {
-        HostGrant::Network(IpNet::from(IpAddr::V6(ipv6(address)?)))
+        HostGrant::Network(canonical(IpNet::from(IpAddr::V6(ipv6(address)?))))
     } else if let Ok(address) = plain.parse::<IpAddr>() {
         HostGrant::Network(IpNet::from(address))
     } else {

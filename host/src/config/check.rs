@@ -21,7 +21,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::config::expand::Variables;
-use crate::config::fault::{Fault, Faults};
+use crate::config::fault::{Fault, Faults, Lines};
 use crate::config::file::{
     Choice, Document, Period, Record, Recording, Size, Table, Tables, Whole, key,
 };
@@ -70,7 +70,7 @@ fn text_of(path: &Path) -> Result<(String, &Path), Faults> {
     let text = String::from_utf8(bytes).map_err(|error| {
         let start = error.utf8_error().valid_up_to();
         let text = String::from_utf8_lossy(error.as_bytes());
-        let fault = Fault::at(&text, start..start + 1, "", "this is not UTF-8");
+        let fault = Fault::at(&Lines::of(&text), start..start + 1, "", "this is not UTF-8");
         Faults::new(origin, &text, vec![fault])
     })?;
     Ok((text, origin))

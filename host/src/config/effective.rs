@@ -1,7 +1,7 @@
 //! What a file comes to: every key with its value, whether that is the file's or a default.
 //!
-//! Secrets are masked: keys that are declared secret, whatever else by its name holds one, and who
-//! is named in a URL.
+//! Secrets are masked: keys that are declared secret, whatever else by its name holds one, the
+//! credentials of an Authorization header, and who is named in a URL.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use crate::config::written::{Writer, value};
 const MASK: &str = "***";
 
 /// What a name holds, without case, hyphens and underscores, whose value is a secret.
-const SECRETS: [&str; 12] = [
+const SECRETS: [&str; 13] = [
     "accesskey",
     "apikey",
     "authorization",
@@ -25,6 +25,7 @@ const SECRETS: [&str; 12] = [
     "passwd",
     "password",
     "privatekey",
+    "pwd",
     "secret",
     "token",
 ];
@@ -103,15 +104,19 @@ fn mask(json: &mut Json, secret: bool) {
     match json {
         Json::String(_) | Json::Number(_) if secret => *json = MASK.into(),
         Json::String(text) => {
-            if let Some(masked) = mask_user(text) {
+            if let Some(masked) = mask_credentials(text).or_else(|| mask_user(text)) {
                 *text = masked;
             }
         }
         Json::Null | Json::Bool(_) | Json::Number(_) => {}
         Json::Array(elements) => elements.iter_mut().for_each(|element| mask(element, secret)),
         Json::Object(map) => {
+            // A field and its value, as in `{ name = "Authorization", value = "…" }`.
+            let named =
+                ["name", "key", "header"].iter().filter_map(|name| map.get(*name)?.as_str());
+            let pair = named.into_iter().any(names_secret);
             for (name, json) in map {
-                mask(json, secret || names_secret(name));
+                mask(json, secret || names_secret(name) || pair && name.starts_with("value"));
             }
         }
     }
@@ -124,6 +129,13 @@ fn names_secret(name: &str) -> bool {
     SECRETS.iter().any(|secret| folded.contains(secret))
 }
 
+/// The value of an Authorization header, without what is nobody's business.
+fn mask_credentials(text: &str) -> Option<String> {
+    let (scheme, _) = text.split_once(' ').filter(|(_, rest)| !rest.trim().contains(' '))?;
+    let known = ["basic", "bearer"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+    known.then(|| format!("{scheme} {MASK}"))
+}
+
 /// A text whose URLs name somebody, without them.
 fn mask_user(text: &str) -> Option<String> {
     let mut out = String::new();
@@ -133,7 +145,12 @@ fn mask_user(text: &str) -> Option<String> {
         out.push_str("://");
         rest = after;
         let of_user = |c: char| c.is_ascii_alphanumeric() || "-._~%!$&'()*+,;=:@".contains(c);
-        let authority = after.find(|c| !of_user(c)).map_or(after, |end| after.split_at(end).0);
+        let mut authority = after.find(|c| !of_user(c)).map_or(after, |end| after.split_at(end).0);
+        // A password that ought to be escaped ends what looks like a host and is none.
+        let port = authority.split_once(':').map_or("", |(_, port)| port);
+        if !authority.contains('@') && !port.bytes().all(|byte| byte.is_ascii_digit()) {
+            authority = after.split_whitespace().next().unwrap_or_default();
+        }
         if let Some((user, _)) = authority.rsplit_once('@') {
             out.push_str(MASK);
             rest = after.split_at(user.len()).1;

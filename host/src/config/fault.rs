@@ -2,6 +2,7 @@
 
 mod draw;
 mod json;
+mod lines;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::config::places::Places;
+
+pub(super) use lines::Lines;
 
 /// The most faults of one file that are noted: more are one mistake many times over, or no
 /// configuration at all.
@@ -61,7 +64,8 @@ pub struct Place {
 
 impl Fault {
     /// A fault at some bytes of a text.
-    pub(super) fn at(text: &str, span: Range<usize>, key: &str, message: &str) -> Self {
+    pub(super) fn at(lines: &Lines<'_>, span: Range<usize>, key: &str, message: &str) -> Self {
+        let text = lines.text();
         let start = text.floor_char_boundary(span.start);
         let end = text.ceil_char_boundary(span.end.max(start));
         let (before, rest) = text.split_at(start);
@@ -70,7 +74,7 @@ impl Fault {
         Self {
             severity: Severity::Error,
             place: Some(Place {
-                line: before.matches('\n').count() + 1,
+                line: lines.number(start),
                 column: line.chars().count() + 1,
                 span: start..end,
             }),
@@ -241,18 +245,18 @@ mod tests {
 
     use super::*;
 
+    fn at(text: &str, span: Range<usize>, key: &str, message: &str) -> Fault {
+        Fault::at(&Lines::of(text), span, key, message)
+    }
+
     #[test]
     fn a_fault_reads_like_one_of_rustc() {
         let text = "[clusters.static]\nbalancer = 'ä'\nconnect-timeout = \"10\" # short\n";
         let start = text.find("\"10\"").unwrap();
-        let timeout = Fault::at(
-            text,
-            start..start + 4,
-            "clusters.static.connect-timeout",
-            "`10` has no unit",
-        )
-        .expected("expected a duration such as `10s`")
-        .help(Some("did you mean `10s`?".to_owned()));
+        let timeout =
+            at(text, start..start + 4, "clusters.static.connect-timeout", "`10` has no unit")
+                .expected("expected a duration such as `10s`")
+                .help(Some("did you mean `10s`?".to_owned()));
         assert_eq!(timeout.text, "\"10\"");
         let place = timeout.place.as_ref().unwrap();
         assert_eq!((place.line, place.column), (3, 19));
@@ -284,7 +288,7 @@ mod tests {
     #[test]
     fn warnings_and_notes_are_drawn_and_counted() {
         let text = "a = 1\n\tb = '漢'\n";
-        let odd = Fault::at(text, 11..16, "b", "odd").warning().note("one\ntwo\u{1b}");
+        let odd = at(text, 11..16, "b", "odd").warning().note("one\ntwo\u{1b}");
         let mut faults = Faults::new(Path::new("l.toml"), text, vec![odd.clone()]);
         let drawn = "warning: b: odd\n \
                      --> l.toml:2:6\n  \
@@ -297,7 +301,7 @@ mod tests {
         assert_eq!(faults.to_string(), drawn);
         assert_eq!((faults.errors(), faults.count().as_str()), (0, "1 warning"));
         assert_eq!(faults.lines().collect::<Vec<_>>(), ["l.toml:2:6: b: odd"]);
-        faults.add([Fault::at(text, 0..1, "a", "wrong"), odd, Fault::whole("gone")]);
+        faults.add([at(text, 0..1, "a", "wrong"), odd, Fault::whole("gone")]);
         assert_eq!(faults.count(), "2 faults, 1 warning");
         let lines = ["l.toml: gone", "l.toml:1:1: a: wrong", "l.toml:2:6: b: odd"];
         assert_eq!(faults.lines().collect::<Vec<_>>(), lines);
@@ -309,7 +313,7 @@ mod tests {
     #[test]
     fn a_fault_over_several_lines_ends_where_it_ends() {
         let text = "a = [\n  1,\n ä]\n";
-        let faults = Faults::new(Path::new("l.toml"), text, vec![Fault::at(text, 4..15, "a", "x")]);
+        let faults = Faults::new(Path::new("l.toml"), text, vec![at(text, 4..15, "a", "x")]);
         let json: serde_json::Value = serde_json::from_str(&faults.json()).unwrap();
         let fault = &json["faults"][0];
         assert_eq!((&fault["line"], &fault["column"]), (&1.into(), &5.into()));
@@ -329,7 +333,7 @@ mod tests {
     fn of_a_line_that_is_too_long_the_place_is_shown() {
         let far = draw::MAX_LINE_BYTES;
         let text = format!("{}YZ{}", "x".repeat(far), "y".repeat(far));
-        let fault = Fault::at(&text, far..far + 2, "a", "wrong").expected("expected another");
+        let fault = at(&text, far..far + 2, "a", "wrong").expected("expected another");
         let drawn = Faults::new(Path::new("l.toml"), &text, vec![fault]).to_string();
         let (before, after) = ("x".repeat(60), "y".repeat(60));
         let blank = " ".repeat(61);
@@ -342,7 +346,7 @@ mod tests {
         );
         // A place that is long itself, and one at the end.
         for span in [0..2 * far, 2 * far - 3..2 * far + 2] {
-            let fault = Fault::at(&text, span, "a", "wrong");
+            let fault = at(&text, span, "a", "wrong");
             let drawn = Faults::new(Path::new("l.toml"), &text, vec![fault]).to_string();
             assert!(drawn.len() < 1_000 && drawn.contains("^^"), "{drawn}");
         }
@@ -356,9 +360,9 @@ mod tests {
             let long = "é".repeat(draw::MAX_LINE_BYTES);
             let long = format!("{long}{text}{long}");
             let far = 2 * draw::MAX_LINE_BYTES;
-            let fault = Fault::at(&long, far + span.start..far + span.end, "a", "b");
+            let fault = at(&long, far + span.start..far + span.end, "a", "b");
             prop_assert!(!Faults::new(Path::new("l.toml"), &long, vec![fault]).to_string().is_empty());
-            let fault = Fault::at(&text, span, "a\u{1b}b", &text).expected(&text).help(Some(text.clone()));
+            let fault = at(&text, span, "a\u{1b}b", &text).expected(&text).help(Some(text.clone()));
             let drawn = Faults::new(Path::new("l.toml"), &text, vec![fault]).to_string();
             let is_drawn = drawn.contains("error: a\\u{1b}b: ");
             prop_assert!(is_drawn);

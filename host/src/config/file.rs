@@ -22,7 +22,7 @@ use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::config::expand::{Variables, expand};
-use crate::config::fault::{Fault, MAX_FAULTS};
+use crate::config::fault::{Fault, Lines, MAX_FAULTS};
 
 pub(super) use kind::{
     Checked, Choice, Free, Kind, List, OneOrMore, Parsed, Period, Size, Text, Texts, Whole,
@@ -45,7 +45,7 @@ pub(super) enum Recording {
 
 /// A file that is being read.
 pub(super) struct Document<'a> {
-    text: &'a str,
+    lines: Lines<'a>,
     variables: Variables<'a>,
     recording: Recording,
     /// By place, key and message.
@@ -63,14 +63,15 @@ impl<'a> Document<'a> {
         read: impl FnOnce(&mut Table<'_>) -> T,
     ) -> (Option<(T, Record)>, Vec<Fault>) {
         let (tree, errors) = DeTable::parse_recoverable(text);
+        let lines = Lines::of(text);
         if !errors.is_empty() {
             let end = text.len()..text.len();
             let fault = |error: &toml::de::Error| {
-                Fault::at(text, error.span().unwrap_or_else(|| end.clone()), "", error.message())
+                Fault::at(&lines, error.span().unwrap_or_else(|| end.clone()), "", error.message())
             };
             return (None, errors.iter().take(MAX_FAULTS).map(fault).collect());
         }
-        let document = Document { text, variables, recording, faults: RefCell::default() };
+        let document = Document { lines, variables, recording, faults: RefCell::default() };
         let own = Layer { path: String::new(), entries: tree.get_ref() };
         let result = Table::read(&document, String::new(), 0..0, vec![own], read);
         (Some(result), document.faults.into_inner().into_values().collect())
@@ -79,13 +80,18 @@ impl<'a> Document<'a> {
     /// What `read` would ask a table for.
     pub(super) fn describe<T>(read: impl FnOnce(&mut Table<'_>) -> T) -> Record {
         let document = Document {
-            text: "",
+            lines: Lines::of(""),
             variables: &|_| None,
             recording: Recording::Keys,
             faults: RefCell::default(),
         };
         // What is missing are faults, which nobody asks for.
         Table::read(&document, String::new(), 0..0, Vec::new(), read).1
+    }
+
+    /// Whether no more faults are noted.
+    fn is_full(&self) -> bool {
+        self.faults.borrow().len() >= MAX_FAULTS
     }
 
     /// Notes a fault, unless it was noted already: many tables may inherit one wrong default.
@@ -97,11 +103,10 @@ impl<'a> Document<'a> {
         expected: &str,
         help: Option<String>,
     ) {
-        let mut faults = self.faults.borrow_mut();
-        if faults.len() < MAX_FAULTS {
+        if !self.is_full() {
             let identity = (span.start, path.to_owned(), message.to_owned());
-            faults.entry(identity).or_insert_with(|| {
-                Fault::at(self.text, span.clone(), path, message).expected(expected).help(help)
+            self.faults.borrow_mut().entry(identity).or_insert_with(|| {
+                Fault::at(&self.lines, span.clone(), path, message).expected(expected).help(help)
             });
         }
     }

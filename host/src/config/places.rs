@@ -10,13 +10,13 @@ use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::config::expand::expand;
-use crate::config::fault::Fault;
+use crate::config::fault::{Fault, Lines};
 use crate::config::file::join;
 use crate::config::names;
 
 /// A file as a tree.
 pub struct Places<'t> {
-    text: &'t str,
+    lines: Lines<'t>,
     root: DeTable<'t>,
 }
 
@@ -55,7 +55,7 @@ impl<'t> Places<'t> {
     pub(super) fn of(text: &'t str) -> Self {
         let (root, errors) = DeTable::parse_recoverable(text);
         let root = if errors.is_empty() { root.into_inner() } else { DeTable::new() };
-        Self { text, root }
+        Self { lines: Lines::of(text), root }
     }
 
     /// What stands under these keys.
@@ -113,7 +113,7 @@ impl<'t> Places<'t> {
             Part::Key => &spot.name,
             Part::Value => &spot.value,
         };
-        Fault::at(self.text, span.clone(), &spot.key, message)
+        Fault::at(&self.lines, span.clone(), &spot.key, message)
     }
 }
 

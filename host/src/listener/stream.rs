@@ -23,7 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Duration;
 
 use crate::deadline::Deadline;
-use crate::socket::Stream;
+use crate::socket::{Stream, Tally};
 
 /// The most bytes of interim responses that wait to be written.
 const INTERIM_BYTES: usize = 64 * 1024;
@@ -42,8 +42,8 @@ pub struct Handle(Rc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    read: Cell<u64>,
-    written: Cell<u64>,
+    read: Tally,
+    written: Tally,
     /// Set once the client has taken nothing for so long that it was given up.
     stalled: Cell<Option<Duration>>,
     /// hyper may have bytes left to write.
@@ -96,7 +96,7 @@ impl Downstream {
             Poll::Ready(result) => {
                 self.stalled.clear();
                 if let Ok(bytes) = &result {
-                    add(&self.shared.written, *bytes);
+                    self.shared.written.add(*bytes);
                 }
                 Poll::Ready(result)
             }
@@ -112,10 +112,6 @@ impl Downstream {
     }
 }
 
-fn add(counter: &Cell<u64>, bytes: usize) {
-    counter.set(counter.get().wrapping_add(u64::try_from(bytes).unwrap_or(0)));
-}
-
 impl AsyncRead for Downstream {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -124,7 +120,7 @@ impl AsyncRead for Downstream {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        add(&self.shared.read, buffer.filled().len().saturating_sub(before));
+        self.shared.read.add(buffer.filled().len().saturating_sub(before));
         polled
     }
 }
@@ -177,12 +173,12 @@ impl fmt::Debug for Downstream {
 impl Handle {
     /// Bytes that the client has sent.
     pub fn read_bytes(&self) -> u64 {
-        self.0.read.get()
+        self.0.read.bytes()
     }
 
     /// Bytes that were sent to the client.
     pub fn written_bytes(&self) -> u64 {
-        self.0.written.get()
+        self.0.written.bytes()
     }
 
     /// How long the client has taken nothing, if it was given up for that.

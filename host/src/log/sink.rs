@@ -208,7 +208,8 @@ impl Shared {
             if reopen {
                 output.reopen();
             }
-            match output.write_lines(&buffer) {
+            // A pipe that nobody empties any more is not to keep its successor waiting.
+            match output.write_lines(&buffer, || self.lock().reopen) {
                 Ok(()) => self.tell_of_lost(&told),
                 // Nowhere to say it yet but in the count. Where the logs share a target it is not
                 // known whose lines the last ones are.
@@ -302,6 +303,33 @@ mod tests {
         drop(writer);
         let text = std::fs::read_to_string(directory.path().join("moved/log")).unwrap();
         assert_eq!(text, "kept\n");
+    }
+
+    #[test]
+    fn a_pipe_that_is_stuck_gives_way_to_its_successor() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &path,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+            0,
+        )
+        .unwrap();
+        // Opened for both, which does not wait for another; nothing is read.
+        let _reader = std::fs::File::options().read(true).write(true).open(&path).unwrap();
+        let writer = Writer::start(&LogTarget::File(path.clone()), LONG).unwrap();
+        let sink = writer.sink().clone();
+        sink.push(&b"stuck\n".repeat(1 << 16), 1 << 16);
+        assert!(!sink.flush(Duration::from_millis(10)));
+        std::fs::remove_file(&path).unwrap();
+        sink.reopen();
+        assert!(sink.flush(LONG), "the pipe is left");
+        sink.push(b"kept\n", 1);
+        drop(writer);
+        assert!(sink.dropped() > 0);
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "kept\n");
     }
 
     #[test]

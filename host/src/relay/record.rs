@@ -138,7 +138,7 @@ impl Record {
 
     /// Another attempt follows one that failed.
     pub(crate) fn retry_after(&mut self, error: &Error) {
-        if self.retried.len() < RETRIED_BYTES {
+        if self.worker.writes_access() && self.retried.len() < RETRIED_BYTES {
             let separator = if self.retried.is_empty() { "" } else { "; " };
             // Writing to a string does not fail.
             let _ = write!(self.retried, "{separator}{error}");
@@ -246,6 +246,9 @@ impl Drop for Record {
         self.metrics.request(self.worker.index, status, total);
         if let Some(error) = &self.error {
             self.worker.count_error(error.index());
+        }
+        if !self.worker.writes_access() {
+            return;
         }
         let (reason, balancer) = (self.reason(), self.balancer.as_ref());
         self.worker.write(&AccessRecord {

@@ -7,7 +7,6 @@
 //!
 //! This is where responses will be judged byte by byte before hyper sees them.
 
-use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -16,25 +15,25 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::interim::Interims;
-use crate::socket::Stream;
+use crate::socket::{Stream, Tally};
 
 /// What went through a connection.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
-    read: Cell<u64>,
-    written: Cell<u64>,
+    read: Tally,
+    written: Tally,
     pub(super) interims: Interims,
 }
 
 impl Meter {
     /// Bytes from the upstream.
     pub(super) fn read_bytes(&self) -> u64 {
-        self.read.get()
+        self.read.bytes()
     }
 
     /// Bytes in both directions.
     pub(super) fn total_bytes(&self) -> u64 {
-        self.read.get().wrapping_add(self.written.get())
+        self.read.bytes().wrapping_add(self.written.bytes())
     }
 }
 
@@ -60,7 +59,7 @@ impl Wire {
                 Poll::Pending
             }
             Poll::Ready(Ok(bytes)) => {
-                add(&self.meter.written, bytes);
+                self.meter.written.add(bytes);
                 Poll::Ready(Ok(bytes))
             }
             other => other,
@@ -72,10 +71,6 @@ fn closed(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
-fn add(counter: &Cell<u64>, bytes: usize) {
-    counter.set(counter.get().wrapping_add(u64::try_from(bytes).unwrap_or(0)));
-}
-
 impl AsyncRead for Wire {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -85,7 +80,7 @@ impl AsyncRead for Wire {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
         let bytes = buffer.filled().get(before..).unwrap_or_default();
-        add(&self.meter.read, bytes.len());
+        self.meter.read.add(bytes.len());
         self.meter.interims.read(bytes);
         polled
     }

@@ -136,6 +136,12 @@ fn what_can_be_granted() {
         assert_eq!(super::network(text).unwrap().to_string(), text);
     }
     assert_eq!(super::network("10.0.0.1"), super::network("10.0.0.1/32"));
+    // Clients' addresses are compared as what they are.
+    for (mapped, text) in [("::ffff:10.0.0.0/104", "10.0.0.0/8"), ("::ffff:1.2.3.4", "1.2.3.4/32")]
+    {
+        assert_eq!(super::network(mapped), super::network(text), "{mapped}");
+    }
+    assert_eq!(grant("[::ffff:1.2.3.4]:5"), grant("1.2.3.4:5"));
     assert_eq!(
         super::network("10.1.2.3/8"),
         Err(AddressError::HostBits("10.0.0.0/8".parse().unwrap()))

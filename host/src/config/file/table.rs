@@ -344,6 +344,10 @@ impl<'d> Table<'d> {
             if self.known.contains(&name) || self.forbidden.contains(&name) {
                 continue;
             }
+            // What it may have meant takes longer to find than to skip.
+            if self.document.is_full() {
+                break;
+            }
             let help = did_you_mean(name, self.known.iter().copied()).unwrap_or_else(|| {
                 let mut known = self.known.clone();
                 known.sort_unstable();

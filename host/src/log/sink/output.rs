@@ -16,6 +16,9 @@ use crate::log::LogError;
 /// How long a target that takes nothing just now is left alone.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// After so many pauses a target counts as stuck.
+const PAUSES: u32 = 25;
+
 /// An open target.
 #[derive(Debug)]
 pub(super) struct Output {
@@ -54,10 +57,31 @@ impl Output {
         Self { target: Target::Pipe(pipe), torn: false }
     }
 
-    /// Writes whole lines. The error is how many of them were not, or not whole.
-    pub(super) fn write_lines(&mut self, lines: &[u8]) -> Result<(), u64> {
+    /// Writes whole lines. The error is how many of them were not, or not whole. If the target is
+    /// stuck, `leave` is asked whether to wait on.
+    pub(super) fn write_lines(
+        &mut self,
+        lines: &[u8],
+        leave: impl Fn() -> bool,
+    ) -> Result<(), u64> {
         let target = &self.target;
-        write_lines(&mut |bytes| target.write(bytes), &mut self.torn, lines)
+        let mut pauses = 0;
+        let mut write = |bytes: &[u8]| match target.write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if pauses >= PAUSES && leave() {
+                    return Err(error);
+                }
+                pauses = pauses.saturating_add(1);
+                // Somebody else has made it so; this thread has time.
+                thread::park_timeout(PAUSE);
+                Err(io::ErrorKind::Interrupted.into())
+            }
+            written => {
+                pauses = 0;
+                written
+            }
+        };
+        write_lines(&mut write, &mut self.torn, lines)
     }
 
     /// Opens a file anew. Keeps the old one if there cannot be a new one.
@@ -116,8 +140,6 @@ fn write_all(
             Ok(0) => return Err(written),
             Ok(some) => written += some,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // Somebody else has made it so; this thread has time.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::park_timeout(PAUSE),
             Err(_) => return Err(written),
         }
     }
