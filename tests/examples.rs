@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, kill_process};
 use tempfile::TempDir;
 
-use crate::support::{Binary, Client, Signal, eventually};
+use crate::support::{Binary, Client, Signal, eventually, ports_of_the_demo};
 
 /// The files that the origins of the Monkey example serve.
 const FILES: usize = 1_200;
@@ -37,6 +37,7 @@ fn every_example_starts() {
 
 #[test]
 fn the_demo_does_what_it_says() {
+    let _ports = ports_of_the_demo();
     let mut demo = Binary::run(&["demo", "--port", "0"]);
     demo.wait_for_stdout("is silent.");
     assert!(demo.stdout().contains("admin on http://127.0.0.1:"), "{}", demo.stdout());
@@ -79,6 +80,7 @@ fn the_demo_does_what_it_says() {
 
 #[test]
 fn the_demo_says_which_ports_it_found_taken() {
+    let _ports = ports_of_the_demo();
     // Whoever has them: this test, or somebody else.
     let _held = [8080, 9901].map(|port| TcpListener::bind(("127.0.0.1", port)));
     let mut demo = Binary::run(&["demo"]);

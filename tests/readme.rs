@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use shell::Shell;
 
-use crate::support::{Binary, Signal, eventually};
+use crate::support::{Binary, Signal, eventually, ports_of_the_demo};
 
 /// The ports that the README uses, in one test at a time.
 const PORTS: [&str; 3] = ["8080", "9001", "9002"];
@@ -105,6 +105,7 @@ fn the_two_commands_do_what_the_readme_says() {
     for command in ["    make run ", "    make test "] {
         assert!(readme.contains(command), "the README does not name{command}");
     }
+    let _ports = ports_of_the_demo();
     let mut shell = Shell::start();
     let said = shell.run("make test");
     assert!(said.contains("would run: test --workspace --locked"), "{said}");
@@ -127,6 +128,7 @@ fn every_form_of_the_command_line_is_taken() {
                 [clusters.main]\nendpoints = ['127.0.0.1:9']\n";
     for form in lines.into_iter().flat_map(forms) {
         let words: Vec<_> = form.split_whitespace().skip(1).map(filled).collect();
+        let _ports = words.contains(&"demo").then(ports_of_the_demo);
         let mut linkspan = Binary::with(toml, &["counts"], &words);
         if words.is_empty() || ["run", "demo"].contains(&words[0]) {
             eventually("what serves to listen", || {

@@ -13,6 +13,7 @@ mod wire;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ pub(crate) use origin::{Down, Origin, Peer};
 pub(crate) use proxy::Proxy;
 
 /// How long anything may take that is expected to happen. Long, because machines can be busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Waits until `look` finds something.
 #[track_caller]
@@ -39,6 +40,13 @@ pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> 
         assert!(Instant::now() < deadline, "waited too long for {what}");
         thread::park_timeout(Duration::from_millis(5));
     }
+}
+
+/// The ports that demos try first, for as long as the guard lives: between seeing that they are free
+/// and listening there, another demo could come.
+pub(crate) fn ports_of_the_demo() -> MutexGuard<'static, ()> {
+    static PORTS: Mutex<()> = Mutex::new(());
+    PORTS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The bytes of a test guest.

@@ -39,6 +39,8 @@ pub struct Snapshot {
     pub listening: Vec<SocketAddr>,
     /// The names of the clusters, in order.
     names: Arc<[Name]>,
+    /// Endpoints without an address: their clusters, and their places there.
+    unresolved: Vec<(Name, usize)>,
     views: BTreeMap<Name, Arc<View>>,
     /// The plugins in use.
     pub plugins: HashMap<Use, Staffed>,
@@ -154,6 +156,7 @@ impl Snapshot {
             generation: previous.map_or(1, |previous| previous.generation + 1),
             stores: stores(&config, previous),
             names: clusters.keys().cloned().collect(),
+            unresolved: registry.unresolved(&config),
             views: views(&clusters, previous),
             config,
             clusters,

@@ -92,6 +92,23 @@ impl Registry {
         })
     }
 
+    /// The endpoints of a configuration, as clusters and places in their lists, whose names stand for
+    /// no address. To be asked after [`Registry::load`].
+    #[must_use]
+    pub fn unresolved(&self, config: &Config) -> Vec<(Name, usize)> {
+        let mut unresolved = Vec::new();
+        for (name, cluster) in &config.clusters {
+            for (place, endpoint) in cluster.endpoints.iter().enumerate() {
+                let Address::Name(host, port) = &endpoint.address else { continue };
+                let known = self.resolved.get(&(Arc::clone(host), *port));
+                if known.is_none_or(Vec::is_empty) {
+                    unresolved.push((Arc::clone(name), place));
+                }
+            }
+        }
+        unresolved
+    }
+
     /// Forgets the addresses of names that a configuration no longer has. To be called when it has
     /// been taken: one that is refused must not cost what is held.
     pub fn forget(&mut self, config: &Config) {

@@ -119,9 +119,10 @@ fn instructions(web: &str, admin: &str, switch: SocketAddr) -> String {
             vec![switched("stop"), turns.clone()],
         ),
         (
-            "What the proxy knows: bert is offline; and how often it had to try again.",
+            "What the proxy knows: bert, the second of the cluster all, is offline (first never \
+             tried it); and how often it had to try again.",
             vec![
-                format!("curl -s {admin}/api/clusters | grep -E '\"(address|state)\"'"),
+                format!("curl -s {admin}/api/clusters | grep -E '\"(name|address|state)\"'"),
                 format!("curl -s {admin}/metrics | grep retries"),
             ],
         ),

@@ -35,7 +35,9 @@ struct Report {
 pub async fn inspect(wanted: &Inspect) -> ExitCode {
     let mut report = Report { path: wanted.file.display().to_string(), ..Report::default() };
     if let Err(reason) = examine(&wanted.file, &mut report).await {
-        let text = format!("{}: {reason}", report.path);
+        // What cannot be read is named by its path already.
+        let named = reason.starts_with(&report.path);
+        let text = if named { reason.clone() } else { format!("{}: {reason}", report.path) };
         if wanted.json {
             report.error = Some(reason);
             say(&json(&report));

@@ -14,12 +14,11 @@ use crate::config::written::{Writer, value};
 const MASK: &str = "***";
 
 /// What a name holds, without case, hyphens and underscores, whose value is a secret.
-const SECRETS: [&str; 13] = [
+const SECRETS: [&str; 12] = [
     "accesskey",
     "apikey",
     "authorization",
     "bearer",
-    "cookie",
     "credential",
     "passphrase",
     "passwd",

@@ -69,7 +69,12 @@ impl<'a> Document<'a> {
             let fault = |error: &toml::de::Error| {
                 Fault::at(&lines, error.span().unwrap_or_else(|| end.clone()), "", error.message())
             };
-            return (None, errors.iter().take(MAX_FAULTS).map(fault).collect());
+            let mut faults: Vec<_> = errors.iter().take(MAX_FAULTS).map(fault).collect();
+            if let Some(first) = faults.first_mut() {
+                first.help =
+                    foreign(text).map(|form| format!("this looks like {form}; it has to be TOML"));
+            }
+            return (None, faults);
         }
         let document = Document { lines, variables, recording, faults: RefCell::default() };
         let own = Layer { path: String::new(), entries: tree.get_ref() };
@@ -109,6 +114,19 @@ impl<'a> Document<'a> {
                 Fault::at(&self.lines, span.clone(), path, message).expected(expected).help(help)
             });
         }
+    }
+}
+
+/// The form that a text has instead of TOML, if it looks like one that configurations often have.
+fn foreign(text: &str) -> Option<&'static str> {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.find(|line| !line.starts_with('#'))?;
+    if first.starts_with('{') {
+        Some("JSON")
+    } else if first == "---" || first.ends_with(':') && !first.contains('=') {
+        Some("YAML")
+    } else {
+        None
     }
 }
 

@@ -95,7 +95,11 @@ impl Reading {
         }
         config.plugins.retain(|name, plugin| {
             let mut stores = plugin.grants.stores.iter();
-            !self.concerns(&join("plugins", name))
+            let table = join("plugins", name);
+            // An unknown key beside these says nothing about what they come to.
+            let parts = ["component", "config", "grants", "limits", "instances", "on-failure"];
+            !self.is_about(&table)
+                && !parts.iter().any(|part| self.concerns(&join(&table, part)))
                 && !stores.any(|store| self.concerns(&join("stores", store)))
         });
         // Plugins may ask which names are in the file, whatever stands behind them.

@@ -36,8 +36,10 @@ pub(super) enum UnitError {
     NoNumber,
     #[error("it has no unit")]
     NoUnit,
-    #[error("`{0}` is not a unit")]
-    UnknownUnit(String),
+    #[error("there is a blank beside its unit")]
+    Blank,
+    #[error("`{0}` is none of the units {1}")]
+    UnknownUnit(String, String),
     #[error("its units do not go from large to small")]
     Order,
     #[error("it goes on after the unit")]
@@ -122,8 +124,15 @@ fn quantity(text: &str) -> Result<(u64, &str, &str), UnitError> {
 }
 
 fn scale(units: &[(&str, u64)], unit: &str) -> Result<u64, UnitError> {
-    let found = units.iter().find(|(name, _)| *name == unit);
-    found.map(|(_, scale)| *scale).ok_or_else(|| UnitError::UnknownUnit(unit.to_owned()))
+    let find = |unit: &str| units.iter().find(|(name, _)| *name == unit).map(|(_, scale)| *scale);
+    let bare = unit.trim();
+    find(unit).ok_or_else(|| match find(bare) {
+        Some(_) => UnitError::Blank,
+        None => {
+            let known: Vec<_> = units.iter().map(|(name, _)| *name).collect();
+            UnitError::UnknownUnit(bare.to_owned(), known.join(", "))
+        }
+    })
 }
 
 /// A duration as [`duration`] reads it; parts below a microsecond are dropped.
@@ -204,7 +213,8 @@ mod tests {
 
     #[test]
     fn what_is_no_duration() {
-        let unit = |name: &str| UnitError::UnknownUnit(name.to_owned());
+        let unit =
+            |name: &str| UnitError::UnknownUnit(name.to_owned(), "d, h, m, s, ms, us".to_owned());
         let cases = [
             ("", UnitError::NoNumber),
             ("s", UnitError::NoNumber),
@@ -212,11 +222,11 @@ mod tests {
             (" 1s", UnitError::NoNumber),
             ("10", UnitError::NoUnit),
             ("1h30", UnitError::NoUnit),
-            ("10 s", unit(" s")),
+            ("10 s", UnitError::Blank),
             ("10sec", unit("sec")),
             ("10S", unit("S")),
             ("1.5s", unit(".")),
-            ("1s ", unit("s ")),
+            ("1s ", UnitError::Blank),
             ("30m1h", UnitError::Order),
             ("1s1s", UnitError::Order),
             ("99999999999999999999s", UnitError::TooLarge),

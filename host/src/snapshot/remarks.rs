@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Snapshot;
 use super::refused::Standing;
-use crate::config::{Fault, Part, Places, one_of};
+use crate::config::{Fault, Name, Part, Places, one_of};
 use crate::plugin::{Definition, Kind};
 
 impl Snapshot {
@@ -22,7 +22,18 @@ impl Snapshot {
             remarks(definition, &place)
         };
         let odd = plugins.values().flat_map(of).chain(self.missing_directory(places));
-        odd.map(Fault::warning).collect()
+        odd.chain(self.nameless(places)).map(Fault::warning).collect()
+    }
+
+    /// Endpoints whose names do not resolve: a name server may be down, or a name misspelt.
+    fn nameless(&self, places: &Places<'_>) -> Vec<Fault> {
+        let fault = |(cluster, place): &(Name, usize)| {
+            let list = places.find(&["clusters", cluster, "endpoints"])?;
+            let elements = list.elements();
+            let message = "this name does not resolve, and the cluster goes without it";
+            Some(places.fault(elements.get(*place)?, Part::Value, message))
+        };
+        self.unresolved.iter().filter_map(fault).collect()
     }
 
     fn missing_directory(&self, places: &Places<'_>) -> Option<Fault> {
