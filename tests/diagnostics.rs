@@ -195,6 +195,37 @@ fn a_served_file_has_its_warnings_in_the_log() {
 }
 
 #[test]
+fn a_name_that_does_not_resolve_is_a_warning_where_it_stands() {
+    let toml = odd("").replace("'127.0.0.1:9'", "'127.0.0.1:9', 'linkspan.invalid:80'");
+    let mut linkspan = Binary::with(&toml, &[], &["check"]);
+    assert_eq!(linkspan.wait().code(), Some(0), "{}", linkspan.stderr());
+    let said = linkspan.stderr();
+    assert_eq!(places(&said), ["5:29"], "{said}");
+    assert!(said.contains("warning: clusters.main.endpoints[1]: this name does not"), "{said}");
+}
+
+#[test]
+fn a_plugin_is_judged_although_a_key_beside_its_config_is_unknown() {
+    let toml = odd(
+        "[plugins.p]\ncomponent = 'regex-match'\ncolour = 'red'\nconfig.rules = [{ match = ['('] }]",
+    );
+    let said = refused(&toml, &[], &["check"]);
+    assert!(said.contains("plugins.p.colour: unknown key"), "{said}");
+    assert!(said.contains("plugins.p.config.rules[0].match[0]: `(`: unclosed group"), "{said}");
+}
+
+#[test]
+fn a_file_of_another_form_is_told_what_it_is() {
+    for (text, form) in [
+        ("{\n  \"listeners\": {}\n}\n", "JSON"),
+        ("# mine\nlisteners:\n  web:\n    bind: ':80'\n", "YAML"),
+    ] {
+        let said = refused(text, &[], &["check"]);
+        assert!(said.contains(&format!("this looks like {form}; it has to be TOML")), "{said}");
+    }
+}
+
+#[test]
 fn the_examples_are_not_odd() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
     let mut checked = 0;
