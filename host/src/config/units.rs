@@ -135,7 +135,7 @@ fn scale(units: &[(&str, u64)], unit: &str) -> Result<u64, UnitError> {
     })
 }
 
-/// A duration as [`duration`] reads it; parts below a microsecond are dropped.
+/// A duration as the configuration reads it; parts below a microsecond are dropped.
 pub struct ShownDuration(pub Duration);
 
 impl fmt::Display for ShownDuration {
@@ -154,7 +154,7 @@ impl fmt::Display for ShownDuration {
     }
 }
 
-/// A size as [`size`] reads it, in the largest unit of 1,024 that needs no fraction.
+/// A size as the configuration reads it, in the largest unit of 1,024 that needs no fraction.
 pub struct ShownSize(pub u64);
 
 impl fmt::Display for ShownSize {

@@ -22,7 +22,7 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub struct Forwarding<'a> {
     /// The forwarding headers that the cluster asks for.
     pub enabled: ForwardedHeaders,
-    /// The client's address, as [`client_address`] writes it.
+    /// The client's address, as [`client_address`](super::client_address) writes it.
     pub client: &'a HeaderValue,
     /// `http` or `https`.
     pub scheme: &'a HeaderValue,
