@@ -22,8 +22,12 @@ pub(super) fn overview(handles: &Handles, snapshot: &Snapshot) -> String {
     let mut page = format!(
         "<!doctype html><html lang=en><meta charset=utf-8><title>Linkspan</title>\
          <meta name=viewport content=\"width=device-width\"><style>{STYLE}</style>\
-         <h1>Linkspan {}</h1><p>{state} for {} s, configuration {}, {} workers</p>",
-        about.version, about.uptime_seconds, about.generation, about.workers
+         <h1>Linkspan {}</h1><p>{state} for {} s, configuration {}, {} worker{}</p>",
+        about.version,
+        about.uptime_seconds,
+        about.generation,
+        about.workers,
+        if about.workers == 1 { "" } else { "s" }
     );
     let mut listeners = Table::new("Listeners", &["name", "address", "routers", "rewriters"]);
     listeners.numbers(&["open", "connections", "requests"]);
