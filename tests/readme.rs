@@ -8,7 +8,7 @@
 
 mod shell;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -139,6 +139,23 @@ fn every_form_of_the_command_line_is_taken() {
         }
         assert_eq!(linkspan.wait().code(), Some(0), "{form}: {}", linkspan.stderr());
     }
+}
+
+/// Each command within a sentence, where the sentences say that there is a configuration.
+#[test]
+fn the_commands_in_sentences_work() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let fences = readme.split("```").step_by(2);
+    let spans = fences.flat_map(|text| text.split('`').skip(1).step_by(2));
+    let commands: BTreeSet<_> = spans.filter(|span| span.starts_with("linkspan ")).collect();
+    assert!(commands.len() >= 5, "{commands:?}");
+    let mut shell = Shell::start();
+    shell.run("export PATH=$PWD/target/quick:$PATH; mkdir ~/here && cd ~/here");
+    shell.write("here/linkspan.toml", "[listeners.web]\nbind = '127.0.0.1:0'\n");
+    for command in commands {
+        shell.run(&format!("{command} < linkspan.toml"));
+    }
+    assert!(shell.run("cat linkspan.schema.json").contains("json-schema.org"));
 }
 
 /// What a line of the synopsis stands for: brackets around what can be left out, and bars between
