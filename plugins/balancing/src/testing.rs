@@ -3,6 +3,7 @@
 
 #![expect(clippy::panic, reason = "a test may panic, and its helpers too")]
 
+pub mod hashing;
 pub mod script;
 pub mod vectors;
 
