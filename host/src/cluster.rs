@@ -11,10 +11,12 @@
 //! process began ([`health::now`]).
 
 pub mod budget;
+pub mod condition;
 pub mod connect;
 pub mod endpoint;
 pub mod health;
 pub mod members;
+pub mod membership;
 pub mod peer;
 pub mod pool;
 pub mod registry;
@@ -27,6 +29,9 @@ use arc_swap::{ArcSwap, Guard};
 use self::endpoint::Endpoint;
 use self::health::{Gate, Offline, Rule};
 use crate::config;
+
+pub use self::condition::{Check, Condition, State};
+pub use self::membership::{EndpointState, Member, Membership, Standing};
 
 /// A named set of endpoints, as one snapshot sees it.
 ///
@@ -101,7 +106,7 @@ impl Cluster {
     /// The most attempts at one request.
     #[must_use]
     pub fn max_attempts(&self) -> u32 {
-        let distinct = || u32::try_from(self.membership().distinct.len()).unwrap_or(u32::MAX);
+        let distinct = || u32::try_from(self.membership().endpoints().len()).unwrap_or(u32::MAX);
         self.settings.max_attempts.unwrap_or_else(|| distinct().max(1))
     }
 
@@ -169,7 +174,7 @@ impl Cluster {
     #[must_use]
     pub fn census(&self) -> (usize, usize) {
         let membership = self.membership();
-        let ready = membership.members.iter().filter(|each| each.standing == Standing::Ready);
+        let ready = membership.members().iter().filter(|each| each.standing == Standing::Ready);
         let mut ready: Vec<_> = ready.map(|each| &each.endpoint).collect();
         ready.sort_unstable_by_key(|endpoint| endpoint.id());
         ready.dedup_by_key(|endpoint| endpoint.id());
@@ -199,7 +204,7 @@ impl Cluster {
     pub fn first_usable(&self, now: u64, tried: &[u32]) -> Option<Arc<Endpoint>> {
         self.refresh(now);
         let membership = self.membership();
-        let mut usable = membership.members.iter().filter(|member| {
+        let mut usable = membership.members().iter().filter(|member| {
             let state = self.state_of(member, now);
             state.usable && !state.draining && !tried.contains(&member.endpoint.id())
         });
@@ -235,7 +240,7 @@ impl Cluster {
         let (mut any_offline, mut any_online) = (false, false);
         let mut elapsed = false;
         let mut due = u64::MAX;
-        for member in &membership.members {
+        for member in membership.members() {
             let health = member.endpoint.health();
             // Whoever takes no new requests is no reason to leave the others alone.
             let ready = member.standing == Standing::Ready;
@@ -272,99 +277,6 @@ impl States {
     fn changed(&self) -> u64 {
         self.version.fetch_add(1, Ordering::Release)
     }
-}
-
-/// The members of a cluster at one time. Never changes.
-#[derive(Debug)]
-pub struct Membership {
-    version: u64,
-    members: Vec<Member>,
-    /// Each endpoint once, by number.
-    distinct: Vec<Arc<Endpoint>>,
-}
-
-impl Membership {
-    /// `version` must differ from that of every other membership of the cluster.
-    #[must_use]
-    pub fn new(version: u64, members: Vec<Member>) -> Self {
-        let mut distinct: Vec<_> =
-            members.iter().map(|member| Arc::clone(&member.endpoint)).collect();
-        distinct.sort_unstable_by_key(|endpoint| endpoint.id());
-        distinct.dedup_by_key(|endpoint| endpoint.id());
-        Self { version, members, distinct }
-    }
-
-    /// Rises with every change of the cluster's members.
-    #[must_use]
-    pub fn version(&self) -> u64 {
-        self.version
-    }
-
-    /// In the order of the configuration, with repetitions. The addresses of a name are in the
-    /// order of the addresses.
-    #[must_use]
-    pub fn members(&self) -> &[Member] {
-        &self.members
-    }
-
-    /// Each endpoint once, by number.
-    #[must_use]
-    pub fn endpoints(&self) -> &[Arc<Endpoint>] {
-        &self.distinct
-    }
-
-    /// The endpoint of that number.
-    #[must_use]
-    pub fn endpoint(&self, id: u32) -> Option<&Arc<Endpoint>> {
-        let index = self.distinct.binary_search_by_key(&id, |endpoint| endpoint.id()).ok()?;
-        self.distinct.get(index)
-    }
-}
-
-/// One entry of a cluster's list.
-#[derive(Debug, Clone)]
-pub struct Member {
-    /// The endpoint; that of another entry if the address is listed twice.
-    pub endpoint: Arc<Endpoint>,
-    /// In hundredths.
-    pub weight: u32,
-    /// What only balancers read.
-    pub attributes: Arc<[(String, String)]>,
-    /// Whether the configuration takes it out of service.
-    pub standing: Standing,
-}
-
-impl PartialEq for Member {
-    /// The same endpoint with the same settings; its figures and health are not looked at.
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.endpoint, &other.endpoint)
-            && self.weight == other.weight
-            && self.attributes == other.attributes
-            && self.standing == other.standing
-    }
-}
-
-/// Whether an endpoint is meant to be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Standing {
-    /// It is.
-    #[default]
-    Ready,
-    /// Only by requests that belong to it: `status = "drain"`.
-    Draining,
-    /// It is not: `status = "disabled"`.
-    Disabled,
-}
-
-/// What a balancer is told about an endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EndpointState {
-    /// Whether new requests may be sent to it.
-    pub usable: bool,
-    /// Whether it is being emptied.
-    pub draining: bool,
-    /// In hundredths.
-    pub weight: u32,
 }
 
 /// Whether a connection may be tried.

@@ -9,6 +9,7 @@
 mod address;
 mod admin;
 mod check;
+mod cluster;
 mod effective;
 mod expand;
 mod fault;
@@ -33,6 +34,7 @@ use std::time::Duration;
 pub use address::{AddressGrant, BadUrl, HostGrant, NotOneListener};
 pub use admin::{Admin, AdminBind, Secret};
 pub use check::STDIN;
+pub use cluster::{Address, Cluster, Endpoint, ForwardedHeaders, Health, HostHeader};
 pub use effective::Effective;
 pub use fault::{Fault, Faults, Place, Severity};
 pub use log::{Log, LogFormat, LogLevel, LogTarget};
@@ -163,96 +165,6 @@ pub struct Listener {
     pub max_connections: usize,
     /// The most open connections of one client address. Default: as many as `max_connections`.
     pub max_connections_per_address: usize,
-}
-
-/// A named set of endpoints.
-#[derive(Debug, Clone)]
-pub struct Cluster {
-    /// NAME of `[clusters.NAME]`.
-    pub name: Name,
-    /// The endpoints as configured, repetitions included; can be empty.
-    pub endpoints: Vec<Endpoint>,
-    /// The balancers, each asked if the one before answered `next`; at least one. Default
-    /// `round-robin`.
-    pub balancers: Vec<Name>,
-    /// The most attempts at one request. Default: the number of distinct endpoints, at least 1.
-    pub max_attempts: Option<u32>,
-    /// Default 5 s.
-    pub connect_timeout: Duration,
-    /// From sending a request to the head of its response. Default 60 s.
-    pub response_timeout: Duration,
-    /// The longest silence within a response body. Default 60 s.
-    pub body_timeout: Duration,
-    /// How long an unused upstream connection is kept. Default 60 s.
-    pub idle_timeout: Duration,
-    /// The most unused connections kept per endpoint, over all workers. Default 64.
-    pub max_idle_per_endpoint: usize,
-    /// What the upstream gets as Host. Default [`HostHeader::Preserve`].
-    pub host_header: HostHeader,
-    /// Which forwarding headers the upstream gets. Default: all but `x_host`.
-    pub forwarded_headers: ForwardedHeaders,
-    /// The plugins that rewrite, in request order, after the listener's.
-    pub rewriters: Vec<Name>,
-    /// The most bytes of a request body that are kept for a repetition. Default 64 KiB.
-    pub replay_bytes: usize,
-    /// When an endpoint counts as offline.
-    pub health: Health,
-}
-
-/// A configured endpoint. A host name may stand for several addresses.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint {
-    /// Where it is.
-    pub address: Address,
-    /// In hundredths, 1 to 1,000,000. Default 100.
-    pub weight: u32,
-    /// What only balancers read: keys and values, in the order of their keys.
-    pub attributes: Vec<(String, String)>,
-}
-
-/// Where an endpoint is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Address {
-    /// An IP address and port.
-    Socket(SocketAddr),
-    /// A name to resolve, and a port.
-    Name(Arc<str>, u16),
-    /// A Unix socket.
-    Unix(PathBuf),
-}
-
-/// What the upstream gets as Host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HostHeader {
-    /// What the client sent.
-    Preserve,
-    /// The endpoint's address.
-    Endpoint,
-}
-
-/// Which headers of Linkspan's own the upstream gets (`seeds`: lighttpd's and Apache's).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "a set of independent headers")]
-pub struct ForwardedHeaders {
-    /// X-Forwarded-For: the client's address.
-    pub x_forwarded_for: bool,
-    /// X-Forwarded-Proto: `http` or `https`.
-    pub x_forwarded_proto: bool,
-    /// X-Forwarded-Host: the Host that the client sent.
-    pub x_forwarded_host: bool,
-    /// X-Host: the same under lighttpd's name.
-    pub x_host: bool,
-    /// X-Request-Id: the id that logs give the request.
-    pub x_request_id: bool,
-}
-
-/// When an endpoint counts as offline: Monkey's high-availability rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Health {
-    /// Consecutive connect failures before it does. Default 2.
-    pub attempts: u32,
-    /// How long it is then left alone; zero turns the rule off. Default 60 s.
-    pub offline: Duration,
 }
 
 /// A configured use of a component.

@@ -184,7 +184,7 @@ impl Registry {
         // Balancers are told of a new version, so one that changes nothing must not look new.
         let before = known.membership.upgrade();
         tell_of_changes(&settings.name, before.as_deref(), &members);
-        let before = before.filter(|before| before.members == members);
+        let before = before.filter(|before| before.members() == members);
         let membership = before.unwrap_or_else(|| {
             self.next_membership += 1;
             Arc::new(Membership::new(self.next_membership, members))

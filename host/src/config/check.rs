@@ -4,9 +4,11 @@
 //! read of a configuration with a fault is good for finding more of them, and for nothing else.
 
 mod admin;
+mod cluster;
+mod endpoint;
 mod extension;
 mod kinds;
-mod traffic;
+mod listener;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +25,7 @@ use std::time::Duration;
 use crate::config::expand::Variables;
 use crate::config::fault::{Fault, Faults, Lines};
 use crate::config::file::{
-    Choice, Document, Period, Record, Recording, Size, Table, Tables, Whole, key,
+    Choice, Document, List, Period, Record, Recording, Size, Table, Tables, Whole, key,
 };
 use crate::config::reading::Reading;
 use crate::config::{Config, Log, LogFormat, LogLevel, LogTarget, Name, Server};
@@ -139,10 +141,10 @@ fn config(root: &mut Table<'_>, directory: &Path, variables: Variables<'_>) -> C
     let (of_listeners, of_clusters) = root.inner("defaults", "What tables share", |table| {
         let about = "Any key of a listener but `bind`, for those that do not set it";
         let of_listeners =
-            table.shared("listener", about, |table| traffic::listener(table, None, &context));
+            table.shared("listener", about, |table| listener::listener(table, None, &context));
         let about = "Any key of a cluster but `endpoints`, for those that do not set it";
         let of_clusters =
-            table.shared("cluster", about, |table| traffic::cluster(table, None, &context));
+            table.shared("cluster", about, |table| cluster::cluster(table, None, &context));
         (of_listeners, of_clusters)
     });
     let about = "What concerns the whole process";
@@ -155,7 +157,7 @@ fn config(root: &mut Table<'_>, directory: &Path, variables: Variables<'_>) -> C
         defaults: of_listeners,
     };
     let listeners =
-        root.tables(&tables, |name, table| traffic::listener(table, Some(name), &context));
+        root.tables(&tables, |name, table| listener::listener(table, Some(name), &context));
     if listeners.is_empty() {
         root.refuse("there is no listener", "add a table such as `[listeners.web]`");
     }
@@ -169,7 +171,7 @@ fn config(root: &mut Table<'_>, directory: &Path, variables: Variables<'_>) -> C
         defaults: of_clusters,
     };
     let clusters =
-        root.tables(&tables, |name, table| traffic::cluster(table, Some(name), &context));
+        root.tables(&tables, |name, table| cluster::cluster(table, Some(name), &context));
     let tables = Tables {
         key: "plugins",
         about: "A component, with what it is told, may use and may reach",
@@ -256,6 +258,26 @@ fn server(table: &mut Table<'_>, context: &Context<'_>, variables: Variables<'_>
         compile_memory_bytes: table.or(compile_memory, 2 << 30),
         shutdown_grace: table.or(grace, Duration::from_secs(10)),
     }
+}
+
+/// The value of a key that lists plugins.
+fn plugins(
+    table: &mut Table<'_>,
+    name: &'static str,
+    about: &'static str,
+    context: &Context<'_>,
+) -> Vec<Name> {
+    table.or(key(name, about, List(context.plugin())), Vec::new())
+}
+
+/// A time that is always limited.
+fn timeout(
+    table: &mut Table<'_>,
+    name: &'static str,
+    about: &'static str,
+    default: Duration,
+) -> Duration {
+    table.or(key(name, about, Period(TIMEOUT)), default)
 }
 
 /// Where the XDG base directories put a user's cache; where a system keeps it if nobody's home is

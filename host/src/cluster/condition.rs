@@ -1,0 +1,98 @@
+//! What people are told of an endpoint's condition: one word, since when, and what led to it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::health::Gate;
+use super::{Cluster, Member, Standing};
+
+/// The condition of an endpoint in its cluster.
+#[derive(Debug, Clone)]
+pub struct Condition {
+    /// The word for it.
+    pub state: State,
+    /// When that began, in milliseconds of [`now`](super::health::now).
+    pub since: u64,
+    /// Whether somebody has set it by hand, which lasts until the process ends.
+    pub by_hand: bool,
+    /// Failures to connect since it could last be connected to.
+    pub failures_in_a_row: u32,
+    /// When the last of these was, likewise; 0 without one.
+    pub last_failure: u64,
+    /// The last active check, if there was one.
+    pub check: Option<Arc<Check>>,
+}
+
+/// An endpoint's state in a word. Where several hold, the first of this list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Set aside by hand: it gets no requests.
+    Maintenance,
+    /// Out of service by configuration: `status = "disabled"`.
+    Disabled,
+    /// It gets only requests that belong to it.
+    Draining,
+    /// Its active checks fail.
+    Unhealthy,
+    /// It could not be connected to.
+    Offline,
+    /// It answered too often with a status that counts as a failure.
+    Failing,
+    /// None of these.
+    Alive,
+}
+
+impl State {
+    /// The word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Maintenance => "maintenance",
+            Self::Disabled => "disabled",
+            Self::Draining => "draining",
+            Self::Unhealthy => "unhealthy",
+            Self::Offline => "offline",
+            Self::Failing => "failing",
+            Self::Alive => "alive",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.word())
+    }
+}
+
+/// What came of an active check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// When it ended, in milliseconds of [`now`](super::health::now).
+    pub at: u64,
+    /// Whether the endpoint passed.
+    pub passed: bool,
+    /// What it found, in a few words: `200 in 1.2 ms`, `connection refused`.
+    pub found: String,
+}
+
+impl Cluster {
+    /// The condition of one of its members.
+    #[must_use]
+    pub fn condition(&self, member: &Member, now: u64) -> Condition {
+        let health = member.endpoint.health();
+        let state = match member.standing {
+            Standing::Disabled => State::Disabled,
+            Standing::Draining => State::Draining,
+            Standing::Ready if self.gate(&member.endpoint, now) == Gate::Open => State::Alive,
+            Standing::Ready => State::Offline,
+        };
+        Condition {
+            state,
+            since: 0,
+            by_hand: false,
+            failures_in_a_row: health.failures,
+            last_failure: health.last_failure,
+            check: None,
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Clusters.
+
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use crate::config::check::endpoint::EndpointKind;
+use crate::config::check::{Context, DAY, plugins, timeout};
+use crate::config::file::{Choice, List, OneOrMore, Period, Size, Table, Whole, key};
+use crate::config::{Cluster, ForwardedHeaders, Health, HostHeader, Name};
+
+/// `[clusters.NAME]`, or `[defaults.cluster]` without a name.
+pub(super) fn cluster(
+    table: &mut Table<'_>,
+    name: Option<&Name>,
+    context: &Context<'_>,
+) -> Cluster {
+    let endpoints = if name.is_none() {
+        table.forbid(&["endpoints"], "each cluster has its own endpoints");
+        None
+    } else {
+        let about = "Where requests go, as addresses or tables";
+        let key = key("endpoints", about, List(EndpointKind)).such_as(Vec::<Json>::new());
+        table.required(key, "a list of addresses, which can be empty")
+    };
+    table.later(&[
+        "fail-on-status",
+        "force-recovery",
+        "max-connections",
+        "max-queue",
+        "queue-timeout",
+    ]);
+    table.later(&["retry-budget", "sendfile-roots", "slow-start", "tls"]);
+    const HOST_HEADERS: Choice<HostHeader> = Choice(&[
+        ("preserve", HostHeader::Preserve, "what the client sent"),
+        ("endpoint", HostHeader::Endpoint, "the endpoint's address"),
+    ]);
+    let balancer = OneOrMore { of: context.balancer(), what: "balancer" };
+    let about = "Balancer, or a list of them, where the next is asked when one passes";
+    let balancer = key("balancer", about, balancer);
+    let attempts = key("max-attempts", "The most attempts at one request", Whole(1..=10_000));
+    let connect = "The longest that connecting to an endpoint takes";
+    let response = "The longest from sending a request to the head of its response";
+    let body = "The longest silence within a response's body";
+    let idle = "How long an unused connection is kept";
+    let max_idle = "The most unused connections that are kept of an endpoint";
+    let max_idle = key("max-idle-per-endpoint", max_idle, Whole(0..=100_000));
+    let host_header = key("host-header", "The Host that endpoints get", HOST_HEADERS);
+    let forwarded = "The headers that tell endpoints of the client";
+    let forwarded = key("forwarded-headers", forwarded, List(FORWARDED));
+    let rewriters =
+        "The same as of a listener, after its own on requests, before them on responses";
+    let replay = "The most of a request's body that is kept to repeat it";
+    let replay = key("replay-bytes", replay, Size(0..=64 << 20));
+    let default = Cluster::default();
+    Cluster {
+        name: name.cloned().unwrap_or_default(),
+        endpoints: endpoints.unwrap_or_default(),
+        balancers: table.or(balancer, default.balancers),
+        max_attempts: table.optional(attempts.such_as(3), "as many as there are endpoints"),
+        connect_timeout: timeout(table, "connect-timeout", connect, default.connect_timeout),
+        response_timeout: timeout(table, "response-timeout", response, default.response_timeout),
+        body_timeout: timeout(table, "body-timeout", body, default.body_timeout),
+        idle_timeout: timeout(table, "idle-timeout", idle, default.idle_timeout),
+        max_idle_per_endpoint: table.or(max_idle, default.max_idle_per_endpoint),
+        host_header: table.or(host_header, default.host_header),
+        forwarded_headers: forwarded_headers(&table.or(forwarded, vec![0, 1, 2])),
+        rewriters: plugins(table, "rewriters", rewriters, context),
+        replay_bytes: table.or(replay, default.replay_bytes),
+        health: table.inner("health", "When an endpoint counts as offline", |table| {
+            health(table, default.health)
+        }),
+    }
+}
+
+/// The forwarding headers, by their place in [`ForwardedHeaders`].
+const FORWARDED: Choice<usize> = Choice(&[
+    ("x-forwarded-for", 0, "the client's address"),
+    ("x-forwarded-proto", 1, "the scheme"),
+    ("x-forwarded-host", 2, "the Host that the client sent"),
+    ("x-host", 3, "the same under lighttpd's name"),
+    ("x-request-id", 4, "the request's id"),
+]);
+
+fn forwarded_headers(chosen: &[usize]) -> ForwardedHeaders {
+    ForwardedHeaders {
+        x_forwarded_for: chosen.contains(&0),
+        x_forwarded_proto: chosen.contains(&1),
+        x_forwarded_host: chosen.contains(&2),
+        x_host: chosen.contains(&3),
+        x_request_id: chosen.contains(&4),
+    }
+}
+
+fn health(table: &mut Table<'_>, default: Health) -> Health {
+    table.later(&["check"]);
+    let attempts = "Connect failures in a row until it is offline";
+    let offline = "How long it is then left alone, where \"0s\" turns this off";
+    Health {
+        attempts: table.or(key("attempts", attempts, Whole(0..=1_000)), default.attempts),
+        offline: table.or(key("offline", offline, Period(Duration::ZERO..=DAY)), default.offline),
+    }
+}

@@ -1,0 +1,85 @@
+//! Listeners.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use crate::config::check::kinds::{BIND, NETWORK};
+use crate::config::check::{Context, plugins, timeout};
+use crate::config::file::{Checked, Choice, List, Size, Table, Value, Whole, key};
+use crate::config::{Listener, Name};
+
+const SILENCE: Duration = Duration::from_mins(1);
+
+/// `[listeners.NAME]`, or `[defaults.listener]` without a name.
+pub(super) fn listener(
+    table: &mut Table<'_>,
+    name: Option<&Name>,
+    context: &Context<'_>,
+) -> Listener {
+    let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    let bind = match name {
+        None => {
+            table.forbid(&["bind"], "no two listeners can share an address");
+            None
+        }
+        Some(name) => bind(table, name, context),
+    };
+    let protocol = Choice(&[("http", (), "HTTP/1.1")]);
+    let protocol = key("protocol", "What is spoken", protocol);
+    if !table.chooses_later(protocol, "tcp") {
+        table.later(&["stream-router", "max-buffer", "decide-timeout"]);
+    }
+    table.later(&["tls", "status-path", "pin", "proxy-protocol"]);
+    let routers = "Plugins or components, asked in this order until one decides";
+    let rewriters =
+        "Plugins or components, in this order on requests, in reverse order on responses";
+    let default_cluster = "Cluster of the requests that no router decides";
+    let default_cluster = key("default-cluster", default_cluster, context.cluster());
+    let trusted = "Networks whose word on client and request id counts";
+    let trusted = key("trusted-proxies", trusted, List(NETWORK));
+    let head = "The longest that a request's head takes to arrive";
+    let body = "The longest silence within a body, in either direction";
+    let max_head = key("max-head-bytes", "The largest request head", Size(8 << 10..=1 << 20));
+    let max_headers = key("max-headers", "The most fields of a request head", Whole(1..=1_000));
+    let max_body = key("max-body-bytes", "The largest request body", Size(0..=1 << 50));
+    let connections = Whole(1..=1_000_000);
+    let connections = key("max-connections", "The most open connections", connections);
+    let per_address = "The most open connections of one client address";
+    let per_address = key("max-connections-per-address", per_address, Whole(1..=1_000_000));
+    let mut listener = Listener {
+        name: name.cloned().unwrap_or_default(),
+        bind: bind.unwrap_or(nowhere),
+        routers: plugins(table, "routers", routers, context),
+        rewriters: plugins(table, "rewriters", rewriters, context),
+        default_cluster: table.optional(default_cluster.such_as("files"), "the answer is 404"),
+        trusted_proxies: table.or(trusted, Vec::new()),
+        head_timeout: timeout(table, "head-timeout", head, Duration::from_secs(10)),
+        idle_timeout: timeout(table, "idle-timeout", "The longest between requests", SILENCE),
+        body_timeout: timeout(table, "body-timeout", body, SILENCE),
+        max_head_bytes: table.or(max_head, 64 << 10),
+        max_headers: table.or(max_headers, 100),
+        max_body_bytes: table.optional(max_body.such_as("1GiB"), "no limit"),
+        max_connections: table.or(connections, 10_000),
+        max_connections_per_address: 0,
+    };
+    let all = listener.max_connections;
+    listener.max_connections_per_address =
+        table.or_else(per_address.such_as(100), "as many as `max-connections`", || all);
+    listener
+}
+
+fn bind(table: &mut Table<'_>, name: &Name, context: &Context<'_>) -> Option<SocketAddr> {
+    let check = |value: &Value<'_>, address: SocketAddr| {
+        // Port 0 asks for any that is free.
+        if address.port() != 0
+            && let Some(other) = context.bound.borrow_mut().insert(address, name.clone())
+        {
+            let message = format!("`{address}` is taken by listeners.{other}");
+            return value.refuse(&message, "expected an address of its own", None);
+        }
+        Some(address)
+    };
+    let about = "Address to listen on, where port 0 takes one that is free";
+    let key = key("bind", about, Checked { kind: BIND, check }).such_as("127.0.0.1:8080");
+    table.required(key, "an address such as `0.0.0.0:8080`")
+}

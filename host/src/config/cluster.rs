@@ -1,0 +1,129 @@
+//! `[clusters.*]`: endpoints, and how requests get there.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::Name;
+
+/// The longest silence of either side, unless configured.
+const SILENCE: Duration = Duration::from_mins(1);
+
+/// A named set of endpoints.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// NAME of `[clusters.NAME]`.
+    pub name: Name,
+    /// The endpoints as configured, repetitions included; can be empty.
+    pub endpoints: Vec<Endpoint>,
+    /// The balancers, each asked if the one before answered `next`; at least one. Default
+    /// `round-robin`.
+    pub balancers: Vec<Name>,
+    /// The most attempts at one request. Default: the number of distinct endpoints, at least 1.
+    pub max_attempts: Option<u32>,
+    /// Default 5 s.
+    pub connect_timeout: Duration,
+    /// From sending a request to the head of its response. Default 60 s.
+    pub response_timeout: Duration,
+    /// The longest silence within a response body. Default 60 s.
+    pub body_timeout: Duration,
+    /// How long an unused upstream connection is kept. Default 60 s.
+    pub idle_timeout: Duration,
+    /// The most unused connections kept per endpoint, over all workers. Default 64.
+    pub max_idle_per_endpoint: usize,
+    /// What the upstream gets as Host. Default [`HostHeader::Preserve`].
+    pub host_header: HostHeader,
+    /// Which forwarding headers the upstream gets. Default: all but `x_host`.
+    pub forwarded_headers: ForwardedHeaders,
+    /// The plugins that rewrite, in request order, after the listener's.
+    pub rewriters: Vec<Name>,
+    /// The most bytes of a request body that are kept for a repetition. Default 64 KiB.
+    pub replay_bytes: usize,
+    /// When an endpoint counts as offline.
+    pub health: Health,
+}
+
+impl Default for Cluster {
+    /// A cluster whose table sets nothing; it has neither name nor endpoints.
+    fn default() -> Self {
+        Self {
+            name: Name::default(),
+            endpoints: Vec::new(),
+            balancers: vec![Name::from("round-robin")],
+            max_attempts: None,
+            connect_timeout: Duration::from_secs(5),
+            response_timeout: SILENCE,
+            body_timeout: SILENCE,
+            idle_timeout: SILENCE,
+            max_idle_per_endpoint: 64,
+            host_header: HostHeader::Preserve,
+            forwarded_headers: ForwardedHeaders {
+                x_forwarded_for: true,
+                x_forwarded_proto: true,
+                x_forwarded_host: true,
+                x_host: false,
+                x_request_id: false,
+            },
+            rewriters: Vec::new(),
+            replay_bytes: 64 << 10,
+            health: Health { attempts: 2, offline: Duration::from_mins(1) },
+        }
+    }
+}
+
+/// A configured endpoint. A host name may stand for several addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Where it is.
+    pub address: Address,
+    /// In hundredths, 1 to 1,000,000. Default 100.
+    pub weight: u32,
+    /// What only balancers read: keys and values, in the order of their keys.
+    pub attributes: Vec<(String, String)>,
+}
+
+/// Where an endpoint is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Address {
+    /// An IP address and port.
+    Socket(SocketAddr),
+    /// A name to resolve, and a port.
+    Name(Arc<str>, u16),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+/// What the upstream gets as Host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostHeader {
+    /// What the client sent.
+    Preserve,
+    /// The endpoint's address.
+    Endpoint,
+}
+
+/// Which headers of Linkspan's own the upstream gets (`seeds`: lighttpd's and Apache's).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "a set of independent headers")]
+pub struct ForwardedHeaders {
+    /// X-Forwarded-For: the client's address.
+    pub x_forwarded_for: bool,
+    /// X-Forwarded-Proto: `http` or `https`.
+    pub x_forwarded_proto: bool,
+    /// X-Forwarded-Host: the Host that the client sent.
+    pub x_forwarded_host: bool,
+    /// X-Host: the same under lighttpd's name.
+    pub x_host: bool,
+    /// X-Request-Id: the id that logs give the request.
+    pub x_request_id: bool,
+}
+
+/// When an endpoint counts as offline: Monkey's high-availability rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Health {
+    /// Consecutive connect failures before it does. Default 2.
+    pub attempts: u32,
+    /// How long it is then left alone; zero turns the rule off. Default 60 s.
+    pub offline: Duration,
+}
