@@ -1,11 +1,12 @@
 //! A cluster: its members, and which of them may be used right now.
 //!
-//! What balancers are told about an endpoint and what the host lets through come from the same two
-//! facts, the endpoint's [health] and the configuration, so that they cannot disagree for long.
-//! When every endpoint that is in service is offline, all of them count as usable and all attempts are admitted:
-//! a cluster that is wholly down is tried on every request, in the balancer's order and at most
-//! `max-attempts` times, instead of staying dark until an offline time has elapsed. The first
-//! connection that succeeds ends that.
+//! What balancers are told about an endpoint and what the host lets through come from the same facts,
+//! the endpoint's [condition](State) and the configuration, so that they cannot disagree for long. An
+//! endpoint is out when it could not be connected to, when its responses count as failures, and when its
+//! active [checks](check) fail. When every endpoint that is in service is out, all of them count as usable
+//! and all attempts are admitted: a cluster that is wholly down is tried on every request, in the
+//! balancer's order and at most `max-attempts` times, instead of staying dark until an offline time has
+//! elapsed. The first connection that succeeds ends that. `force-recovery = false` turns it off.
 //!
 //! Nothing here knows of requests, plugins or sockets. Time is passed in, in milliseconds since the
 //! process began ([`health::now`]).
@@ -14,12 +15,15 @@ pub mod budget;
 pub mod condition;
 pub mod connect;
 pub mod endpoint;
+pub mod events;
 pub mod health;
 pub mod members;
 pub mod membership;
 pub mod peer;
 pub mod pool;
 pub mod registry;
+mod slow;
+mod vitals;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,11 +31,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::{ArcSwap, Guard};
 
 use self::endpoint::Endpoint;
-use self::health::{Gate, Offline, Rule};
+use self::health::{Gate, Rule};
+use self::slow::SlowStart;
+use self::vitals::Rules;
 use crate::config;
 
 pub use self::condition::{Check, Condition, State};
+pub use self::events::{Admission, Probe};
 pub use self::membership::{EndpointState, Member, Membership, Standing};
+pub use self::vitals::Hand;
 
 /// A named set of endpoints, as one snapshot sees it.
 ///
@@ -41,13 +49,14 @@ pub use self::membership::{EndpointState, Member, Membership, Standing};
 pub struct Cluster {
     id: u32,
     settings: config::Cluster,
-    rule: Rule,
+    rules: Rules,
+    slow: SlowStart,
     membership: ArcSwap<Membership>,
     states: Arc<States>,
     /// What the last scan found: the version that it looked at, and in the lowest bit whether every
-    /// endpoint was offline. One word, so that the two always belong together.
+    /// endpoint was out. One word, so that the two always belong together.
     scanned: AtomicU64,
-    /// When the next offline time elapses; no scan is needed before, unless the version rises.
+    /// When the next offline time or step of a slow start elapses; no scan is needed before, unless the version rises.
     due: AtomicU64,
     /// Held during a scan; the time of the last one.
     scanning: Mutex<u64>,
@@ -62,7 +71,8 @@ impl Cluster {
     ) -> Self {
         Self {
             id,
-            rule: Rule::new(settings.health),
+            rules: rules(&settings),
+            slow: SlowStart::new(settings.slow_start),
             settings,
             membership: ArcSwap::new(membership),
             states,
@@ -123,82 +133,49 @@ impl Cluster {
     /// What a balancer is told about a member. Exact after a [`refresh`](Self::refresh).
     #[must_use]
     pub fn state_of(&self, member: &Member, now: u64) -> EndpointState {
-        let health = member.endpoint.health().gate(self.rule, now);
+        let standing = Self::standing(member);
+        let in_service = !matches!(standing, Standing::Disabled | Standing::Maintenance);
         EndpointState {
-            usable: member.standing != Standing::Disabled
-                && (health != Gate::Shut || self.all_offline()),
-            draining: member.standing == Standing::Draining,
-            weight: member.weight,
+            usable: in_service
+                && (self.gate(&member.endpoint, now) != Gate::Shut || self.all_out()),
+            draining: standing == Standing::Draining,
+            weight: self.slow.weight(member.weight, member.endpoint.vitals().up_since(), now),
         }
     }
 
-    /// Whether a connection to an endpoint could be tried, without trying.
+    /// Whether a member is meant to be used: as somebody has set it, or as it is configured.
+    #[must_use]
+    pub fn standing(member: &Member) -> Standing {
+        match member.endpoint.vitals().hand() {
+            None => member.standing,
+            Some(Hand::Ready) => Standing::Ready,
+            Some(Hand::Drain) => Standing::Draining,
+            Some(Hand::Maintenance) => Standing::Maintenance,
+        }
+    }
+
+    /// Whether a request could be sent to an endpoint, without trying.
     #[must_use]
     pub fn gate(&self, endpoint: &Endpoint, now: u64) -> Gate {
-        endpoint.health().gate(self.rule, now)
+        let vitals = endpoint.vitals();
+        if vitals.is_unhealthy(self.rules) { Gate::Shut } else { vitals.gate(self.rules, now) }
     }
 
-    /// Whether a connection to an endpoint may be tried now.
-    ///
-    /// The outcome is to be told to [`Self::connected`] or [`Self::connect_failed`]. A pooled
-    /// connection counts as connected once a response has come over it.
-    pub fn admit(&self, endpoint: &Arc<Endpoint>, now: u64) -> Admission {
-        match endpoint.health_cell().admit(self.rule, now) {
-            (Gate::Open, _) => Admission::Yes,
-            (Gate::Probe, state) => {
-                self.states.changed();
-                Admission::Probe(Probe {
-                    endpoint: Arc::clone(endpoint),
-                    granted_after: state.last_failure,
-                    states: Arc::clone(&self.states),
-                })
-            }
-            (Gate::Shut, _) => {
-                self.refresh(now);
-                if self.all_offline() { Admission::Yes } else { Admission::No }
-            }
-        }
-    }
-
-    /// Notes that an endpoint could be connected to.
-    pub fn connected(&self, endpoint: &Endpoint) {
-        let before = endpoint.health_cell().connected();
-        if before.is_offline(self.rule) {
-            self.states.changed();
-            let (cluster, endpoint) = (self.name(), endpoint.label());
-            tracing::info!(%cluster, %endpoint, failures = before.failures, "endpoint is back");
-        }
-    }
-
-    /// How many endpoints are in service, and how many of them are offline.
+    /// How many endpoints are in service, and how many of them are out.
     #[must_use]
     pub fn census(&self) -> (usize, usize) {
         let membership = self.membership();
-        let ready = membership.members().iter().filter(|each| each.standing == Standing::Ready);
+        let members = membership.members().iter();
+        let ready = members.filter(|each| Self::standing(each) == Standing::Ready);
         let mut ready: Vec<_> = ready.map(|each| &each.endpoint).collect();
         ready.sort_unstable_by_key(|endpoint| endpoint.id());
         ready.dedup_by_key(|endpoint| endpoint.id());
-        let offline = ready.iter().filter(|endpoint| endpoint.health().is_offline(self.rule));
-        (ready.len(), offline.count())
-    }
-
-    /// Notes that an endpoint could not be connected to, and counts the failure. Answers what is
-    /// news about the endpoint: that it is offline from now on, or still is after a probe.
-    pub fn connect_failed(&self, endpoint: &Endpoint, now: u64) -> Option<Offline> {
-        endpoint.count_failure();
-        let (before, after) = endpoint.health_cell().connect_failed(self.rule, now);
-        let went_offline = !before.is_offline(self.rule) && after.is_offline(self.rule);
-        // After a probe the time of the next one is not yet known to the scans.
-        let gate_moved = before.gate(self.rule, now) != after.gate(self.rule, now);
-        if went_offline || before.probing || gate_moved {
-            self.states.changed();
-        }
-        let offline = after.is_offline(self.rule) && (went_offline || before.probing);
-        offline.then_some(Offline { failures: after.failures, pause: self.settings.health.offline })
+        let out = ready.iter().filter(|endpoint| endpoint.vitals().is_out(self.rules));
+        (ready.len(), out.count())
     }
 
     /// The endpoint that is used when no balancer can be asked: the first usable one in the order
-    /// of the configuration, or, if all are offline, the one whose last failure is longest ago.
+    /// of the configuration, or, if all are out, the one whose last failure is longest ago.
     /// None that is in `tried`, none that is draining.
     #[must_use]
     pub fn first_usable(&self, now: u64, tried: &[u32]) -> Option<Arc<Endpoint>> {
@@ -208,18 +185,18 @@ impl Cluster {
             let state = self.state_of(member, now);
             state.usable && !state.draining && !tried.contains(&member.endpoint.id())
         });
-        let member = if self.all_offline() {
-            usable.min_by_key(|member| member.endpoint.health().last_failure)
+        let member = if self.all_out() {
+            usable.min_by_key(|member| member.endpoint.vitals().last_failure())
         } else {
             usable.next()
         };
         member.map(|member| Arc::clone(&member.endpoint))
     }
 
-    /// Whether the last scan found every endpoint offline.
-    fn all_offline(&self) -> bool {
+    /// Whether the last scan found every endpoint out, which then counts for nothing.
+    fn all_out(&self) -> bool {
         let scanned = self.scanned.load(Ordering::Acquire);
-        scanned != u64::MAX && scanned & 1 == 1
+        self.settings.force_recovery && scanned != u64::MAX && scanned & 1 == 1
     }
 
     fn is_current(&self, version: u64, now: u64) -> bool {
@@ -237,31 +214,38 @@ impl Cluster {
             return version;
         }
         let membership = self.membership();
-        let (mut any_offline, mut any_online) = (false, false);
+        let (mut any_out, mut any_in) = (false, false);
         let mut elapsed = false;
         let mut due = u64::MAX;
+        let mut look = |at: u64| match at {
+            _ if at > now => due = due.min(at),
+            _ if at > *last => elapsed = true,
+            _ => {}
+        };
         for member in membership.members() {
-            let health = member.endpoint.health();
+            let vitals = member.endpoint.vitals();
+            self.slow
+                .steps(vitals.up_since(), *last, now)
+                .into_iter()
+                .flatten()
+                .for_each(&mut look);
+            for (state, rule) in vitals.machines(self.rules) {
+                if state.is_offline(rule) {
+                    look(state.offline_until(rule));
+                }
+            }
             // Whoever takes no new requests is no reason to leave the others alone.
-            let ready = member.standing == Standing::Ready;
-            if !health.is_offline(self.rule) {
-                any_online |= ready;
-                continue;
-            }
-            any_offline |= ready;
-            let until = health.offline_until(self.rule);
-            if until > now {
-                due = due.min(until);
-            } else if until > *last {
-                elapsed = true;
-            }
+            let ready = Self::standing(member) == Standing::Ready;
+            let out = vitals.is_out(self.rules);
+            any_out |= ready && out;
+            any_in |= ready && !out;
         }
         *last = now.max(*last);
         // A change that came in between raised the version as well, and is scanned next time.
         let risen = elapsed && self.states.changed() == version;
         let scanned = version + u64::from(risen);
         self.due.store(due, Ordering::Release);
-        self.scanned.store(scanned << 1 | u64::from(any_offline && !any_online), Ordering::Release);
+        self.scanned.store(scanned << 1 | u64::from(any_out && !any_in), Ordering::Release);
         version + u64::from(elapsed)
     }
 }
@@ -279,32 +263,16 @@ impl States {
     }
 }
 
-/// Whether a connection may be tried.
-#[derive(Debug)]
-#[must_use]
-pub enum Admission {
-    /// It may.
-    Yes,
-    /// It may, as the one attempt that finds out whether the endpoint is back.
-    Probe(Probe),
-    /// The endpoint is left alone. Not a failure, and not an attempt.
-    No,
-}
-
-/// The right to the one attempt. Dropped before an outcome is known, it goes to another request.
-#[derive(Debug)]
-pub struct Probe {
-    endpoint: Arc<Endpoint>,
-    /// The failure whose offline time has elapsed. It tells this probe from a later one.
-    granted_after: u64,
-    states: Arc<States>,
-}
-
-impl Drop for Probe {
-    fn drop(&mut self) {
-        if self.endpoint.health_cell().release_probe(self.granted_after) {
-            self.states.changed();
-        }
+fn rules(settings: &config::Cluster) -> Rules {
+    let offline = settings.health.offline;
+    let responding = match settings.fail_on_status.is_empty() {
+        true => Rule::NEVER,
+        false => Rule::new(settings.fail_attempts, offline),
+    };
+    Rules {
+        connecting: Rule::new(settings.health.attempts, offline),
+        responding,
+        checked: settings.health.check.is_some(),
     }
 }
 

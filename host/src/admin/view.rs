@@ -8,8 +8,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::admin::Handles;
-use crate::cluster::health::{Gate, now};
-use crate::cluster::{Cluster, Member, Standing};
+use crate::cluster::health::now;
+use crate::cluster::{Cluster, Member};
 use crate::config::{Instances, Name};
 use crate::metrics::{Family, Value};
 use crate::plugin::{CONTRACT, Source};
@@ -54,7 +54,7 @@ pub(super) struct ClusterView {
 #[derive(Serialize)]
 pub(super) struct EndpointView {
     pub(super) address: Arc<str>,
-    /// `alive`, `offline`, `draining` or `disabled`.
+    /// `alive`, `offline`, `failing`, `unhealthy`, `draining`, `maintenance` or `disabled`.
     pub(super) state: &'static str,
     /// Whether balancers may choose it; an offline one too, if all are.
     pub(super) usable: bool,
@@ -151,12 +151,7 @@ fn endpoint(cluster: &Cluster, member: &Member, now: u64) -> EndpointView {
     let latency = endpoint.latency();
     EndpointView {
         address: Arc::clone(endpoint.label()),
-        state: match member.standing {
-            Standing::Disabled => "disabled",
-            Standing::Draining => "draining",
-            Standing::Ready if cluster.gate(endpoint, now) == Gate::Open => "alive",
-            Standing::Ready => "offline",
-        },
+        state: cluster.condition(member, now).state.word(),
         usable: state.usable,
         weight: f64::from(state.weight) / 100.0,
         in_flight: endpoint.in_flight(),

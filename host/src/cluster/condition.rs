@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::health::Gate;
 use super::{Cluster, Member, Standing};
 
 /// The condition of an endpoint in its cluster.
@@ -11,7 +10,7 @@ use super::{Cluster, Member, Standing};
 pub struct Condition {
     /// The word for it.
     pub state: State,
-    /// When that began, in milliseconds of [`now`](super::health::now).
+    /// When that began, in milliseconds of [`now`](super::health::now); 0 if it was never another.
     pub since: u64,
     /// Whether somebody has set it by hand, which lasts until the process ends.
     pub by_hand: bool,
@@ -19,6 +18,14 @@ pub struct Condition {
     pub failures_in_a_row: u32,
     /// When the last of these was, likewise; 0 without one.
     pub last_failure: u64,
+    /// Responses since the last good one that count as failures; 0 where none does.
+    pub bad_responses_in_a_row: u32,
+    /// Whether its weight is still growing to what is configured.
+    pub starting: bool,
+    /// Active checks ever made.
+    pub checks: u64,
+    /// How many of them failed.
+    pub checks_failed: u64,
     /// The last active check, if there was one.
     pub check: Option<Arc<Check>>,
 }
@@ -79,20 +86,30 @@ impl Cluster {
     /// The condition of one of its members.
     #[must_use]
     pub fn condition(&self, member: &Member, now: u64) -> Condition {
-        let health = member.endpoint.health();
-        let state = match member.standing {
+        let vitals = member.endpoint.vitals();
+        let connecting = vitals.connecting.state();
+        let (checks, checks_failed) = vitals.checks();
+        let state = match Self::standing(member) {
+            Standing::Maintenance => State::Maintenance,
             Standing::Disabled => State::Disabled,
             Standing::Draining => State::Draining,
-            Standing::Ready if self.gate(&member.endpoint, now) == Gate::Open => State::Alive,
-            Standing::Ready => State::Offline,
+            Standing::Ready if vitals.is_unhealthy(self.rules) => State::Unhealthy,
+            Standing::Ready if connecting.is_offline(self.rules.connecting) => State::Offline,
+            Standing::Ready if vitals.is_out(self.rules) => State::Failing,
+            Standing::Ready => State::Alive,
         };
+        let weight = self.state_of(member, now).weight;
         Condition {
             state,
-            since: 0,
-            by_hand: false,
-            failures_in_a_row: health.failures,
-            last_failure: health.last_failure,
-            check: None,
+            since: vitals.since(),
+            by_hand: vitals.hand().is_some(),
+            failures_in_a_row: connecting.failures,
+            last_failure: connecting.last_failure,
+            bad_responses_in_a_row: vitals.responding.state().failures,
+            starting: weight < member.weight,
+            checks,
+            checks_failed,
+            check: vitals.last_check(),
         }
     }
 }

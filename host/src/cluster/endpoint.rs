@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use super::health::{Health, State};
+use super::health::State;
 use super::peer::Peer;
+use super::vitals::Vitals;
 
 /// One address of a cluster.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ pub struct Endpoint {
     peer: Peer,
     label: Arc<str>,
     authority: HeaderValue,
-    health: Health,
+    vitals: Vitals,
     figures: Figures,
 }
 
@@ -36,7 +37,7 @@ impl Endpoint {
             peer,
             label,
             authority,
-            health: Health::default(),
+            vitals: Vitals::default(),
             figures: Figures::default(),
         }
     }
@@ -74,11 +75,11 @@ impl Endpoint {
     /// Consecutive connect failures and the time of the last.
     #[must_use]
     pub fn health(&self) -> State {
-        self.health.state()
+        self.vitals.connecting.state()
     }
 
-    pub(super) fn health_cell(&self) -> &Health {
-        &self.health
+    pub(super) fn vitals(&self) -> &Vitals {
+        &self.vitals
     }
 
     /// Counts a request that is about to be sent, until the guard is dropped.
@@ -241,8 +242,8 @@ mod tests {
     fn figures_do_not_share_a_line_with_what_picks_read() {
         let endpoint = endpoint();
         let figures = std::ptr::from_ref(&endpoint.figures).addr();
-        let health = std::ptr::from_ref(&endpoint.health).addr();
-        assert_ne!(figures / 128, health / 128);
+        let vitals = std::ptr::from_ref(&endpoint.vitals).addr();
+        assert_ne!(figures / 128, vitals / 128);
         assert_eq!(figures % 128, 0);
     }
 

@@ -3,7 +3,8 @@
 //! After N consecutive connect failures an endpoint is left alone for T, counted from the last
 //! failure. Then exactly one attempt is let through. If it fails, the endpoint is left alone for
 //! another T; if it succeeds, the failures are forgotten. Failures do not expire. T = 0 turns the
-//! rule off, N = 0 means that one failure is enough. Only connecting is judged, not responses.
+//! rule off, N = 0 means that one failure is enough. Monkey judges connecting by this; where the
+//! configuration says which responses are failures, a second such machine judges those.
 //!
 //! What the rule does when every endpoint of a cluster is offline is the cluster's business.
 
@@ -12,8 +13,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
-
-use crate::config;
 
 /// The present, in milliseconds since the process began.
 #[must_use]
@@ -32,20 +31,23 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// As configured.
+    /// After so many failures, for so long.
     #[must_use]
-    pub fn new(health: config::Health) -> Self {
+    pub fn new(attempts: u32, offline: Duration) -> Self {
         // A time that rounds to nothing is not the absence of a time.
-        let shortest = u64::from(!health.offline.is_zero());
+        let shortest = u64::from(!offline.is_zero());
         Self {
-            attempts: health.attempts.clamp(1, State::MAX_FAILURES),
-            offline: milliseconds(health.offline).max(shortest),
+            attempts: attempts.clamp(1, State::MAX_FAILURES),
+            offline: milliseconds(offline).max(shortest),
         }
     }
+
+    /// The rule that never holds.
+    pub const NEVER: Self = Self { attempts: 1, offline: 0 };
 }
 
 /// Whether an attempt may be made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Gate {
     /// Any may.
     Open,
@@ -101,7 +103,7 @@ impl State {
     }
 
     /// A failure of any attempt ends the probe: another is due when the time has elapsed anew.
-    fn connect_failed(self, rule: Rule, now: u64) -> Self {
+    fn failed(self, rule: Rule, now: u64) -> Self {
         if rule.offline == 0 {
             return self;
         }
@@ -137,7 +139,7 @@ impl State {
 /// That an endpoint is left alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Offline {
-    /// Failures to connect in a row.
+    /// Failures in a row.
     pub failures: u32,
     /// For how long.
     pub pause: Duration,
@@ -166,7 +168,7 @@ impl Health {
     }
 
     /// Gives the state before.
-    pub(super) fn connected(&self) -> State {
+    pub(super) fn succeeded(&self) -> State {
         // The usual case writes nothing, so that the line stays shared between workers.
         if self.state() == State::default() {
             return State::default();
@@ -175,10 +177,10 @@ impl Health {
     }
 
     /// Gives the states before and after.
-    pub(super) fn connect_failed(&self, rule: Rule, now: u64) -> (State, State) {
+    pub(super) fn failed(&self, rule: Rule, now: u64) -> (State, State) {
         loop {
             let before = self.state();
-            let after = before.connect_failed(rule, now);
+            let after = before.failed(rule, now);
             if self.replace(before, after) {
                 return (before, after);
             }
@@ -202,7 +204,7 @@ impl Health {
     }
 }
 
-fn milliseconds(duration: Duration) -> u64 {
+pub(super) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -213,7 +215,7 @@ mod tests {
     use super::*;
 
     fn rule(attempts: u32, offline: u64) -> Rule {
-        Rule::new(config::Health { attempts, offline: Duration::from_millis(offline) })
+        Rule::new(attempts, Duration::from_millis(offline))
     }
 
     fn gate(health: &Health, rule: Rule, now: u64) -> Gate {
@@ -224,18 +226,18 @@ mod tests {
     fn two_failures_close_for_the_offline_time_then_one_probe_goes_out() {
         let (rule, health) = (rule(2, 5_000), Health::default());
         assert_eq!(gate(&health, rule, 0), Gate::Open);
-        health.connect_failed(rule, 10);
+        health.failed(rule, 10);
         assert_eq!(gate(&health, rule, 10), Gate::Open);
-        health.connect_failed(rule, 20);
+        health.failed(rule, 20);
         assert_eq!(gate(&health, rule, 20), Gate::Shut);
         assert_eq!(gate(&health, rule, 5_019), Gate::Shut);
         assert_eq!(gate(&health, rule, 5_020), Gate::Probe);
         assert_eq!(gate(&health, rule, 5_020), Gate::Shut);
         // The probe fails: another offline time, though only one failure was added.
-        health.connect_failed(rule, 6_000);
+        health.failed(rule, 6_000);
         assert_eq!(gate(&health, rule, 10_999), Gate::Shut);
         assert_eq!(gate(&health, rule, 11_000), Gate::Probe);
-        health.connected();
+        health.succeeded();
         assert_eq!(gate(&health, rule, 11_000), Gate::Open);
         assert_eq!(health.state(), State::default());
     }
@@ -243,25 +245,25 @@ mod tests {
     #[test]
     fn one_failure_is_enough_with_no_attempts_and_none_without_an_offline_time() {
         let health = Health::default();
-        health.connect_failed(rule(0, 0), 1);
+        health.failed(rule(0, 0), 1);
         assert_eq!(gate(&health, rule(0, 0), 1), Gate::Open);
-        health.connect_failed(rule(0, 1_000), 1);
+        health.failed(rule(0, 1_000), 1);
         assert_eq!(gate(&health, rule(0, 1_000), 1), Gate::Shut);
     }
 
     #[test]
     fn an_offline_time_below_a_millisecond_is_not_none() {
-        let rule = Rule::new(config::Health { attempts: 1, offline: Duration::from_micros(1) });
+        let rule = Rule::new(1, Duration::from_micros(1));
         assert_eq!(rule.offline, 1);
     }
 
     #[test]
     fn a_stale_probe_gives_back_nothing() {
         let (rule, health) = (rule(1, 10), Health::default());
-        health.connect_failed(rule, 0);
+        health.failed(rule, 0);
         assert_eq!(gate(&health, rule, 10), Gate::Probe);
-        health.connected();
-        health.connect_failed(rule, 20);
+        health.succeeded();
+        health.failed(rule, 20);
         assert_eq!(gate(&health, rule, 30), Gate::Probe);
         assert!(!health.release_probe(0), "the first probe");
         assert_eq!(gate(&health, rule, 30), Gate::Shut);
@@ -327,11 +329,11 @@ mod tests {
                         }
                     }
                     Event::Connected => {
-                        health.connected();
+                        health.succeeded();
                         model = Model::default();
                     }
                     Event::Failed => {
-                        health.connect_failed(rule, now);
+                        health.failed(rule, now);
                         if offline > 0 {
                             model = Model { count: model.count + 1, last: now, prober: false };
                         }

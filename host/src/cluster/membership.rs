@@ -84,6 +84,8 @@ pub enum Standing {
     Draining,
     /// It is not: `status = "disabled"`.
     Disabled,
+    /// It is not, by hand. Unlike one that is disabled, it is not tried even if a balancer picks it.
+    Maintenance,
 }
 
 /// What a balancer is told about an endpoint.

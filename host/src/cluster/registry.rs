@@ -184,6 +184,7 @@ impl Registry {
         // Balancers are told of a new version, so one that changes nothing must not look new.
         let before = known.membership.upgrade();
         tell_of_changes(&settings.name, before.as_deref(), &members);
+        start_slowly(before.as_deref(), &members);
         let before = before.filter(|before| before.members() == members);
         let membership = before.unwrap_or_else(|| {
             self.next_membership += 1;
@@ -193,6 +194,13 @@ impl Registry {
         known.states.changed();
         Arc::new(Cluster::new(known.id, settings.clone(), membership, Arc::clone(&known.states)))
     }
+}
+
+/// Lets those begin slowly who join a cluster that others serve already.
+fn start_slowly(before: Option<&Membership>, now: &[Member]) {
+    let Some(before) = before.filter(|before| !before.members().is_empty()) else { return };
+    let new = now.iter().filter(|member| before.endpoint(member.endpoint.id()).is_none());
+    new.for_each(|member| member.endpoint.vitals().rose(super::health::now()));
 }
 
 /// Traces which addresses join a cluster and which leave it.

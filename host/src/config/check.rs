@@ -7,6 +7,7 @@ mod admin;
 mod cluster;
 mod endpoint;
 mod extension;
+mod health;
 mod kinds;
 mod listener;
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::Name;
+use crate::config::{Health, Name, Statuses};
 
 /// The longest silence of either side, unless configured.
 const SILENCE: Duration = Duration::from_mins(1);
@@ -42,6 +42,17 @@ pub struct Cluster {
     pub replay_bytes: usize,
     /// When an endpoint counts as offline.
     pub health: Health,
+    /// The statuses that count as failures of the endpoint: 502 and 504 also where it did not answer.
+    /// Apache's `failonstatus`. Default none.
+    pub fail_on_status: Statuses,
+    /// How many of them in a row until the endpoint is left alone as if it were offline, 1 to 1,000.
+    /// Default 1, as in Apache.
+    pub fail_attempts: u32,
+    /// Whether a cluster whose endpoints are all out is tried all the same. Default true.
+    pub force_recovery: bool,
+    /// Over which time the weight of an endpoint that begins to take requests grows. Default zero: it
+    /// has its weight at once.
+    pub slow_start: Duration,
 }
 
 impl Default for Cluster {
@@ -67,7 +78,11 @@ impl Default for Cluster {
             },
             rewriters: Vec::new(),
             replay_bytes: 64 << 10,
-            health: Health { attempts: 2, offline: Duration::from_mins(1) },
+            health: Health { attempts: 2, offline: Duration::from_mins(1), check: None },
+            fail_on_status: Statuses::default(),
+            fail_attempts: 1,
+            force_recovery: true,
+            slow_start: Duration::ZERO,
         }
     }
 }
@@ -117,13 +132,4 @@ pub struct ForwardedHeaders {
     pub x_host: bool,
     /// X-Request-Id: the id that logs give the request.
     pub x_request_id: bool,
-}
-
-/// When an endpoint counts as offline: Monkey's high-availability rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Health {
-    /// Consecutive connect failures before it does. Default 2.
-    pub attempts: u32,
-    /// How long it is then left alone; zero turns the rule off. Default 60 s.
-    pub offline: Duration,
 }

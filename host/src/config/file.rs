@@ -25,7 +25,7 @@ use crate::config::expand::{Variables, expand};
 use crate::config::fault::{Fault, Lines, MAX_FAULTS};
 
 pub(super) use kind::{
-    Checked, Choice, Free, Kind, List, OneOrMore, Parsed, Period, Size, Text, Texts, Whole,
+    Checked, Choice, Free, Kind, List, OneOrMore, Parsed, Period, Size, Text, Texts, Truth, Whole,
     variable, with,
 };
 pub(super) use record::{Content, Entry, Record, Setting};
@@ -177,7 +177,7 @@ impl<'d> Value<'d> {
         self.text_for("a string")
     }
 
-    fn text_for(&self, expected: &str) -> Option<Cow<'d, str>> {
+    pub(super) fn text_for(&self, expected: &str) -> Option<Cow<'d, str>> {
         let Some(text) = self.item.as_str() else { return self.mistyped(expected) };
         match expand(text, self.document.variables) {
             Ok(text) => Some(text),

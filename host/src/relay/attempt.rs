@@ -232,8 +232,11 @@ impl Attempts<'_> {
             }
             Ok(response) => {
                 self.upload.refuse();
-                endpoint.observe_latency(before.elapsed(), health::now());
-                self.cluster.cluster.connected(endpoint);
+                let now = health::now();
+                endpoint.observe_latency(before.elapsed(), now);
+                let status = response.status().as_u16();
+                let news = self.cluster.cluster.responded(endpoint, status, now);
+                self.tell_failing(endpoint, news, status);
                 self.record.first_byte();
                 Ok(response)
             }
@@ -243,16 +246,19 @@ impl Attempts<'_> {
                 if let Next::Another(error) | Next::Fail(error) = &next
                     && error.side() == Side::Upstream
                 {
-                    self.count_failure(endpoint);
+                    self.count_failure(endpoint, error);
                 }
                 Err(next)
             }
         }
     }
 
-    fn count_failure(&self, endpoint: &Endpoint) {
+    fn count_failure(&self, endpoint: &Endpoint, error: &Error) {
         endpoint.count_failure();
         self.cluster.metrics.failure(self.worker.index);
+        let status = error.status().as_u16();
+        let news = self.cluster.cluster.broke(endpoint, status, health::now());
+        self.tell_failing(endpoint, news, status);
     }
 
     /// What follows from a request that got no response.

@@ -5,9 +5,10 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use crate::config::check::endpoint::EndpointKind;
+use crate::config::check::health::{StatusKind, health};
 use crate::config::check::{Context, DAY, plugins, timeout};
-use crate::config::file::{Choice, List, OneOrMore, Period, Size, Table, Whole, key};
-use crate::config::{Cluster, ForwardedHeaders, Health, HostHeader, Name};
+use crate::config::file::{Choice, List, OneOrMore, Period, Size, Table, Truth, Whole, key};
+use crate::config::{Cluster, ForwardedHeaders, HostHeader, Name, Statuses};
 
 /// `[clusters.NAME]`, or `[defaults.cluster]` without a name.
 pub(super) fn cluster(
@@ -23,14 +24,8 @@ pub(super) fn cluster(
         let key = key("endpoints", about, List(EndpointKind)).such_as(Vec::<Json>::new());
         table.required(key, "a list of addresses, which can be empty")
     };
-    table.later(&[
-        "fail-on-status",
-        "force-recovery",
-        "max-connections",
-        "max-queue",
-        "queue-timeout",
-    ]);
-    table.later(&["retry-budget", "sendfile-roots", "slow-start", "tls"]);
+    table.later(&["max-connections", "max-queue", "queue-timeout"]);
+    table.later(&["retry-budget", "sendfile-roots", "tls"]);
     const HOST_HEADERS: Choice<HostHeader> = Choice(&[
         ("preserve", HostHeader::Preserve, "what the client sent"),
         ("endpoint", HostHeader::Endpoint, "the endpoint's address"),
@@ -52,6 +47,14 @@ pub(super) fn cluster(
         "The same as of a listener, after its own on requests, before them on responses";
     let replay = "The most of a request's body that is kept to repeat it";
     let replay = key("replay-bytes", replay, Size(0..=64 << 20));
+    let on_status =
+        "Statuses that count as failures, 502 and 504 also where an endpoint did not answer";
+    let on_status = key("fail-on-status", on_status, List(StatusKind)).such_as(vec!["5xx"]);
+    let fail_attempts = "How many of these in a row until an endpoint is left alone";
+    let fail_attempts = key("fail-attempts", fail_attempts, Whole(1..=1_000));
+    let recovery = "Whether endpoints are tried all the same when none is left";
+    let slow = "How long the weight of an endpoint that comes, or comes back, takes to grow";
+    let slow = key("slow-start", slow, Period(Duration::ZERO..=DAY));
     let default = Cluster::default();
     Cluster {
         name: name.cloned().unwrap_or_default(),
@@ -70,6 +73,10 @@ pub(super) fn cluster(
         health: table.inner("health", "When an endpoint counts as offline", |table| {
             health(table, default.health)
         }),
+        fail_on_status: Statuses::new(table.or(on_status, Vec::new())),
+        fail_attempts: table.or(fail_attempts, default.fail_attempts),
+        force_recovery: table.or(key("force-recovery", recovery, Truth), default.force_recovery),
+        slow_start: table.or(slow, default.slow_start),
     }
 }
 
@@ -89,15 +96,5 @@ fn forwarded_headers(chosen: &[usize]) -> ForwardedHeaders {
         x_forwarded_host: chosen.contains(&2),
         x_host: chosen.contains(&3),
         x_request_id: chosen.contains(&4),
-    }
-}
-
-fn health(table: &mut Table<'_>, default: Health) -> Health {
-    table.later(&["check"]);
-    let attempts = "Connect failures in a row until it is offline";
-    let offline = "How long it is then left alone, where \"0s\" turns this off";
-    Health {
-        attempts: table.or(key("attempts", attempts, Whole(0..=1_000)), default.attempts),
-        offline: table.or(key("offline", offline, Period(Duration::ZERO..=DAY)), default.offline),
     }
 }

@@ -251,7 +251,7 @@ connect-timeout = "2s"
     assert_eq!(routers, [1, 0]);
     let connects = ["a", "b"].map(|name| config.clusters[name].connect_timeout.as_secs());
     assert_eq!(connects, [1, 2]);
-    let health = ["a", "b"].map(|name| config.clusters[name].health);
+    let health = ["a", "b"].map(|name| &config.clusters[name].health);
     assert_eq!(health.map(|health| health.offline.as_secs()), [5, 5]);
     assert_eq!(health.map(|health| health.attempts), [7, 2]);
 }

@@ -168,6 +168,25 @@ where
     }
 }
 
+/// Yes or no.
+pub(in crate::config) struct Truth;
+
+impl Kind for Truth {
+    type Value = bool;
+
+    fn read(&self, value: &Value<'_>) -> Option<bool> {
+        value.item().as_bool().or_else(|| value.mistyped("true or false"))
+    }
+
+    fn write(&self, value: &bool) -> Json {
+        (*value).into()
+    }
+
+    fn schema(&self) -> Json {
+        json!({ "type": "boolean" })
+    }
+}
+
 /// A duration with its unit.
 pub(in crate::config) struct Period(pub(in crate::config) RangeInclusive<Duration>);
 

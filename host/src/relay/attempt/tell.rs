@@ -112,6 +112,14 @@ impl Attempts<'_> {
         tracing::debug!(%id, listener, endpoint, attempt, error, "attempt failed");
     }
 
+    /// Says that an endpoint is left alone because of what it answers.
+    pub(super) fn tell_failing(&self, endpoint: &Endpoint, news: Option<Offline>, status: u16) {
+        let Some(Offline { failures, pause }) = news else { return };
+        let until = SystemTime::now().checked_add(pause).map(timestamp);
+        let (cluster, endpoint) = (&**self.cluster.cluster.name(), &**endpoint.label());
+        tracing::warn!(cluster, endpoint, failures, until, status, "endpoint is failing");
+    }
+
     /// Says that an endpoint is offline, until when and why.
     pub(super) fn tell_offline(&self, endpoint: &Endpoint, offline: Option<Offline>, error: &str) {
         let Some(Offline { failures, pause }) = offline else { return };

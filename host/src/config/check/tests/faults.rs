@@ -91,14 +91,44 @@ fn what_comes_later_is_refused_by_name() {
         fault(&format!("{cluster}sendfile-roots = []")),
         format!("clusters.c.sendfile-roots: {later}")
     );
-    assert_eq!(
-        fault(&format!("{cluster}health.check = {{}}")),
-        format!("clusters.c.health.check: {later}")
-    );
     let endpoint = "[clusters.c]\nendpoints = [{ address = 'a', max-connections = 1 }]";
     assert_eq!(fault(endpoint), format!("clusters.c.endpoints[0].max-connections: {later}"));
     let https = fault("[clusters.c]\nendpoints = ['https://a']");
     assert!(https.contains("`https` endpoints are not available in this version"), "{https}");
+}
+
+#[test]
+fn a_check_that_cannot_be_made_is_refused() {
+    for (check, expected) in [
+        ("{ path = 'healthz' }", "path: cannot read `healthz`: it does not begin with a slash"),
+        (
+            "{ path = '/a b' }",
+            "path: cannot read `/a b`: it has characters that a path cannot have",
+        ),
+        ("{ host = 'a b' }", "host: cannot read `a b`: it is not the name of a host"),
+        ("{ method = 'POST' }", "method: `POST` is not known here"),
+        ("{ status = [99] }", "status[0]: `99` is not a status, expected 100 to 599"),
+        ("{ status = ['6xx'] }", "status[0]: `6xx` is not a status"),
+        ("{ status = [true] }", "status[0]: this is a boolean, expected a status"),
+        ("{ body = '(' }", "body: cannot read `(`: unclosed group"),
+        ("{ interval = '0s' }", "interval: the duration is out of range"),
+        ("{ rise = 0 }", "rise: the number is out of range"),
+        ("{ port = 0 }", "port: the number is out of range"),
+        ("{ type = 'ping' }", "type: `ping` is not known here, expected `http` or `tcp`"),
+        ("{ type = 'tcp', path = '/' }", "path: a check of type \"tcp\" sends nothing"),
+        ("{ paht = '/' }", "paht: unknown key (did you mean `path`?)"),
+        ("true", "this is a boolean, expected a table"),
+    ] {
+        let fault = fault(&format!("[clusters.c]\nendpoints = []\nhealth.check = {check}"));
+        let place = if expected.starts_with("this") { ": " } else { "." };
+        let expected = format!("clusters.c.health.check{place}{expected}");
+        assert!(fault.starts_with(&expected), "{fault}\n{expected}");
+    }
+    let cluster = |line: &str| fault(&format!("[clusters.c]\nendpoints = []\n{line}"));
+    assert!(cluster("fail-on-status = ['500-']").contains("`500-` is not a status"));
+    assert!(cluster("fail-on-status = 500").contains("this is an integer, expected a list"));
+    assert!(cluster("fail-attempts = 0").contains("out of range"));
+    assert!(cluster("force-recovery = 'yes'").contains("expected true or false"));
 }
 
 #[test]
