@@ -16,6 +16,7 @@ mod diagnostics;
 mod direct;
 mod examples;
 mod headers;
+mod health;
 mod hostile;
 mod limits;
 mod loading;

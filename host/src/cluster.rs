@@ -12,6 +12,7 @@
 //! process began ([`health::now`]).
 
 pub mod budget;
+pub mod check;
 pub mod condition;
 pub mod connect;
 pub mod endpoint;
@@ -29,6 +30,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use self::endpoint::Endpoint;
 use self::health::{Gate, Rule};
@@ -111,6 +114,13 @@ impl Cluster {
     pub fn replace_membership(&self, membership: Arc<Membership>) {
         self.membership.store(membership);
         self.states.changed();
+        self.states.moved.notify_waiters();
+    }
+
+    /// Ready when the members are others than at the time of the call, or, better, of
+    /// [`Notified::enable`].
+    pub fn moved(&self) -> Notified<'_> {
+        self.states.moved.notified()
     }
 
     /// The most attempts at one request.
@@ -250,10 +260,13 @@ impl Cluster {
     }
 }
 
-/// What is shared by all versions of a cluster: the number that tells that a state has changed.
+/// What is shared by all versions of a cluster.
 #[derive(Debug, Default)]
 struct States {
+    /// Tells that a state has changed.
     version: AtomicU64,
+    /// Told when the members are replaced.
+    moved: Notify,
 }
 
 impl States {

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle as TaskHandle;
 
 use crate::admin::Reload;
+use crate::cluster::check::Checks;
 use crate::cluster::registry::Registry;
 use crate::config::{self, AdminBind, Config, Name};
 use crate::drain::Drain;
@@ -122,6 +123,7 @@ pub fn plugin_host(
 pub struct Proxy {
     host: Host,
     registry: Registry,
+    checks: Checks,
     stage: Arc<Stage>,
     metrics: Arc<Metrics>,
     acceptor: Acceptor,
@@ -197,6 +199,7 @@ impl Proxy {
         let mut proxy = Self {
             host,
             registry,
+            checks: Checks::default(),
             stage,
             metrics,
             acceptor,
@@ -208,6 +211,7 @@ impl Proxy {
             workers,
             nursery: births,
         };
+        proxy.checks.show(&proxy.stage.snapshot().clusters);
         for (listener, socket) in sockets {
             proxy.listen(&listener, socket).await;
         }
@@ -278,6 +282,7 @@ impl Proxy {
         addresses.extend(sockets.iter().map(local));
         let next = Arc::new(next.listening_on(&addresses, self.office.address_after(&office)));
         self.stage.show(Arc::clone(&next));
+        self.checks.show(&next.clusters);
         self.addresses = addresses;
         self.office.take(&next.config, office);
         self.registry.forget(&next.config);

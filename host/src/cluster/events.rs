@@ -91,23 +91,24 @@ impl Cluster {
         self.failed(endpoint, &endpoint.vitals().responding, self.rules.responding, now)
     }
 
-    /// Notes what came of an active check. `healthy` is what follows of it and those before, where
-    /// something does: a check that passes also ends what failed requests have led to, as in Apache.
-    pub fn checked(&self, endpoint: &Endpoint, check: Check, healthy: Option<bool>) {
+    /// Notes what came of an active check. `healthy` is what follows of it and those before, where that is
+    /// news; `reached`: it could be connected to where requests go.
+    ///
+    /// What can be reached is not offline any more. An endpoint that is healthy again is forgiven its
+    /// responses as well, as in Apache; one whose checks have always passed is not, as then they do not see
+    /// what is wrong.
+    pub fn checked(&self, endpoint: &Endpoint, check: Check, healthy: Option<bool>, reached: bool) {
         let (now, vitals) = (check.at, endpoint.vitals());
         let found = check.found.clone();
         vitals.note_check(check);
-        let Some(healthy) = healthy else { return };
-        let (_, turned) = vitals.judge(Some(healthy));
-        let mut back = turned && healthy;
-        if healthy {
-            let was_out = vitals.is_out(self.rules);
-            vitals.connecting.succeeded();
-            vitals.responding.succeeded();
-            back |= was_out;
+        if reached {
+            self.connected(endpoint);
         }
+        let Some(healthy) = healthy else { return };
+        let turned = vitals.judge(Some(healthy));
         let (cluster, label) = (self.name(), endpoint.label());
-        if back {
+        if turned && healthy {
+            vitals.responding.succeeded();
             self.turned(endpoint, now);
             tracing::info!(%cluster, endpoint = %label, check = found, "endpoint is healthy");
         } else if turned {
@@ -119,8 +120,7 @@ impl Cluster {
 
     /// Forgets what active checks have found.
     pub fn unchecked(&self, endpoint: &Endpoint) {
-        let (_, turned) = endpoint.vitals().judge(None);
-        if turned {
+        if endpoint.vitals().judge(None) {
             self.turned(endpoint, super::health::now());
         }
     }

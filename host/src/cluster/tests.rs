@@ -296,21 +296,21 @@ fn checked(members: Vec<Member>) -> Cluster {
 fn an_endpoint_whose_checks_fail_is_not_tried_and_one_that_passes_is_forgiven() {
     let (a, b) = (member(1), member(2));
     let cluster = checked(vec![a.clone(), b.clone()]);
-    cluster.checked(&a.endpoint, check(10, false), None);
+    cluster.checked(&a.endpoint, check(10, false), None, false);
     assert_eq!(usable(&cluster, 10), [1, 2], "nothing follows yet");
-    cluster.checked(&a.endpoint, check(20, false), Some(false));
+    cluster.checked(&a.endpoint, check(20, false), Some(false), false);
     assert_eq!(usable(&cluster, 20), [2]);
     assert!(matches!(cluster.admit(&a.endpoint, 20), Admission::No));
     assert_eq!(cluster.condition(&a, 20).state, State::Unhealthy);
     assert_eq!((cluster.condition(&a, 20).checks, cluster.condition(&a, 20).checks_failed), (2, 2));
     fail(&cluster, &a.endpoint, 2, 30);
-    cluster.checked(&a.endpoint, check(40, true), Some(true));
+    cluster.checked(&a.endpoint, check(40, true), Some(true), true);
     assert_eq!(usable(&cluster, 40), [1, 2]);
     let condition = cluster.condition(&a, 40);
     assert_eq!((condition.state, condition.since), (State::Alive, 40));
     // Where all fail, they are tried.
     for member in [&a, &b] {
-        cluster.checked(&member.endpoint, check(50, false), Some(false));
+        cluster.checked(&member.endpoint, check(50, false), Some(false), false);
     }
     assert_eq!(usable(&cluster, 50), [1, 2]);
     assert!(matches!(cluster.admit(&a.endpoint, 50), Admission::Yes));
@@ -352,7 +352,7 @@ fn an_endpoint_that_comes_back_starts_slowly_and_balancers_are_told_of_each_step
     fail(&cluster, &a.endpoint, 2, 1);
     let probe = cluster.admit(&a.endpoint, 5_001);
     assert!(matches!(probe, Admission::Probe(_)));
-    cluster.checked(&a.endpoint, check(10_000, true), Some(true));
+    cluster.checked(&a.endpoint, check(10_000, true), Some(true), true);
     drop(probe);
     let (mut version, first) = weights(10_000);
     assert_eq!(first, [10, 100]);

@@ -80,16 +80,16 @@ impl Vitals {
         self.connecting.state().last_failure.max(self.responding.state().last_failure)
     }
 
-    /// Takes the judgement of active checks; `None` forgets it. Answers whether the endpoint was
-    /// failing before, and whether that has changed.
-    pub(super) fn judge(&self, passing: Option<bool>) -> (bool, bool) {
+    /// Takes the judgement of active checks; `None` forgets it. Answers whether the endpoint turns from
+    /// failing to not failing, or the other way.
+    pub(super) fn judge(&self, passing: Option<bool>) -> bool {
         let verdict = match passing {
             None => UNKNOWN,
             Some(true) => PASSING,
             Some(false) => FAILING,
         };
         let before = self.verdict.swap(verdict, Ordering::Relaxed);
-        (before == FAILING, (before == FAILING) != (verdict == FAILING))
+        (before == FAILING) != (verdict == FAILING)
     }
 
     /// Notes what came of an active check.

@@ -71,7 +71,7 @@ pub(super) fn cluster(
         rewriters: plugins(table, "rewriters", rewriters, context),
         replay_bytes: table.or(replay, default.replay_bytes),
         health: table.inner("health", "When an endpoint counts as offline", |table| {
-            health(table, default.health)
+            health(table, &default.health)
         }),
         fail_on_status: Statuses::new(table.or(on_status, Vec::new())),
         fail_attempts: table.or(fail_attempts, default.fail_attempts),

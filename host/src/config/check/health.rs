@@ -16,7 +16,7 @@ use crate::config::health::{Pattern, Probe, StatusRange};
 use crate::config::{Check, Health, Statuses, schema};
 
 /// `[clusters.NAME.health]`.
-pub(super) fn health(table: &mut Table<'_>, default: Health) -> Health {
+pub(super) fn health(table: &mut Table<'_>, default: &Health) -> Health {
     let attempts = "Connect failures in a row until it is offline";
     let offline = "How long it is then left alone, where \"0s\" turns this off";
     let check = "How it is asked for its health, by default with a GET of its `path`";
