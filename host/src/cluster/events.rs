@@ -42,10 +42,10 @@ impl Cluster {
     }
 
     /// Notes that an endpoint could be connected to.
-    pub fn connected(&self, endpoint: &Endpoint) {
+    pub fn connected(&self, endpoint: &Endpoint, now: u64) {
         let before = endpoint.vitals().connecting.succeeded();
         if before.is_offline(self.rules.connecting) {
-            self.turned(endpoint, super::health::now());
+            self.turned(endpoint, now);
             let (cluster, endpoint) = (self.name(), endpoint.label());
             tracing::info!(%cluster, %endpoint, failures = before.failures, "endpoint is back");
         }
@@ -61,7 +61,7 @@ impl Cluster {
     /// Notes that an endpoint has answered, with which status. Answers what is news about it: that its
     /// answers count as failures too often, so that it is left alone, or still do after a probe.
     pub fn responded(&self, endpoint: &Endpoint, status: u16, now: u64) -> Option<Offline> {
-        self.connected(endpoint);
+        self.connected(endpoint, now);
         if self.settings().fail_on_status.is_empty() {
             return None;
         }
@@ -102,7 +102,7 @@ impl Cluster {
         let found = check.found.clone();
         vitals.note_check(check);
         if reached {
-            self.connected(endpoint);
+            self.connected(endpoint, now);
         }
         let Some(healthy) = healthy else { return };
         let turned = vitals.judge(Some(healthy));

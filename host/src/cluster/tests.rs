@@ -67,7 +67,7 @@ fn an_offline_endpoint_gets_one_attempt_per_offline_time() {
     assert_eq!(usable(&cluster, 10_199), [2]);
     let probe = cluster.admit(a, 10_200);
     assert!(matches!(probe, Admission::Probe(_)));
-    cluster.connected(a);
+    cluster.connected(a, 10_200);
     drop(probe);
     assert_eq!(usable(&cluster, 10_200), [1, 2]);
     assert!(matches!(cluster.admit(a, 10_200), Admission::Yes));
@@ -98,7 +98,7 @@ fn a_cluster_that_is_wholly_offline_is_tried_all_the_same() {
     assert_eq!(cluster.first_usable(30, &[2]).unwrap().id(), 1);
     assert!(cluster.first_usable(30, &[2, 1]).is_none());
     // The first success ends it.
-    cluster.connected(&b.endpoint);
+    cluster.connected(&b.endpoint, 40);
     assert_eq!(usable(&cluster, 40), [2]);
     assert!(matches!(cluster.admit(&a.endpoint, 40), Admission::No));
 }
@@ -141,7 +141,7 @@ fn the_version_rises_with_each_change_and_only_then() {
     let closed = cluster.refresh(11_999);
     let elapsed = cluster.refresh(12_000);
     assert!(elapsed > closed);
-    cluster.connected(&a.endpoint);
+    cluster.connected(&a.endpoint, 12_000);
     assert!(cluster.refresh(12_000) > elapsed);
 }
 
@@ -190,7 +190,7 @@ proptest! {
             now += wait;
             let endpoint = &members[index].endpoint;
             match event {
-                0 => cluster.connected(endpoint),
+                0 => cluster.connected(endpoint, now),
                 1 => {
                     let _ = cluster.connect_failed(endpoint, now);
                 }
@@ -255,7 +255,7 @@ fn an_endpoint_that_is_out_for_two_reasons_is_probed_when_both_times_have_elapse
     let probe = cluster.admit(a, 6_000);
     assert!(matches!(probe, Admission::Probe(_)));
     // It connects, and the request is given up before there is an answer.
-    cluster.connected(a);
+    cluster.connected(a, 6_000);
     assert!(matches!(cluster.admit(a, 6_000), Admission::No));
     drop(probe);
     assert!(matches!(cluster.admit(a, 6_000), Admission::Probe(_)));

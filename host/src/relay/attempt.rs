@@ -192,7 +192,7 @@ impl Attempts<'_> {
         match acquired {
             Ok(slot) => {
                 if !reused {
-                    self.cluster.cluster.connected(endpoint);
+                    self.cluster.cluster.connected(endpoint, health::now());
                 }
                 self.tell_connection(endpoint, reused, time);
                 Ok(slot)
