@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use linkspan_plugin_balancing::bindings::exports::linkspan::plugin::balancer::EndpointState;
 use linkspan_plugin_balancing::testing::{self, Script, Subject, endpoints, vectors};
 use serde_json::{Map, Value};
 
@@ -73,4 +74,21 @@ fn every_name_of_a_balancer_has_a_component() {
     assert!(known.remove("locking-round-robin"), "round-robin, shared");
     assert!(known.remove("heartbeat"), "nothing feeds it yet");
     assert_eq!(known, BALANCERS.into());
+}
+
+#[test]
+fn one_of_ten_thousand_changes_within_the_deadline() {
+    let (engine, script) = (Engine::start(), Script::default());
+    for name in ["carp", "ring-hash", "maglev", "by-requests", "by-traffic"] {
+        let mut balancer = engine.balancer(name, &no_config());
+        let list = endpoints(10_000);
+        script.list(&list);
+        balancer.update(list, &script);
+        assert!(testing::pick(&mut balancer, &script).is_some(), "{name}");
+        let states = (1..=5).map(|step| EndpointState { weight: step * 10, ..testing::OPEN });
+        for state in [EndpointState { usable: false, ..testing::OPEN }].into_iter().chain(states) {
+            balancer.change(vec![(5, state)], &script);
+            assert!(testing::pick(&mut balancer, &script).is_some(), "{name}");
+        }
+    }
 }

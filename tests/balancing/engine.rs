@@ -119,7 +119,8 @@ impl Subject for Compiled<'_> {
         self.cluster.lock().learn(script);
         let previous = previous.map(|it| Picked { id: it.id, token: it.token });
         let picking = self.plugin.pick(exchange(script), attempt, previous);
-        let (_, pick) = self.engine.runtime.block_on(picking);
+        let (exchange, pick) = self.engine.runtime.block_on(picking);
+        let failed = exchange.trail.cost.failed;
         match pick {
             Ok(Pick::Endpoint(picked)) => {
                 guest::Choice::Endpoint(types::Picked { id: picked.id, token: picked.token })
@@ -127,7 +128,7 @@ impl Subject for Compiled<'_> {
             Ok(Pick::Next) => guest::Choice::Next,
             Ok(Pick::None) => guest::Choice::None,
             // A choice that is no member's is the only failure that a test provokes.
-            Ok(Pick::Fallback) | Err(_) => panic!("{} failed", self.name),
+            Ok(Pick::Fallback) | Err(_) => panic!("{} failed: {failed:?}", self.name),
         }
     }
 }

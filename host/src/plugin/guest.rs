@@ -106,9 +106,11 @@ impl Drop for Guest {
 ///
 /// The store's epoch deadline is always one tick ahead, so that the callback runs once per tick
 /// that the guest spends computing. Ticks that pass while the thread is not running, or while the
-/// guest waits for a store, are not counted, whatever the wall clock says. That a tick has passed
-/// while it waited shows at the guest's next step, so the first one after a wait is forgiven; not
-/// for ever, or a guest that waits in an endless loop would go on as long.
+/// guest waits for a store, are not counted, whatever the wall clock says. Where others run in
+/// between, a tick counts for as much as the thread has computed since the one before, at most its
+/// length. That a tick has passed while it waited shows at the guest's next step, so the first one
+/// after a wait is forgiven; not for ever, or a guest that waits in an endless loop would go on as
+/// long: from then on, every tick counts in full.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
     /// Ticks seen by the running call.
@@ -117,8 +119,10 @@ pub(super) struct Clock {
     budget: u64,
     /// The time that these are.
     pub(super) deadline: Duration,
-    /// The thread's CPU time at the first tick.
-    first: Duration,
+    /// The thread's CPU time at the last tick.
+    last: Duration,
+    /// The CPU time from the first tick to the last, without that of others.
+    spent: Duration,
     /// Whether the next tick is forgiven.
     waited: bool,
     /// How many may still be.
@@ -133,6 +137,7 @@ impl Clock {
     /// Begins a call.
     pub(super) fn start(&mut self, deadline: Duration, yields: bool) {
         self.ticks = 0;
+        self.spent = Duration::ZERO;
         self.deadline = deadline;
         self.budget = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX).max(1);
         self.waited = false;
@@ -153,11 +158,14 @@ impl Clock {
             return if self.yields { Tick::Yield } else { Tick::Continue };
         }
         self.ticks += 1;
-        if self.ticks == 1 {
-            self.first = thread_time();
+        let now = thread_time();
+        if self.ticks > 1 {
+            let since = now.saturating_sub(self.last);
+            self.spent += if self.yields { since.min(TICK) } else { since };
         }
+        self.last = now;
         // The first tick comes up to one tick after the start.
-        if self.ticks > self.budget && (self.yields || self.really_spent()) {
+        if self.ticks > self.budget && (self.forgiven == 0 || self.really_spent()) {
             self.expired = true;
             return Tick::Expired;
         }
@@ -167,8 +175,7 @@ impl Clock {
     /// Whether the thread has really run for the budget: on a busy machine it may not have, and
     /// then the guest is innocent.
     fn really_spent(&self) -> bool {
-        let budget = TICK * u32::try_from(self.budget).unwrap_or(u32::MAX);
-        thread_time().saturating_sub(self.first) + TICK >= budget
+        self.spent + TICK >= TICK * u32::try_from(self.budget).unwrap_or(u32::MAX)
     }
 }
 
@@ -286,19 +293,39 @@ mod tests {
         assert_eq!(ticks, 10, "an endless loop of waits ends");
     }
 
-    #[test]
-    fn a_guest_that_computes_expires_after_its_budget_of_cpu_time() {
-        let mut clock = Clock::default();
-        clock.start(Duration::from_millis(2), false);
-        // Ticks that come at once are those of a machine that had no time for this thread.
-        for _ in 0..100 {
-            assert!(matches!(clock.tick(), Tick::Continue));
-        }
-        let busy = thread_time() + Duration::from_millis(3);
+    /// Computes for so long.
+    fn compute(time: Duration) {
+        let busy = thread_time() + time;
         while thread_time() < busy {
             std::hint::spin_loop();
         }
-        assert!(matches!(clock.tick(), Tick::Expired));
+    }
+
+    #[test]
+    fn a_guest_that_computes_expires_after_its_budget_of_cpu_time() {
+        for yields in [false, true] {
+            let mut clock = Clock::default();
+            clock.start(Duration::from_millis(2), yields);
+            // Ticks that come at once are those of a machine that had no time for this thread.
+            for _ in 0..100 {
+                assert!(!matches!(clock.tick(), Tick::Expired), "yields: {yields}");
+            }
+            compute(TICK);
+            let _ = clock.tick();
+            compute(TICK);
+            assert!(matches!(clock.tick(), Tick::Expired), "yields: {yields}");
+        }
+    }
+
+    #[test]
+    fn what_others_compute_in_between_is_not_the_guests() {
+        let mut clock = Clock::default();
+        clock.start(Duration::from_millis(5), true);
+        for _ in 0..100 {
+            assert!(matches!(clock.tick(), Tick::Yield));
+        }
+        compute(4 * TICK);
+        assert!(matches!(clock.tick(), Tick::Yield));
     }
 
     #[test]

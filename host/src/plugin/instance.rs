@@ -79,7 +79,7 @@ impl Instance {
         instance.configure(&component.exports, &wasm, &definition.config.config).await?;
         // All instances are configured alike, and the first speaks for them.
         let _ = definition.identity.skips.set(instance.store.data().skips);
-        let caught_up = instance.catch_up(BIRTH).await;
+        let caught_up = instance.catch_up(|_| BIRTH).await;
         caught_up.map_err(|cause| Refusal::Start { step: "update", cause })?;
         instance.store.data().tell("instance born");
         Ok(instance)
@@ -114,12 +114,15 @@ impl Instance {
             || self.told.states != members.states_version()
     }
 
-    /// Tells a balancer what has changed about its cluster.
+    /// Tells a balancer what has changed about its cluster, within a deadline for so many members.
     ///
     /// # Errors
     ///
     /// As a call.
-    pub(super) async fn catch_up(&mut self, deadline: std::time::Duration) -> Result<(), Failure> {
+    pub(super) async fn catch_up(
+        &mut self,
+        deadline: impl Fn(usize) -> std::time::Duration,
+    ) -> Result<(), Failure> {
         let Some(members) = self.store.data().members.clone() else { return Ok(()) };
         let cluster = members.cluster();
         // Read before the list, so that what changes meanwhile is told again, not lost.
@@ -129,6 +132,7 @@ impl Instance {
             let mut list: Vec<_> = endpoints.iter().map(|e| (e.id, e.state)).collect();
             list.sort_by_key(|(id, _)| *id);
             list.dedup_by_key(|(id, _)| *id);
+            let deadline = deadline(endpoints.len());
             self.tell(self.faces.update, (cluster, endpoints), deadline).await?;
             self.told = Told { membership, states, list };
             return Ok(());
@@ -149,7 +153,7 @@ impl Instance {
         let changes: Vec<_> =
             news.iter().filter(|new| member(new.0) && !same(new)).copied().collect();
         if !changes.is_empty() {
-            self.tell(self.faces.changed, (cluster, changes), deadline).await?;
+            self.tell(self.faces.changed, (cluster, changes), deadline(news.len())).await?;
         }
         self.told.list = news;
         self.told.states = states;

@@ -42,8 +42,12 @@ pub(super) use verdict::About;
 /// How long a request waits for an instance.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How much longer than a call a balancer may take to be told of its cluster.
-const UPDATE: u32 = 10;
+/// How long a balancer may take to be told of a cluster of so many members, if a call may take
+/// `deadline`: ten times that, and once more for every 500 of them, as the work grows with the list
+/// and copying it counts. It yields meanwhile, so nobody waits for it but who wants its answer.
+fn update_deadline(deadline: Duration, members: usize) -> Duration {
+    deadline * (10 + u32::try_from(members / 500).unwrap_or(u32::MAX).min(1_000))
+}
 
 /// The instances of one plugin on one worker.
 pub(super) struct Pool {
@@ -157,8 +161,9 @@ impl Pool {
         let task = spawn_local(async move {
             let (mut held, name, sampled) = (held, call.name, pool.sampled());
             let instance = &mut held.instance;
+            let limit = pool.definition.identity.limits.deadline;
             let caught_up = match held.stale {
-                true => instance.catch_up(pool.definition.identity.limits.deadline * UPDATE).await,
+                true => instance.catch_up(|members| update_deadline(limit, members)).await,
                 false => Ok(()),
             };
             let mut time = None;
