@@ -25,6 +25,7 @@ use linkspan::plugin::{
     Exchange, Figure, Host, Kind, Members, Nursery, Order, Pick, Plugin, Settings, Shared, Trail,
 };
 use linkspan::proxy::WORDS;
+use smallvec::SmallVec;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::Instant;
@@ -323,6 +324,8 @@ fn exchange() -> Box<Exchange> {
         response: Some(response.unwrap().into_parts().0),
         cluster: Some("main".into()),
         endpoint: None,
+        attributes: SmallVec::new(),
+        tried: SmallVec::new(),
         trail: Trail::new(RequestIds::new().issue(), false),
     })
 }
@@ -365,6 +368,14 @@ impl Members for Fixed {
 
     fn figure(&self, _id: EndpointId, _figure: Figure) -> u64 {
         0
+    }
+
+    fn reported(&self, _id: EndpointId, _name: &str) -> Option<u64> {
+        None
+    }
+
+    fn report_age(&self, _id: EndpointId) -> Option<u64> {
+        None
     }
 
     fn in_flight_of_all(&self) -> Vec<u32> {

@@ -23,6 +23,7 @@ pub mod membership;
 pub mod peer;
 pub mod pool;
 pub mod registry;
+pub mod report;
 mod slow;
 mod vitals;
 

@@ -18,6 +18,8 @@ macro_rules! files {
 files! {
     /// What the host promises, and the worlds that a toolchain is pointed at.
     world "world.wit"
+    /// What plugins may import, whatever they are.
+    imports "imports.wit"
     /// Shapes that several interfaces share.
     types "types.wit"
 
@@ -46,6 +48,12 @@ files! {
     connection "connection.wit"
     /// Imported: live figures about endpoints.
     endpoints "endpoints.wit"
+    /// Imported: what endpoints say of themselves.
+    reports "reports.wit"
+    /// Imported: who was tried for the running request.
+    attempts "attempts.wit"
+    /// Imported: the endpoint that answered.
+    served "served.wit"
     /// Imported: which clusters there are.
     clusters "clusters.wit"
     /// Imported: hashes over parts of the request.

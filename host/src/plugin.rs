@@ -51,7 +51,7 @@ pub use component::{Component, Kind};
 pub use convert::{Decision, Edit, Upstream};
 pub use definition::{Definition, Newborn};
 pub use error::{FAILURES, Failure, Misuse, Refusal};
-pub use exchange::{Connection, Exchange, Hashed, Trail};
+pub use exchange::{Attributes, Connection, Exchange, Hashed, Trail};
 pub use host::{Around, BuiltIn, Host, Settings, Source, read, version};
 pub use members::{Endpoint, EndpointId, EndpointState, Figure, Members, Picked};
 pub use names::has_names;
@@ -165,6 +165,12 @@ impl Plugin {
     pub fn rewrites_responses(&self) -> bool {
         self.pool.definition.component.exports.on_response.is_some()
             && !self.pool.definition.skips().response
+    }
+
+    /// Whether a rewriter may ask for the table of the endpoint that answered.
+    #[must_use]
+    pub fn asks_who_served(&self) -> bool {
+        self.pool.definition.component.asks_who_served
     }
 
     /// Asks a rewriter about a request.

@@ -21,6 +21,7 @@ use http::header::{EXPECT, HOST};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, request};
 use hyper::body::Incoming;
+use smallvec::SmallVec;
 
 use crate::body::{Body, Upload, UploadError, UpstreamBody};
 use crate::headers::{self, Forwarding};
@@ -107,6 +108,8 @@ impl Served<'_> {
             response: None,
             cluster: None,
             endpoint: None,
+            attributes: SmallVec::new(),
+            tried: SmallVec::new(),
             trail: Trail::new(record.id().clone(), self.worker.writes_access()),
         });
         let (mut exchange, routed) = self.route(exchange, record).await;
@@ -298,6 +301,12 @@ impl Served<'_> {
         // hyper answers each client in the version that it speaks.
         parts.version = Version::HTTP_11;
         exchange.response = Some(parts);
+        let mut all = cluster.on_response.iter().chain(&self.listener.on_response);
+        if all.any(Plugin::asks_who_served) {
+            let answered = exchange.tried.last().copied();
+            exchange.attributes =
+                answered.map(|id| cluster.cluster.membership().attributes(id)).unwrap_or_default();
+        }
         for rewriters in [&cluster.on_response, &self.listener.on_response] {
             exchange = rewrite_response(exchange, rewriters, record).await?;
         }

@@ -1,5 +1,6 @@
 //! A compiled balancer in the real engine, with a cluster that is as a script says.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -17,8 +18,10 @@ use linkspan::proxy::WORDS;
 use linkspan_plugin_balancing::Host as _;
 use linkspan_plugin_balancing::bindings::exports::linkspan::plugin::balancer as guest;
 use linkspan_plugin_balancing::bindings::linkspan::plugin::types;
+use linkspan_plugin_balancing::testing::script::Report;
 use linkspan_plugin_balancing::testing::{Script, Subject};
 use serde_json::{Map, Value};
+use smallvec::SmallVec;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::mpsc::Receiver;
 
@@ -159,6 +162,8 @@ fn exchange(script: &Script) -> Box<Exchange> {
         response: None,
         cluster: Some("main".into()),
         endpoint: None,
+        attributes: SmallVec::new(),
+        tried: script.tried().into(),
         trail: Trail::new(RequestIds::new().issue(), false),
     })
 }
@@ -174,6 +179,7 @@ struct Facts {
     list: Vec<Endpoint>,
     /// In the order of the list: in flight, bytes sent and received, latency.
     figures: Vec<(u32, u64, u64, u64)>,
+    reports: BTreeMap<EndpointId, Report>,
 }
 
 impl Facts {
@@ -183,6 +189,8 @@ impl Facts {
             (script.in_flight(it.id), sent, received, script.latency(it.id))
         };
         self.figures = self.list.iter().map(figures).collect();
+        let report = |it: &Endpoint| Some((it.id, script.report(it.id)?));
+        self.reports = self.list.iter().filter_map(report).collect();
     }
 }
 
@@ -229,6 +237,14 @@ impl Members for Cluster {
             Figure::Latency => figures.3,
             Figure::Total | Figure::Failures => 0,
         }
+    }
+
+    fn reported(&self, id: EndpointId, name: &str) -> Option<u64> {
+        self.lock().reports.get(&id)?.0.get(name).copied()
+    }
+
+    fn report_age(&self, id: EndpointId) -> Option<u64> {
+        self.lock().reports.get(&id).map(|(_, age)| *age)
     }
 
     fn in_flight_of_all(&self) -> Vec<u32> {

@@ -11,6 +11,7 @@ use http::HeaderValue;
 
 use super::health::State;
 use super::peer::Peer;
+use super::report::Report;
 use super::vitals::Vitals;
 
 /// One address of a cluster.
@@ -22,6 +23,7 @@ pub struct Endpoint {
     label: Arc<str>,
     authority: HeaderValue,
     vitals: Vitals,
+    report: Report,
     figures: Figures,
 }
 
@@ -38,6 +40,7 @@ impl Endpoint {
             label,
             authority,
             vitals: Vitals::default(),
+            report: Report::default(),
             figures: Figures::default(),
         }
     }
@@ -80,6 +83,12 @@ impl Endpoint {
 
     pub(super) fn vitals(&self) -> &Vitals {
         &self.vitals
+    }
+
+    /// What it says of itself when it is checked.
+    #[must_use]
+    pub fn report(&self) -> &Report {
+        &self.report
     }
 
     /// Counts a request that is about to be sent, until the guard is dropped.

@@ -80,6 +80,14 @@ impl Members for View {
         }
     }
 
+    fn reported(&self, id: EndpointId, name: &str) -> Option<u64> {
+        self.0.load().membership().endpoint(id)?.report().number(name)
+    }
+
+    fn report_age(&self, id: EndpointId) -> Option<u64> {
+        self.0.load().membership().endpoint(id)?.report().age(health::now())
+    }
+
     fn in_flight_of_all(&self) -> Vec<u32> {
         let cluster = self.0.load();
         let membership = cluster.membership();

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::endpoint::Endpoint;
+use crate::plugin::Attributes;
 
 /// The members of a cluster at one time. Never changes.
 #[derive(Debug)]
@@ -49,6 +52,13 @@ impl Membership {
         let index = self.distinct.binary_search_by_key(&id, |endpoint| endpoint.id()).ok()?;
         self.distinct.get(index)
     }
+
+    /// The tables of the endpoint of that number, one for each of its places on the list.
+    #[must_use]
+    pub fn attributes(&self, id: u32) -> SmallVec<[Attributes; 1]> {
+        let own = self.members.iter().filter(|member| member.endpoint.id() == id);
+        own.map(|member| Arc::clone(&member.attributes)).collect()
+    }
 }
 
 /// One entry of a cluster's list.
@@ -59,7 +69,7 @@ pub struct Member {
     /// In hundredths.
     pub weight: u32,
     /// What only balancers read.
-    pub attributes: Arc<[(String, String)]>,
+    pub attributes: Attributes,
     /// Whether the configuration takes it out of service.
     pub standing: Standing,
 }

@@ -19,6 +19,9 @@ wasmtime::component::bindgen!({
             import linkspan:plugin/cells@0.1.0;
             import linkspan:plugin/hashing@0.1.0;
             import linkspan:plugin/endpoints@0.1.0;
+            import linkspan:plugin/reports@0.1.0;
+            import linkspan:plugin/attempts@0.1.0;
+            import linkspan:plugin/served@0.1.0;
             import linkspan:plugin/phases@0.1.0;
             import linkspan:plugin/clusters@0.1.0;
             import linkspan:plugin/keyvalue@0.1.0;
@@ -40,6 +43,6 @@ wasmtime::component::bindgen!({
 });
 
 pub(super) use linkspan::plugin::{
-    balancer, cells, clock, clusters, edits, endpoints, hashing, keyvalue, log, metrics, phases,
-    random, request, response, router, types,
+    attempts, balancer, cells, clock, clusters, edits, endpoints, hashing, keyvalue, log, metrics,
+    phases, random, reports, request, response, router, served, types,
 };

@@ -12,7 +12,7 @@ use wasmtime::component::{ComponentExportIndex, InstancePre};
 use crate::plugin::engine::Machine;
 use crate::plugin::error::Refusal;
 use crate::plugin::guest::Guest;
-use crate::plugin::imports::{CLUSTERS, OFFERED, PACKAGE, VERSION, WAITING};
+use crate::plugin::imports::{CLUSTERS, OFFERED, PACKAGE, SERVED, VERSION, WAITING};
 use crate::plugin::wasi;
 
 /// What a component can decide.
@@ -74,6 +74,8 @@ pub struct Component {
     pub waits: bool,
     /// Whether it asks which clusters there are.
     pub asks_clusters: bool,
+    /// Whether it asks for the table of the endpoint that answered.
+    pub asks_who_served: bool,
     /// Its exports that are never called: interfaces of the contract that this version does not
     /// serve, and what is of other packages, by its whole name.
     pub uncalled: Vec<String>,
@@ -117,13 +119,24 @@ impl Component {
         let imports: Vec<String> = ty.imports(engine).map(|(name, _)| name.to_owned()).collect();
         check_imports(&imports)?;
         let Found { exports, kinds, uncalled } = find_exports(engine, compiled)?;
-        let waits = imports.iter().any(|import| import == WAITING);
-        let asks_clusters = imports.iter().any(|import| import == CLUSTERS);
+        let asks = |interface| imports.iter().any(|import| import == interface);
+        let (waits, asks_clusters, asks_who_served) = (asks(WAITING), asks(CLUSTERS), asks(SERVED));
         let mut linker = if waits { machine.waiting.clone() } else { machine.direct.clone() };
         let unfit = |error: wasmtime::Error| Refusal::Unfit(format!("{error:#}"));
         wasi::link(&mut linker, compiled).map_err(unfit)?;
         let prepared = linker.instantiate_pre(compiled).map_err(unfit)?;
-        Ok(Self { digest, size, kinds, imports, waits, asks_clusters, uncalled, exports, prepared })
+        Ok(Self {
+            digest,
+            size,
+            kinds,
+            imports,
+            waits,
+            asks_clusters,
+            asks_who_served,
+            uncalled,
+            exports,
+            prepared,
+        })
     }
 
     /// The grants that it cannot do without, as they are called in `grants`.

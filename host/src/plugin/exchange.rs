@@ -7,10 +7,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::{request, response};
+use smallvec::SmallVec;
 
 use crate::config::Name;
 use crate::log::access::calls::Cost;
 use crate::log::id::RequestId;
+use crate::plugin::members::EndpointId;
 
 /// What all requests of a downstream connection have in common.
 #[derive(Debug)]
@@ -40,9 +42,17 @@ pub struct Exchange {
     pub cluster: Option<Name>,
     /// The address of the endpoint that answered, or is being asked.
     pub endpoint: Option<Arc<str>>,
+    /// The tables of that endpoint, as many as the list has entries for it, once a plugin is called
+    /// that may ask for them.
+    pub attributes: SmallVec<[Attributes; 1]>,
+    /// The endpoints that were tried, in the order of the attempts.
+    pub tried: SmallVec<[EndpointId; 4]>,
     /// What logs are told of it.
     pub trail: Trail,
 }
+
+/// The keys of an endpoint's table that are not the host's.
+pub type Attributes = Arc<[(String, String)]>;
 
 /// What logs are told of a request and of the last call about it.
 #[derive(Debug)]

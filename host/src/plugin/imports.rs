@@ -1,6 +1,7 @@
 //! What a component may import from the host, one file per interface, and which of it makes a
 //! component wait.
 
+mod attempts;
 mod cells;
 mod clock;
 mod clusters;
@@ -11,8 +12,10 @@ mod log;
 mod metrics;
 mod phases;
 mod random;
+mod reports;
 mod request;
 mod response;
+mod served;
 
 pub(super) use random::{Random, secret};
 
@@ -32,8 +35,11 @@ pub(super) const WAITING: &str = "linkspan:plugin/keyvalue@0.1.0";
 /// The interface whose answers depend on which clusters there are.
 pub(super) const CLUSTERS: &str = "linkspan:plugin/clusters@0.1.0";
 
+/// The interface that is about the table of the endpoint that answered.
+pub(super) const SERVED: &str = "linkspan:plugin/served@0.1.0";
+
 /// The interfaces that a component may import.
-pub(super) const OFFERED: [&str; 15] = [
+pub(super) const OFFERED: [&str; 18] = [
     "types",
     "edits",
     "request",
@@ -45,6 +51,9 @@ pub(super) const OFFERED: [&str; 15] = [
     "cells",
     "hashing",
     "endpoints",
+    "reports",
+    "attempts",
+    "served",
     "phases",
     "clusters",
     "keyvalue",
@@ -68,6 +77,9 @@ pub(super) fn link(linker: &mut Linker<Guest>, waiting: bool) -> wasmtime::Resul
     bindings::cells::add_to_linker::<_, This>(linker, this)?;
     bindings::hashing::add_to_linker::<_, This>(linker, this)?;
     bindings::endpoints::add_to_linker::<_, This>(linker, this)?;
+    bindings::reports::add_to_linker::<_, This>(linker, this)?;
+    bindings::attempts::add_to_linker::<_, This>(linker, this)?;
+    bindings::served::add_to_linker::<_, This>(linker, this)?;
     bindings::phases::add_to_linker::<_, This>(linker, this)?;
     bindings::clusters::add_to_linker::<_, This>(linker, this)?;
     if waiting {

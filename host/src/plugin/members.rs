@@ -32,6 +32,12 @@ pub trait Members: Send + Sync {
     /// A live figure of a member; 0 for a number that is none.
     fn figure(&self, id: EndpointId, figure: Figure) -> u64;
 
+    /// A number that a member's last answer to an active check has; none for one that is no member.
+    fn reported(&self, id: EndpointId, name: &str) -> Option<u64>;
+
+    /// Milliseconds since that answer.
+    fn report_age(&self, id: EndpointId) -> Option<u64>;
+
     /// Requests in flight of all members, in the order of [`Self::endpoints`].
     fn in_flight_of_all(&self) -> Vec<u32>;
 }

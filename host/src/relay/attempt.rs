@@ -10,7 +10,6 @@ use std::sync::Arc;
 use http::header::{EXPECT, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
-use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use crate::body::{Upload, UpstreamBody};
@@ -48,7 +47,6 @@ struct Tried {
     /// The last choice, and the balancer that made it: nobody else's token means anything to a
     /// balancer.
     previous: Option<(usize, Picked)>,
-    endpoints: SmallVec<[u32; 4]>,
     /// How the last attempt failed.
     last: Option<Error>,
     /// Why no endpoint was chosen, or could be tried.
@@ -84,7 +82,7 @@ impl Attempts<'_> {
                 Ok(None) => break,
                 Err(error) => return (exchange, Err(error)),
             };
-            tried.endpoints.push(endpoint.id());
+            exchange.tried.push(endpoint.id());
             let admission = cluster.admit(&endpoint, health::now());
             if matches!(admission, Admission::No) {
                 tried.none = Some(format!("{} is offline", endpoint.label()));
@@ -122,7 +120,7 @@ impl Attempts<'_> {
             let previous = tried.previous.filter(|(by, _)| *by == place).map(|(_, picked)| picked);
             (exchange, choice) = balancer.pick(exchange, attempt, previous).await;
             self.record.called(balancer, &exchange);
-            let first = || cluster.first_usable(health::now(), &tried.endpoints);
+            let first = || cluster.first_usable(health::now(), &exchange.tried);
             let chosen = match &choice {
                 Ok(Pick::Endpoint(picked)) => {
                     let endpoint = cluster.membership().endpoint(picked.id).cloned();
@@ -147,7 +145,7 @@ impl Attempts<'_> {
             return (exchange, Ok(chosen));
         }
         let only = self.cluster.balancers.is_empty();
-        let first = || cluster.first_usable(health::now(), &tried.endpoints);
+        let first = || cluster.first_usable(health::now(), &exchange.tried);
         let chosen = only.then(first).flatten();
         if chosen.is_none() && !only {
             tried.none = Some("every balancer answered next".to_owned());

@@ -1,6 +1,8 @@
 //! What the host tells: a trait, so that tests can answer in its stead.
 
-use crate::bindings::linkspan::plugin::{clock, endpoints, hashing, log, random, request};
+use crate::bindings::linkspan::plugin::{
+    attempts, clock, endpoints, hashing, log, random, reports, request,
+};
 
 pub use hashing::Key as Part;
 
@@ -16,6 +18,12 @@ pub trait Host {
     fn bytes_received(&self, id: u32) -> u64;
     /// The moving average of the time to an endpoint's response heads, in nanoseconds.
     fn latency(&self, id: u32) -> u64;
+    /// A number that an endpoint's last answer to an active check has.
+    fn reported(&self, id: u32, name: &str) -> Option<u64>;
+    /// Milliseconds since that answer.
+    fn report_age(&self, id: u32) -> Option<u64>;
+    /// The endpoints that were tried for the request, by whichever of the cluster's balancers.
+    fn tried(&self) -> Vec<u32>;
     /// Nanoseconds of a clock that never goes back.
     fn monotonic(&self) -> u64;
     /// A random number.
@@ -65,6 +73,18 @@ impl Host for Live {
 
     fn latency(&self, id: u32) -> u64 {
         endpoints::latency(id)
+    }
+
+    fn reported(&self, id: u32, name: &str) -> Option<u64> {
+        reports::reported(id, name)
+    }
+
+    fn report_age(&self, id: u32) -> Option<u64> {
+        reports::age(id)
+    }
+
+    fn tried(&self) -> Vec<u32> {
+        attempts::tried()
     }
 
     fn monotonic(&self) -> u64 {

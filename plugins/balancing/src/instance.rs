@@ -58,8 +58,9 @@ impl<B: Balancer> Instance<B> {
     ) -> balancer::Choice {
         let Some(balancer) = &mut self.balancer else { return balancer::Choice::None };
         let members = &self.members;
-        let known = previous.map(|picked| members.tried(picked));
-        let (tried, previous) = known.map_or((None, None), |(tried, place)| (Some(tried), place));
+        // Whoever is asked first need not ask who was tried.
+        let tried = (attempt > 0).then(|| members.tried(&host.tried()));
+        let previous = previous.and_then(|picked| members.place(picked.id));
         let rest;
         let competitors = match tried {
             None => members.competitors(),
@@ -70,9 +71,9 @@ impl<B: Balancer> Instance<B> {
         };
         let choice = balancer.pick(&Turn { members, competitors, attempt, previous, tried, host });
         match choice {
-            Choice::At(place) => members
-                .picked(place, tried)
-                .map_or(balancer::Choice::None, balancer::Choice::Endpoint),
+            Choice::At(place) => members.at(place).map_or(balancer::Choice::None, |member| {
+                balancer::Choice::Endpoint(Picked { id: member.id, token: 0 })
+            }),
             Choice::Next => balancer::Choice::Next,
             Choice::None => balancer::Choice::None,
         }

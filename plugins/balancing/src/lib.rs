@@ -69,10 +69,10 @@ pub struct Turn<'a, H> {
     pub competitors: &'a Competitors,
     /// How many there were for the request, by all balancers of the cluster together.
     pub attempt: u32,
-    /// Where the choice before, which failed, stands on the list; none at a first attempt, or if
-    /// it is no longer there.
+    /// Where the choice before, which failed, stands on the list; none at a first attempt, after
+    /// the choice of another balancer, or if it is no longer there.
     pub previous: Option<usize>,
-    /// Who was tried before; none at a first attempt, and after the choice of another balancer.
+    /// Who was tried before, by whichever of the cluster's balancers; none at a first attempt.
     pub tried: Option<Tried>,
     /// What else there is to know.
     pub host: &'a H,

@@ -1,7 +1,6 @@
 //! The members of a cluster in the order of its list, and who of them competes for an attempt.
 
 use crate::bindings::exports::linkspan::plugin::balancer::{Endpoint, EndpointState};
-use crate::bindings::linkspan::plugin::types::Picked;
 use crate::hash;
 use crate::tried::Tried;
 
@@ -118,8 +117,6 @@ pub struct Distinct {
 pub struct Members {
     list: Vec<Member>,
     distinct: Vec<Distinct>,
-    /// Numbers lists, to tell their tokens apart.
-    version: u8,
     lbsets: Vec<u8>,
     even: bool,
     competitors: Competitors,
@@ -130,7 +127,6 @@ impl Members {
         Self {
             list: Vec::new(),
             distinct: Vec::new(),
-            version: 0,
             lbsets: Vec::new(),
             even: true,
             competitors: Competitors { flags: Vec::new(), places: Vec::new(), sums: Vec::new() },
@@ -141,7 +137,6 @@ impl Members {
     pub(crate) fn update(&mut self, endpoints: Vec<Endpoint>) -> Vec<String> {
         let mut faults = Vec::new();
         self.list = endpoints.into_iter().map(|it| Member::new(it, &mut faults)).collect();
-        self.version = self.version.wrapping_add(1);
         let mut by_id: Vec<_> = (0..self.list.len()).collect();
         by_id.sort_by_key(|place| self.list.get(*place).map(|member| member.id));
         let mut firsts = Vec::new();
@@ -277,22 +272,15 @@ impl Members {
         }
     }
 
-    /// What the choice before says about what has been tried, and where it stands on the list.
-    pub(crate) fn tried(&self, previous: Picked) -> (Tried, Option<usize>) {
-        let place = self.list.iter().position(|member| member.id == previous.id);
-        let known = Tried::read(previous.token, self.version);
-        // Where the list has changed in between, only the last one is known.
-        let tried = known.unwrap_or_else(|| Tried::nobody(self.version));
-        let number = place.and_then(|place| self.list.get(place)).map(|member| member.number);
-        (number.map_or(tried, |number| tried.with(number, self.distinct.len())), place)
+    /// What these endpoints come to that were tried.
+    pub(crate) fn tried(&self, ids: &[u32]) -> Tried {
+        let found = ids.iter().filter_map(|id| self.at(self.place(*id)?));
+        found.fold(Tried::default(), |tried, it| tried.with(it.number, self.distinct.len()))
     }
 
-    /// The choice of a member.
-    pub(crate) fn picked(&self, place: usize, tried: Option<Tried>) -> Option<Picked> {
-        let member = self.list.get(place)?;
-        let tried = tried.unwrap_or_else(|| Tried::nobody(self.version));
-        let token = tried.with(member.number, self.distinct.len()).token();
-        Some(Picked { id: member.id, token })
+    /// The first place of an endpoint.
+    pub(crate) fn place(&self, id: u32) -> Option<usize> {
+        self.list.iter().position(|member| member.id == id)
     }
 }
 

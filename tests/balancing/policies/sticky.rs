@@ -69,6 +69,24 @@ fn a_redirected_route_goes_to_the_other() {
 }
 
 #[test]
+fn the_next_balancer_does_not_try_again_who_has_failed() {
+    let mut origins = origins(&["a", "b", "c"]);
+    let routes = ["route = 'ra'", "route = 'rb'", "route = 'rc', redirect = 'rb'"];
+    let endpoints: Vec<_> = origins.iter().map(Origin::address).zip(routes).collect();
+    let cluster = format!("balancer = ['session', 'first-alive']\n{PATIENT}");
+    let plugin = "[plugins.session]\ncomponent = 'sticky'\nconfig = { cookie = 'SID' }\n";
+    let proxy = Proxy::start(&config(&endpoints, &cluster, plugin));
+    origins[0].stop();
+    assert_eq!(with_cookie(&proxy, "SID=.ra"), "b");
+    origins[2].stop();
+    assert_eq!(with_cookie(&proxy, "SID=.rc"), "b", "by its redirect");
+    origins[1].stop();
+    assert_eq!(with_cookie(&proxy, "SID=.rc"), "503");
+    let attempts: Vec<_> = proxy.access(3).iter().map(|it| it["attempts"].clone()).collect();
+    assert_eq!(attempts, [2, 2, 3], "each once");
+}
+
+#[test]
 fn clients_are_given_the_cookie_of_their_endpoint() {
     let mut origins = origins(&["a", "b"]);
     let own = "cookie = 'home', set-cookie = 'Path=/; HttpOnly'";
@@ -77,7 +95,8 @@ fn clients_are_given_the_cookie_of_their_endpoint() {
         let first = proxy.get("/");
         let cookie = first.value("set-cookie").unwrap().to_owned();
         let (pair, attributes) = cookie.split_once("; ").unwrap();
-        assert!(pair.starts_with("home=."), "{cookie}");
+        let route = pair.strip_prefix("home=.").unwrap();
+        assert_eq!(route == "rb", first.text() == "b", "{cookie}: its route, if it has one");
         assert_eq!(attributes, "Path=/; HttpOnly");
         for _ in 0..3 {
             let next = proxy.connect().ask("GET", "/", &[("cookie", pair)], b"");

@@ -48,10 +48,12 @@ fn name<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::
 }
 
 fn value<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    let fit = |text: &str| {
-        text.bytes().all(|byte| byte.is_ascii_graphic() && !b";,=\"\\".contains(&byte))
-    };
-    checked(from, fit, "visible characters that can stand in a cookie, or nothing")
+    checked(from, is_value, "visible characters that can stand in a cookie, or nothing")
+}
+
+/// Whether a text can stand in a cookie's value.
+pub(crate) fn is_value(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic() && !b";,=\"\\".contains(&byte))
 }
 
 fn some_value<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {

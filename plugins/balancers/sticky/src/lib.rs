@@ -8,12 +8,12 @@
 //! balancer is asked; with `no-failover` there is no next: the answer is 503.
 //!
 //! With `set-cookie`, and named among a cluster's rewriters as well, it also gives clients the
-//! cookie: the name of the endpoint that answered, by its address, for a rewriter is told nothing
-//! else of it.
+//! cookie: the route of the endpoint that answered, or the name that its address gives where it has
+//! none that can stand in a cookie.
 
 use crate::bindings::exports::linkspan::plugin::response_rewriter;
 use crate::bindings::linkspan::plugin::edits::Edit;
-use crate::bindings::linkspan::plugin::response;
+use crate::bindings::linkspan::plugin::{response, served};
 use crate::config::Config;
 use linkspan_plugin_balancing::bindings::linkspan::plugin::types::Field;
 use linkspan_plugin_balancing::host::Live;
@@ -33,6 +33,7 @@ mod bindings {
             package linkspan:sticky;
             world rewriting {
                 import linkspan:plugin/response@0.1.0;
+                import linkspan:plugin/served@0.1.0;
                 export linkspan:plugin/response-rewriter@0.1.0;
             }
         ",
@@ -112,10 +113,6 @@ impl Balancer for Sticky {
     }
 
     fn pick(&mut self, turn: &Turn<'_, impl Host>) -> Choice {
-        // Another balancer's choice has failed: this one had nothing to say, or has said it.
-        if turn.attempt > 0 && turn.tried.is_none() {
-            return Choice::Next;
-        }
         let Some(route) = session::route(&self.config, turn.host) else { return Choice::Next };
         match self.seek(&route, turn) {
             Some(place) => Choice::At(place),
@@ -137,7 +134,10 @@ struct Rewriter;
 impl response_rewriter::Guest for Rewriter {
     fn on_response() -> Vec<Edit> {
         let config = CONFIG.with_borrow(Clone::clone);
-        let cookie = config.and_then(|config| set_cookie(&config, &response::endpoint(), &Live));
+        let cookie = config.filter(|config| config.set_cookie.is_some()).and_then(|config| {
+            let (address, route) = (response::endpoint(), served::attribute("route"));
+            set_cookie(&config, &address, route, &Live)
+        });
         let field =
             |value: String| Field { name: "set-cookie".to_owned(), value: value.into_bytes() };
         cookie.map(|value| Edit::Append(field(value))).into_iter().collect()
@@ -145,10 +145,15 @@ impl response_rewriter::Guest for Rewriter {
 }
 
 /// The cookie that a client is given, unless it has it already.
-fn set_cookie(config: &Config, endpoint: &str, host: &impl Host) -> Option<String> {
+fn set_cookie(
+    config: &Config,
+    address: &str,
+    route: Option<String>,
+    host: &impl Host,
+) -> Option<String> {
     let (attributes, cookie) = (config.set_cookie.as_ref()?, config.cookie.as_ref()?);
-    let name = name(endpoint);
-    if endpoint.is_empty() || session::cookie(config, host).as_ref() == Some(&name) {
+    let name = route.filter(|route| config::is_value(route)).unwrap_or_else(|| name(address));
+    if address.is_empty() || session::cookie(config, host).as_ref() == Some(&name) {
         return None;
     }
     let separator = &config.separator;

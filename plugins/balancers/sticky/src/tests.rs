@@ -32,18 +32,31 @@ fn a_session_comes_back_by_the_cookie_that_it_was_given() {
     for id in 0..9 {
         script.set_header("cookie", "other=1");
         let address = endpoint(id).address;
-        let given = set_cookie(&config, &address, &script).unwrap();
+        let given = set_cookie(&config, &address, None, &script).unwrap();
         let (pair, attributes) = given.split_once(';').unwrap();
         assert_eq!(attributes, " Path=/; HttpOnly");
         script.set_header("cookie", pair);
         let Answer::Endpoint(picked) = sticky.pick(0, None, &script) else { panic!("{given}") };
         assert_eq!(picked.id, id);
-        assert_eq!(set_cookie(&config, &address, &script), None, "the client has it");
-        assert!(set_cookie(&config, "elsewhere:80", &script).is_some(), "the session moved");
-        assert_eq!(set_cookie(&config, "", &script), None);
+        assert_eq!(set_cookie(&config, &address, None, &script), None, "the client has it");
+        assert!(set_cookie(&config, "elsewhere:80", None, &script).is_some(), "the session moved");
+        assert_eq!(set_cookie(&config, "", None, &script), None);
     }
     let silent = Config::parse(r#"{"cookie":"SID"}"#).unwrap();
-    assert_eq!(set_cookie(&silent, "elsewhere:80", &script), None);
+    assert_eq!(set_cookie(&silent, "elsewhere:80", None, &script), None);
+}
+
+#[test]
+fn a_route_that_can_stand_in_a_cookie_does() {
+    let script = Script::default();
+    let config = Config::parse(COOKIE).unwrap();
+    script.set_header("cookie", "SID=.r1");
+    let given = |route: &str| set_cookie(&config, "a:80", Some(route.to_owned()), &script);
+    assert_eq!(given("r2").as_deref(), Some("SID=.r2; Path=/; HttpOnly"));
+    assert_eq!(given("r1"), None, "the client has it");
+    for unfit in ["r;2", "r 2", "r,2", "r\u{fc}"] {
+        assert_eq!(given(unfit), set_cookie(&config, "a:80", None, &script), "{unfit}");
+    }
 }
 
 #[test]

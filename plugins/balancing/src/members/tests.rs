@@ -42,21 +42,17 @@ fn around_the_list_from_any_place() {
 }
 
 #[test]
-fn what_was_tried_is_known_until_the_list_changes() {
-    let mut members = plain(&[1, 2, 3]);
-    let first = members.picked(1, None).unwrap();
-    let (tried, place) = members.tried(first);
-    assert_eq!(place, Some(1));
-    assert_eq!(members.without(Some(tried)).places(), [0, 2]);
-    let second = members.picked(0, Some(tried)).unwrap();
-    assert_eq!(members.without(Some(members.tried(second).0)).places(), [2]);
-
-    members.update([3, 2, 1, 4].map(endpoint).into());
-    let (tried, place) = members.tried(second);
-    assert_eq!(place, Some(2));
-    assert_eq!(members.without(Some(tried)).places(), [0, 1, 3], "only the last is known");
-    let (tried, place) = members.tried(Picked { id: 99, token: u64::MAX });
-    assert_eq!((members.without(Some(tried)).places().len(), place), (4, None));
+fn who_was_tried_does_not_compete() {
+    let mut members = plain(&[1, 2, 1, 3]);
+    assert_eq!((members.place(1), members.place(99)), (Some(0), None));
+    let rest = |members: &Members, ids: &[u32]| {
+        members.without(Some(members.tried(ids))).places().to_vec()
+    };
+    assert_eq!(rest(&members, &[]), [0, 1, 2, 3]);
+    assert_eq!(rest(&members, &[2]), [0, 2, 3]);
+    assert_eq!(rest(&members, &[1, 3, 99]), [1]);
+    members.update([3, 4, 1].map(endpoint).into());
+    assert_eq!(rest(&members, &[2, 1]), [0, 1], "the list has changed in between");
 }
 
 #[test]

@@ -15,11 +15,16 @@ pub struct Script {
     in_flight: RefCell<BTreeMap<u32, u32>>,
     bytes: RefCell<BTreeMap<u32, (u64, u64)>>,
     latency: RefCell<BTreeMap<u32, u64>>,
+    reports: RefCell<BTreeMap<u32, Report>>,
+    tried: RefCell<Vec<u32>>,
     now: Cell<u64>,
     random: Cell<u64>,
     request: RefCell<Request>,
     warnings: RefCell<Vec<String>>,
 }
+
+/// The numbers of an endpoint's answer to a check, and how old it is in milliseconds.
+pub type Report = (BTreeMap<String, u64>, u64);
 
 /// A request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,6 +62,22 @@ impl Script {
     /// Sets an endpoint's latency, in nanoseconds.
     pub fn set_latency(&self, id: u32, nanoseconds: u64) {
         self.latency.borrow_mut().insert(id, nanoseconds);
+    }
+
+    /// Sets what an endpoint says of itself.
+    pub fn set_report(&self, id: u32, report: Report) {
+        self.reports.borrow_mut().insert(id, report);
+    }
+
+    /// What an endpoint says of itself.
+    #[must_use]
+    pub fn report(&self, id: u32) -> Option<Report> {
+        self.reports.borrow().get(&id).cloned()
+    }
+
+    /// Says who was tried for the running request.
+    pub fn set_tried(&self, tried: Vec<u32>) {
+        self.tried.replace(tried);
     }
 
     /// Sets the clock, in nanoseconds.
@@ -149,6 +170,18 @@ impl Host for Script {
 
     fn latency(&self, id: u32) -> u64 {
         self.latency.borrow().get(&id).copied().unwrap_or(0)
+    }
+
+    fn reported(&self, id: u32, name: &str) -> Option<u64> {
+        self.reports.borrow().get(&id)?.0.get(name).copied()
+    }
+
+    fn report_age(&self, id: u32) -> Option<u64> {
+        self.reports.borrow().get(&id).map(|(_, age)| *age)
+    }
+
+    fn tried(&self) -> Vec<u32> {
+        self.tried.borrow().clone()
     }
 
     fn monotonic(&self) -> u64 {

@@ -3,12 +3,14 @@
 //! A vector has a `title`, the name of its `balancer`, perhaps a `config`, its `endpoints` and
 //! `steps`. Endpoints are tables as in a configuration; their addresses are their names. A step may
 //! replace the `endpoints`, set `states` (`up`, `down`, `drain`), `weights`, `in-flight`, `bytes`
-//! (sent and received) and the properties of the `request`, and says who is `refusing` connections.
+//! (sent and received), `reports` (numbers and how old they are), the time `now` in milliseconds and
+//! the properties of the `request`, and says whom another balancer has `tried` before, and who is
+//! `refusing` connections.
 //! Then come its `picks`, one for each request, blanks between them: `a` goes to a, `b>c` to b,
 //! which refuses, and then to c; it ends in `-` where nobody is left, and in `next` where the next
 //! balancer is to be asked.
 
-use super::script::{Request, Script};
+use super::script::{Report, Request, Script};
 use crate::bindings::exports::linkspan::plugin::balancer::{Choice, Endpoint, EndpointState};
 use crate::bindings::linkspan::plugin::types::Picked;
 use crate::{Balancer, Instance};
@@ -58,7 +60,10 @@ struct Step {
     weights: BTreeMap<String, f64>,
     in_flight: BTreeMap<String, u32>,
     bytes: BTreeMap<String, (u64, u64)>,
+    reports: BTreeMap<String, Report>,
+    now: Option<u64>,
     request: Option<Asked>,
+    tried: Vec<String>,
     refusing: Vec<String>,
     picks: String,
 }
@@ -222,6 +227,13 @@ impl Player {
             let id = self.id(name);
             self.script.set_bytes(id, *sent, *received);
         }
+        for (name, report) in &step.reports {
+            let id = self.id(name);
+            self.script.set_report(id, report.clone());
+        }
+        if let Some(now) = step.now {
+            self.script.set_now(now * 1_000_000);
+        }
         if let Some(asked) = step.request.clone() {
             self.script.set_request(Request {
                 path: asked.path.unwrap_or_else(|| "/".to_owned()),
@@ -240,9 +252,12 @@ impl Player {
     }
 
     fn request(&mut self, step: &Step, subject: &mut impl Subject) -> String {
+        let mut tried: Vec<_> = step.tried.iter().map(|name| self.id(name)).collect();
         let mut told: Vec<&str> = Vec::new();
         let mut previous = None;
-        for attempt in 0..1_000 {
+        for _ in 0..1_000 {
+            let attempt = u32::try_from(tried.len()).unwrap_or(u32::MAX);
+            self.script.set_tried(tried.clone());
             match subject.pick(attempt, previous, &self.script) {
                 Choice::Endpoint(picked) => {
                     let name = self.name(picked.id);
@@ -250,6 +265,7 @@ impl Player {
                     if !step.refusing.iter().any(|refusing| refusing == name) {
                         break;
                     }
+                    tried.push(picked.id);
                     previous = Some(picked);
                 }
                 Choice::Next => {
