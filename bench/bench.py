@@ -55,7 +55,7 @@ def free_ports(count):
     return ports
 
 
-def wait_for(port, process, seconds=60):
+def wait_for(port, process, seconds=60, path="/w/index.html"):
     """Waits until somebody answers on a port: the proxy listens before its plugins are compiled."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -63,7 +63,7 @@ def wait_for(port, process, seconds=60):
             sys.exit(f"{process.args} ended with {process.returncode}")
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
         try:
-            connection.request("GET", "/w/index.html")
+            connection.request("GET", path)
             if connection.getresponse().status == 200:
                 return
         except OSError:

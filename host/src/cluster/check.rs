@@ -29,6 +29,9 @@ use row::Row;
 /// Checks at a time; more wait for a moment. Each takes a descriptor.
 const AT_ONCE: usize = 128;
 
+/// The most of an answer's body in which numbers are sought that balancers can ask for.
+const REPORT_BYTES: usize = 8 << 10;
+
 /// Over which part of the first second checks begin, so that they do not come all at once.
 const SPREAD: Duration = Duration::from_millis(200);
 
@@ -122,7 +125,10 @@ async fn ask_on(
     loop {
         let Ok(seat) = seats.acquire().await else { return };
         let (passed, found) = match ask::ask(&endpoint, &check).await {
-            Ok(found) => (true, found),
+            Ok((found, body)) => {
+                endpoint.report().take(body.get(..REPORT_BYTES).unwrap_or(&body), health::now());
+                (true, found)
+            }
             Err(found) => (false, found),
         };
         drop(seat);

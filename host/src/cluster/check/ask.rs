@@ -30,8 +30,9 @@ const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("linkspan/", env!("CARGO_PKG_VERSION"), " (check)"));
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
-/// What was found, in a few words; as an error, if the endpoint has not passed.
-pub(super) async fn ask(endpoint: &Endpoint, check: &Check) -> Result<String, String> {
+/// What was found, in a few words, and the body of the answer as far as it was read; as an error, if the
+/// endpoint has not passed.
+pub(super) async fn ask(endpoint: &Endpoint, check: &Check) -> Result<(String, Bytes), String> {
     let begun = Instant::now();
     let deadline = begun + check.timeout;
     let late = || format!("no answer within {}", ShownDuration(check.timeout));
@@ -41,7 +42,7 @@ pub(super) async fn ask(endpoint: &Endpoint, check: &Check) -> Result<String, St
         Err(error) => return Err(error.to_string()),
     };
     let Probe::Http { status, body: pattern, .. } = &check.probe else {
-        return Ok(format!("connected in {}", milliseconds(begun.elapsed())));
+        return Ok((format!("connected in {}", milliseconds(begun.elapsed())), Bytes::new()));
     };
     let asked = timeout_at(deadline, talk(stream, endpoint, check, deadline));
     let (response, body) = asked.await.map_err(|_late| late())??;
@@ -55,7 +56,7 @@ pub(super) async fn ask(endpoint: &Endpoint, check: &Check) -> Result<String, St
     {
         return Err(format!("{found} in {time}, with a body that has no `{}`", pattern.text()));
     }
-    Ok(format!("{found} in {time}"))
+    Ok((format!("{found} in {time}"), body))
 }
 
 fn peer(endpoint: &Endpoint, check: &Check) -> Peer {

@@ -108,8 +108,9 @@ impl Attempts<'_> {
 
     pub(super) fn tell_failure(&self, endpoint: &Endpoint, error: &str) {
         let (id, listener) = (self.record.id(), &*self.client.listener);
+        let cluster = &**self.cluster.cluster.name();
         let (endpoint, attempt) = (&**endpoint.label(), self.record.attempts);
-        tracing::debug!(%id, listener, endpoint, attempt, error, "attempt failed");
+        tracing::debug!(%id, listener, cluster, endpoint, attempt, error, "attempt failed");
     }
 
     /// Says that an endpoint is left alone because of what it answers.
