@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::config::fault::Fault;
 use crate::config::places::{Part, Places, Spot};
-use crate::config::{Config, Name, StoreKind};
+use crate::config::{Cluster, Config, Name, StoreKind};
 
 /// The warnings about a configuration that has no faults.
 pub(super) fn of(config: &Config, places: &Places<'_>) -> Vec<Fault> {
@@ -62,6 +62,22 @@ fn clusters(config: &Config, places: &Places<'_>, warnings: &mut Vec<Fault>) {
         for key in ["balancer", "rewriters"] {
             repeated(places, spot.get(key).as_ref(), warnings);
         }
+        failing(cluster, places, &spot, warnings);
+    }
+}
+
+/// What is said of failures by status, and comes to nothing.
+fn failing(cluster: &Cluster, places: &Places<'_>, spot: &Spot<'_>, warnings: &mut Vec<Fault>) {
+    let mut idle = |key, without: &str| {
+        if let Some(spot) = spot.get(key) {
+            let message = format!("without {without} this has no effect");
+            warnings.push(places.fault(&spot, Part::Key, &message));
+        }
+    };
+    if cluster.fail_on_status.is_empty() {
+        idle("fail-attempts", "`fail-on-status`");
+    } else if cluster.health.offline.is_zero() {
+        idle("fail-on-status", "an offline time, `health.offline`,");
     }
 }
 
@@ -171,9 +187,11 @@ mod tests {
 
     /// The warnings about a text after one that has none.
     fn warnings(text: &str) -> Vec<String> {
+        // What begins with the table of the cluster goes on with it.
+        let main = if text.contains("[clusters.main]") { "" } else { "[clusters.main]\n" };
         let text = format!(
             "[listeners.web]\nbind = ':0'\ndefault-cluster = 'main'\n{text}\n\
-             [clusters.main]\nendpoints = ['a']\n"
+             {main}endpoints = ['a']\n"
         );
         let reading = Reading::parse(&text, Path::new("l.toml"));
         assert!(reading.sound().is_some(), "{}", reading.faults());
@@ -221,6 +239,15 @@ mod tests {
                 "max-connections = 5\nmax-connections-per-address = 6".to_owned(),
                 "listeners.web.max-connections-per-address: more than the listener's \
                  `max-connections`, and so without effect",
+            ),
+            (
+                "[clusters.main]\nfail-attempts = 3".to_owned(),
+                "clusters.main.fail-attempts: without `fail-on-status` this has no effect",
+            ),
+            (
+                "[clusters.main]\nfail-on-status = [500]\nhealth.offline = '0s'".to_owned(),
+                "clusters.main.fail-on-status: without an offline time, `health.offline`, this \
+                 has no effect",
             ),
             (
                 "[listeners.b]\nbind = ':0'".to_owned(),
