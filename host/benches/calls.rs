@@ -40,7 +40,7 @@ rewriters = ["stamp"]
 [clusters.main]
 endpoints = []
 balancer = [
-  "by-busyness", "by-requests", "by-traffic", "carp", "first-alive", "least-connections",
+  "by-busyness", "by-requests", "by-traffic", "carp", "first-alive", "heartbeat", "least-connections",
   "lighttpd-hash", "locking-round-robin", "maglev", "naive", "p2c", "random", "ring-hash",
   "round-robin", "source-hash", "sqf", "static", "sessions",
 ]
@@ -372,6 +372,10 @@ impl Members for Fixed {
 
     fn reported(&self, _id: EndpointId, _name: &str) -> Option<u64> {
         None
+    }
+
+    fn reported_of_all(&self, _name: &str, _younger_than: u64) -> Vec<Option<u64>> {
+        vec![Some(1); usize::try_from(self.0).unwrap_or(0)]
     }
 
     fn report_age(&self, _id: EndpointId) -> Option<u64> {

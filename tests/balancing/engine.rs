@@ -243,6 +243,15 @@ impl Members for Cluster {
         self.lock().reports.get(&id)?.0.get(name).copied()
     }
 
+    fn reported_of_all(&self, name: &str, younger_than: u64) -> Vec<Option<u64>> {
+        let facts = self.lock();
+        let number = |it: &Endpoint| {
+            let (numbers, _) = facts.reports.get(&it.id).filter(|(_, age)| *age < younger_than)?;
+            numbers.get(name).copied()
+        };
+        facts.list.iter().map(number).collect()
+    }
+
     fn report_age(&self, id: EndpointId) -> Option<u64> {
         self.lock().reports.get(&id).map(|(_, age)| *age)
     }

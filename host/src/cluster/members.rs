@@ -84,6 +84,16 @@ impl Members for View {
         self.0.load().membership().endpoint(id)?.report().number(name)
     }
 
+    fn reported_of_all(&self, name: &str, younger_than: u64) -> Vec<Option<u64>> {
+        let (cluster, now) = (self.0.load(), health::now());
+        let membership = cluster.membership();
+        let number = |member: &super::Member| {
+            let report = member.endpoint.report();
+            report.number(name).filter(|_| report.age(now).is_some_and(|age| age < younger_than))
+        };
+        membership.members().iter().map(number).collect()
+    }
+
     fn report_age(&self, id: EndpointId) -> Option<u64> {
         self.0.load().membership().endpoint(id)?.report().age(health::now())
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::config::fault::Fault;
 use crate::config::places::{Part, Places, Spot};
-use crate::config::{Cluster, Config, Name, StoreKind};
+use crate::config::{Check, Cluster, Config, Name, Probe, StoreKind};
 
 /// The warnings about a configuration that has no faults.
 pub(super) fn of(config: &Config, places: &Places<'_>) -> Vec<Fault> {
@@ -63,6 +63,7 @@ fn clusters(config: &Config, places: &Places<'_>, warnings: &mut Vec<Fault>) {
             repeated(places, spot.get(key).as_ref(), warnings);
         }
         failing(cluster, places, &spot, warnings);
+        heartbeat(config, cluster, places, &spot, warnings);
     }
 }
 
@@ -79,6 +80,36 @@ fn failing(cluster: &Cluster, places: &Places<'_>, spot: &Spot<'_>, warnings: &m
     } else if cluster.health.offline.is_zero() {
         idle("fail-on-status", "an offline time, `health.offline`,");
     }
+}
+
+/// A balancer that goes by the answers to checks, where there are none.
+fn heartbeat(
+    config: &Config,
+    cluster: &Cluster,
+    places: &Places<'_>,
+    spot: &Spot<'_>,
+    warnings: &mut Vec<Fault>,
+) {
+    let of = |name| config.plugins.get(name).map(|plugin| &*plugin.component);
+    if cluster.balancers.iter().any(|name| of(name) == Some("heartbeat"))
+        && !answers(cluster.health.check.as_deref())
+    {
+        let own = spot.get("balancer");
+        let (place, part) = own.as_ref().map_or((spot, Part::Key), |own| (own, Part::Value));
+        let message = "`heartbeat` goes by what active checks are answered, and there are none";
+        let fault = places.fault(place, part, message);
+        let help = "set `health.check`, with a `path` whose answer says what is `ready`";
+        let fault = fault.expected("without one it picks nobody");
+        warnings.push(fault.help(Some(help.to_owned())));
+    }
+}
+
+/// Whether a check has an answer with a body.
+fn answers(check: Option<&Check>) -> bool {
+    check.is_some_and(|check| match &check.probe {
+        Probe::Http { method, .. } => method != http::Method::HEAD,
+        Probe::Tcp => false,
+    })
 }
 
 /// A plugin that is named again in the same list.
@@ -215,6 +246,7 @@ mod tests {
              [stores.s.entries]\nx = 'b'\n[clusters.b]\nendpoints = ['b']",
             "[defaults.cluster]\nhealth.attempts = 3\nbalancer = 'first-alive'",
             "[defaults.listener]\nmax-headers = 50",
+            "[defaults.cluster]\nbalancer = 'heartbeat'\nhealth.check.path = '/'",
         ] {
             assert_eq!(warnings(text), Vec::<String>::new(), "{text}");
         }
@@ -228,6 +260,16 @@ mod tests {
             (
                 format!("routers = ['a']\n[plugins.a]\nconfig.rules = ['bb']\n{two}"),
                 "clusters.b: no request goes to this cluster",
+            ),
+            (
+                format!("routers = ['a']\n{two}balancer = 'Heartbeat'\nhealth.check.type = 'tcp'"),
+                "clusters.b.balancer: `heartbeat` goes by what active checks are answered, and there \
+                 are none",
+            ),
+            (
+                "[defaults.cluster]\nbalancer = ['heartbeat']".to_owned(),
+                "clusters.main: `heartbeat` goes by what active checks are answered, and there are \
+                 none",
             ),
             ("[plugins.p]".to_owned(), "plugins.p: nothing uses this plugin"),
             ("[stores.s]".to_owned(), "stores.s: no plugin may open this store"),

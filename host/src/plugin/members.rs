@@ -35,6 +35,10 @@ pub trait Members: Send + Sync {
     /// A number that a member's last answer to an active check has; none for one that is no member.
     fn reported(&self, id: EndpointId, name: &str) -> Option<u64>;
 
+    /// The same of all members whose answer is less than so many milliseconds old, in the order of
+    /// [`Self::endpoints`].
+    fn reported_of_all(&self, name: &str, younger_than: u64) -> Vec<Option<u64>>;
+
     /// Milliseconds since that answer.
     fn report_age(&self, id: EndpointId) -> Option<u64>;
 

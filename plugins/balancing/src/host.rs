@@ -18,10 +18,9 @@ pub trait Host {
     fn bytes_received(&self, id: u32) -> u64;
     /// The moving average of the time to an endpoint's response heads, in nanoseconds.
     fn latency(&self, id: u32) -> u64;
-    /// A number that an endpoint's last answer to an active check has.
-    fn reported(&self, id: u32, name: &str) -> Option<u64>;
-    /// Milliseconds since that answer.
-    fn report_age(&self, id: u32) -> Option<u64>;
+    /// The numbers of that name in the last answers of all members to active checks, of those less
+    /// than so many milliseconds old, in the order of the list.
+    fn reported_of_all(&self, name: &str, younger_than: u64) -> Vec<Option<u64>>;
     /// The endpoints that were tried for the request, by whichever of the cluster's balancers.
     fn tried(&self) -> Vec<u32>;
     /// Nanoseconds of a clock that never goes back.
@@ -75,12 +74,8 @@ impl Host for Live {
         endpoints::latency(id)
     }
 
-    fn reported(&self, id: u32, name: &str) -> Option<u64> {
-        reports::reported(id, name)
-    }
-
-    fn report_age(&self, id: u32) -> Option<u64> {
-        reports::age(id)
+    fn reported_of_all(&self, name: &str, younger_than: u64) -> Vec<Option<u64>> {
+        reports::reported_of_all(name, younger_than)
     }
 
     fn tried(&self) -> Vec<u32> {

@@ -113,6 +113,7 @@ pub fn keeps_promises(subject: &mut impl Subject, script: &Script, everyone: boo
         subject.update(list.clone(), script);
         for id in &ids {
             script.set_in_flight(*id, next() % 4);
+            script.set_report(*id, ready(next() % 9 + 1, next() % 3));
         }
         script.set_path(&format!("/{round}"));
         let tried = tries(subject, script);
@@ -151,10 +152,16 @@ pub fn keeps_promises(subject: &mut impl Subject, script: &Script, everyone: boo
     for count in [1, 10_000] {
         let list = endpoints(count);
         script.list(&list);
+        list.iter().for_each(|it| script.set_report(it.id, ready(1, 1)));
         subject.update(list, script);
         let picked = pick(subject, script);
         assert!(picked.is_some_and(|id| id < count), "one of {count}");
     }
+}
+
+/// What an endpoint says of itself that has so many slots.
+fn ready(ready: u32, busy: u32) -> script::Report {
+    ([("ready".to_owned(), ready.into()), ("busy".to_owned(), busy.into())].into(), 0)
 }
 
 /// How many of these keys go elsewhere when an endpoint has left, and how many of them did so

@@ -23,6 +23,11 @@ impl reports::Host for Guest {
         Ok(self.reporting()?.and_then(|members| members.reported(id, &name)))
     }
 
+    fn reported_of_all(&mut self, name: String, younger_than: u64) -> Result<Vec<Option<u64>>> {
+        let members = self.reporting()?;
+        Ok(members.map(|all| all.reported_of_all(&name, younger_than)).unwrap_or_default())
+    }
+
     fn age(&mut self, id: EndpointId) -> Result<Option<u64>> {
         Ok(self.reporting()?.and_then(|members| members.report_age(id)))
     }

@@ -172,12 +172,13 @@ impl Host for Script {
         self.latency.borrow().get(&id).copied().unwrap_or(0)
     }
 
-    fn reported(&self, id: u32, name: &str) -> Option<u64> {
-        self.reports.borrow().get(&id)?.0.get(name).copied()
-    }
-
-    fn report_age(&self, id: u32) -> Option<u64> {
-        self.reports.borrow().get(&id).map(|(_, age)| *age)
+    fn reported_of_all(&self, name: &str, younger_than: u64) -> Vec<Option<u64>> {
+        let reports = self.reports.borrow();
+        let number = |id: &u32| {
+            let (numbers, _) = reports.get(id).filter(|(_, age)| *age < younger_than)?;
+            numbers.get(name).copied()
+        };
+        self.order.borrow().iter().map(number).collect()
     }
 
     fn tried(&self) -> Vec<u32> {

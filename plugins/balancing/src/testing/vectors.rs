@@ -3,8 +3,8 @@
 //! A vector has a `title`, the name of its `balancer`, perhaps a `config`, its `endpoints` and
 //! `steps`. Endpoints are tables as in a configuration; their addresses are their names. A step may
 //! replace the `endpoints`, set `states` (`up`, `down`, `drain`), `weights`, `in-flight`, `bytes`
-//! (sent and received), `reports` (numbers and how old they are), the time `now` in milliseconds and
-//! the properties of the `request`, and says whom another balancer has `tried` before, and who is
+//! (sent and received), `reports` (numbers and how old they are; the list is then told again, as what
+//! was looked at before may still count) and the properties of the `request`, and says whom another balancer has `tried` before, and who is
 //! `refusing` connections.
 //! Then come its `picks`, one for each request, blanks between them: `a` goes to a, `b>c` to b,
 //! which refuses, and then to c; it ends in `-` where nobody is left, and in `next` where the next
@@ -61,7 +61,6 @@ struct Step {
     in_flight: BTreeMap<String, u32>,
     bytes: BTreeMap<String, (u64, u64)>,
     reports: BTreeMap<String, Report>,
-    now: Option<u64>,
     request: Option<Asked>,
     tried: Vec<String>,
     refusing: Vec<String>,
@@ -145,8 +144,7 @@ impl Vector {
 ///
 /// If it is not followed.
 pub fn play(vector: &Vector, subject: &mut impl Subject) {
-    let mut player =
-        Player { script: Script::default(), names: Vec::new(), states: BTreeMap::new() };
+    let mut player = Player::default();
     player.take(&vector.endpoints, subject);
     for (number, step) in vector.steps.iter().enumerate() {
         player.prepare(step, subject);
@@ -156,10 +154,12 @@ pub fn play(vector: &Vector, subject: &mut impl Subject) {
     }
 }
 
+#[derive(Default)]
 struct Player {
     script: Script,
     /// The endpoints that there ever were. Numbers are given in no particular order.
     names: Vec<String>,
+    list: Vec<Endpoint>,
     states: BTreeMap<u32, EndpointState>,
 }
 
@@ -192,6 +192,7 @@ impl Player {
             list.push(Endpoint { id, address: table.address.clone(), state, attributes });
         }
         self.script.list(&list);
+        self.list.clone_from(&list);
         subject.update(list, &self.script);
     }
 
@@ -231,8 +232,11 @@ impl Player {
             let id = self.id(name);
             self.script.set_report(id, report.clone());
         }
-        if let Some(now) = step.now {
-            self.script.set_now(now * 1_000_000);
+        if !step.reports.is_empty() {
+            for endpoint in &mut self.list {
+                endpoint.state = self.states.get(&endpoint.id).copied().unwrap_or(endpoint.state);
+            }
+            subject.update(self.list.clone(), &self.script);
         }
         if let Some(asked) = step.request.clone() {
             self.script.set_request(Request {

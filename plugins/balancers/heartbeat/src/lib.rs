@@ -1,0 +1,123 @@
+//! Balancer: Apache's `heartbeat`. An endpoint by chance, as likely as it has open slots by its own
+//! account, times its weight.
+//!
+//! The account is what it answers to active checks: the number `ready`, for as long as that is no
+//! older than `max-age`. One that has nothing to do, `busy` being 0, has probably just begun, and
+//! counts for a quarter, so as not to be flooded (Apache's quarter of less than four is nobody, here
+//! it is one slot). Where nobody has open slots, nobody is picked. For Apache's mod_status, the keys
+//! `ready` and `busy` take other names of the numbers: `IdleWorkers` and `BusyWorkers`.
+
+use linkspan_plugin_balancing::hash::{Generator, below};
+use linkspan_plugin_balancing::{Balancer, Choice, Host, Members, Turn, balancer};
+use linkspan_plugin_common::config;
+use serde::Deserialize;
+
+/// The balancer.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Heartbeat {
+    /// The name of the number of slots that are open.
+    ready: String,
+    /// The name of the number of those that are not.
+    busy: String,
+    /// How old an answer may be.
+    max_age: Age,
+    /// The open slots by place, and when they were looked at.
+    #[serde(skip)]
+    slots: Vec<u64>,
+    #[serde(skip)]
+    looked: Option<u64>,
+    #[serde(skip)]
+    random: Generator,
+}
+
+impl Default for Heartbeat {
+    fn default() -> Self {
+        Self {
+            ready: "ready".to_owned(),
+            busy: "busy".to_owned(),
+            max_age: Age(10_000),
+            slots: Vec::new(),
+            looked: None,
+            random: Generator::default(),
+        }
+    }
+}
+
+/// How long what was looked at counts, in nanoseconds: endpoints say something new every second at
+/// most.
+const LOOK: u64 = 100_000_000;
+
+impl Heartbeat {
+    fn look(&mut self, host: &impl Host) {
+        let of_all = |name| host.reported_of_all(name, self.max_age.0);
+        let open = |(ready, busy): (Option<u64>, Option<u64>)| match (ready.unwrap_or(0), busy) {
+            (ready, Some(0)) => ready.div_ceil(4),
+            (ready, _) => ready,
+        };
+        self.slots = of_all(&self.ready).into_iter().zip(of_all(&self.busy)).map(open).collect();
+    }
+}
+
+impl Balancer for Heartbeat {
+    fn configure(config: &str) -> Result<Self, String> {
+        config::parse(config)
+    }
+
+    fn update(&mut self, _members: &Members) {
+        self.looked = None;
+    }
+
+    fn pick(&mut self, turn: &Turn<'_, impl Host>) -> Choice {
+        let now = turn.host.monotonic();
+        if self.looked.is_none_or(|at| now.saturating_sub(at) >= LOOK) {
+            self.look(turn.host);
+            self.looked = Some(now);
+        }
+        let chance = |place: &usize| {
+            let weight = turn.members.at(*place).map_or(0, |member| member.state.weight);
+            self.slots.get(*place).map_or(0, |slots| slots.saturating_mul(weight.into()))
+        };
+        let places = turn.competitors.places();
+        let sum = places.iter().map(chance).fold(0, u64::saturating_add);
+        let mut drawn = below(self.random.next(turn.host), sum);
+        let hit = places.iter().copied().find(|place| match drawn.checked_sub(chance(place)) {
+            Some(rest) => {
+                drawn = rest;
+                false
+            }
+            None => true,
+        });
+        hit.into()
+    }
+}
+
+/// A time, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+struct Age(u64);
+
+impl TryFrom<String> for Age {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let unit = match text.get(digits.len()..) {
+            Some("ms") => Some(1),
+            Some("s") => Some(1_000),
+            Some("m") => Some(60_000),
+            Some("h") => Some(3_600_000),
+            _ => None,
+        };
+        let whole = digits.parse::<u64>().ok().filter(|_| !digits.starts_with('+'));
+        let time = whole.zip(unit).and_then(|(whole, unit)| whole.checked_mul(unit));
+        time.filter(|time| *time > 0).map(Self).ok_or_else(|| {
+            format!("{text:?} is no time, expected a whole number with a unit, such as \"10s\"")
+        })
+    }
+}
+
+balancer!(Heartbeat);
+
+#[cfg(test)]
+mod tests;
