@@ -187,21 +187,21 @@ impl Cluster {
 
     /// The endpoint that is used when no balancer can be asked: the first usable one in the order
     /// of the configuration, or, if all are out, the one whose last failure is longest ago.
-    /// None that is in `tried`, none that is draining.
+    /// None that is in `tried`, none that is draining; spares and standbys after all others.
     #[must_use]
     pub fn first_usable(&self, now: u64, tried: &[u32]) -> Option<Arc<Endpoint>> {
         self.refresh(now);
         let membership = self.membership();
-        let mut usable = membership.members().iter().filter(|member| {
+        let usable = membership.members().iter().filter(|member| {
             let state = self.state_of(member, now);
             state.usable && !state.draining && !tried.contains(&member.endpoint.id())
         });
-        let member = if self.all_out() {
-            usable.min_by_key(|member| member.endpoint.vitals().last_failure())
-        } else {
-            usable.next()
+        let all_out = self.all_out();
+        let rank = |member: &&Member| {
+            let failed = if all_out { member.endpoint.vitals().last_failure() } else { 0 };
+            (member.is_reserve(), failed)
         };
-        member.map(|member| Arc::clone(&member.endpoint))
+        usable.min_by_key(rank).map(|member| Arc::clone(&member.endpoint))
     }
 
     /// Whether the last scan found every endpoint out, which then counts for nothing.

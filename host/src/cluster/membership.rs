@@ -74,6 +74,15 @@ pub struct Member {
     pub standing: Standing,
 }
 
+impl Member {
+    /// Whether it is there for when others cannot be used: `status = "spare"` or `"standby"`.
+    #[must_use]
+    pub fn is_reserve(&self) -> bool {
+        let status = self.attributes.iter().find(|(key, _)| key == "status");
+        status.is_some_and(|(_, status)| matches!(status.as_str(), "spare" | "standby"))
+    }
+}
+
 impl PartialEq for Member {
     /// The same endpoint with the same settings; its figures and health are not looked at.
     fn eq(&self, other: &Self) -> bool {
@@ -92,7 +101,7 @@ pub enum Standing {
     Ready,
     /// Only by requests that belong to it: `status = "drain"`.
     Draining,
-    /// It is not: `status = "disabled"`.
+    /// It is not: `status = "disabled"`, or `"stopped"`.
     Disabled,
     /// It is not, by hand. Unlike one that is disabled, it is not tried even if a balancer picks it.
     Maintenance,

@@ -288,7 +288,7 @@ fn standing(attributes: &[(String, String)]) -> Standing {
     let status = attributes.iter().find(|(key, _)| key == "status");
     match status.map(|(_, status)| status.as_str()) {
         Some("drain") => Standing::Draining,
-        Some("disabled") => Standing::Disabled,
+        Some("disabled" | "stopped") => Standing::Disabled,
         _ => Standing::Ready,
     }
 }

@@ -104,6 +104,18 @@ fn a_cluster_that_is_wholly_offline_is_tried_all_the_same() {
 }
 
 #[test]
+fn the_first_usable_is_a_reserve_only_where_there_is_nobody_else() {
+    let status = |status: &str| -> crate::plugin::Attributes {
+        Arc::new([("status".to_owned(), status.to_owned())])
+    };
+    let standby = Member { attributes: status("standby"), ..member(1) };
+    let spare = Member { attributes: status("spare"), ..member(2) };
+    let cluster = cluster(vec![standby, spare, member(3)]);
+    let first = |tried: &[u32]| cluster.first_usable(0, tried).map(|endpoint| endpoint.id());
+    assert_eq!([first(&[]), first(&[3]), first(&[3, 1])], [Some(3), Some(1), Some(2)]);
+}
+
+#[test]
 fn the_first_usable_is_the_first_of_the_list_that_takes_new_requests() {
     let (mut a, b, c) = (member(1), member(2), member(3));
     a.standing = Standing::Draining;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::config::fault::Fault;
 use crate::config::places::{Part, Places, Spot};
-use crate::config::{Check, Cluster, Config, Name, Probe, StoreKind};
+use crate::config::{Check, Cluster, Config, Name, Probe, StoreKind, did_you_mean};
 
 /// The warnings about a configuration that has no faults.
 pub(super) fn of(config: &Config, places: &Places<'_>) -> Vec<Fault> {
@@ -64,6 +64,33 @@ fn clusters(config: &Config, places: &Places<'_>, warnings: &mut Vec<Fault>) {
         }
         failing(cluster, places, &spot, warnings);
         heartbeat(config, cluster, places, &spot, warnings);
+        redirections(cluster, places, &spot, warnings);
+    }
+}
+
+/// Endpoints whose sessions are to go to a route that none has.
+fn redirections(
+    cluster: &Cluster,
+    places: &Places<'_>,
+    spot: &Spot<'_>,
+    warnings: &mut Vec<Fault>,
+) {
+    let all = |name: &'static str| {
+        let own = move |(key, _): &&(String, String)| key == name;
+        cluster.endpoints.iter().map(move |it| Some(&*it.attributes.iter().find(own)?.1))
+    };
+    let routes: BTreeSet<&str> = all("route").flatten().collect();
+    // What an address gives instead of a route is known to the balancer alone.
+    let is_name = |text: &str| text.len() == 16 && text.bytes().all(|it| it.is_ascii_hexdigit());
+    let elements = spot.get("endpoints").map(|list| list.elements()).unwrap_or_default();
+    for (element, redirect) in elements.iter().zip(all("redirect")) {
+        let Some(redirect) = redirect.filter(|it| !routes.contains(it) && !is_name(it)) else {
+            continue;
+        };
+        let Some(place) = element.get("redirect") else { continue };
+        let message = format!("no endpoint of this cluster has the route `{redirect}`");
+        let fault = places.fault(&place, Part::Value, &message);
+        warnings.push(fault.help(did_you_mean(redirect, routes.iter().copied())));
     }
 }
 
@@ -246,6 +273,8 @@ mod tests {
              [stores.s.entries]\nx = 'b'\n[clusters.b]\nendpoints = ['b']",
             "[defaults.cluster]\nhealth.attempts = 3\nbalancer = 'first-alive'",
             "[defaults.listener]\nmax-headers = 50",
+            "routers = ['a']\n[clusters.b]\nendpoints = ['a', { address = 'b', route = 'r1', \
+             redirect = 'r2' }, { address = 'c', route = 'r2', redirect = '0123456789abcdef' }, 'a']",
             "[defaults.cluster]\nbalancer = 'heartbeat'\nhealth.check.path = '/'",
         ] {
             assert_eq!(warnings(text), Vec::<String>::new(), "{text}");
@@ -265,6 +294,12 @@ mod tests {
                 format!("routers = ['a']\n{two}balancer = 'Heartbeat'\nhealth.check.type = 'tcp'"),
                 "clusters.b.balancer: `heartbeat` goes by what active checks are answered, and there \
                  are none",
+            ),
+            (
+                "routers = ['a']\n[clusters.b]\nendpoints = [{ address = 'b', route = 'r1' }, \
+                 { address = 'c', route = 'r2', redirect = 'r3' }]"
+                    .to_owned(),
+                "clusters.b.endpoints[1].redirect: no endpoint of this cluster has the route `r3`",
             ),
             (
                 "[defaults.cluster]\nbalancer = ['heartbeat']".to_owned(),

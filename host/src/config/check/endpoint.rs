@@ -4,11 +4,23 @@ use serde_json::{Map, Value as Json, json};
 use toml::de::DeValue;
 
 use crate::config::check::kinds::ENDPOINT;
-use crate::config::file::{Document, Kind, Table, Text, Value, key, with};
+use crate::config::file::{Choice, Document, Kind, Table, Text, Value, Whole, key, with};
 use crate::config::{Endpoint, schema, units};
 
 /// The keys of endpoints, in text and in tables, that say where they are.
 const ADDRESS: &str = "Host and port, or a Unix socket";
+
+/// What all balancers make of an endpoint.
+const STATUS: Choice<&str> = Choice(&[
+    ("standby", "standby", "used where nobody else of its set can be"),
+    ("spare", "spare", "stands in for one of its set that cannot be used"),
+    ("drain", "drain", "gets only what belongs to it"),
+    ("disabled", "disabled", "gets nothing"),
+    ("stopped", "stopped", "gets nothing, in Apache's word"),
+]);
+
+/// The sets that balancers use one after the other.
+const LBSETS: Whole<u8> = Whole(0..=99);
 
 /// A text, or a table whose other keys are for balancers to read.
 pub(super) struct EndpointKind;
@@ -19,11 +31,17 @@ impl EndpointKind {
         let address = key("address", ADDRESS, ENDPOINT);
         let address = table.required(address, "an address such as `10.0.0.1:80`");
         let weight = table.or(key("weight", "Its share, relative to the others", Weight), 100);
+        let status = key("status", "When it is used", STATUS).such_as("standby");
+        let status = table.optional(status, "it always is");
+        let lbset = "Its set, of which balancers use the lowest where anybody can be used";
+        let lbset = table.optional(key("lbset", lbset, LBSETS).such_as(1), "0");
         let scalar = json!({ "type": ["string", "number", "boolean"] });
         let others = table.others(scalar);
         let attribute =
             |(key, value): (&str, Value<'_>)| Some((key.to_owned(), attribute(&value)?));
         let mut attributes: Vec<_> = others.into_iter().filter_map(attribute).collect();
+        attributes.extend(status.map(|status| ("status".to_owned(), status.to_owned())));
+        attributes.extend(lbset.map(|lbset| ("lbset".to_owned(), lbset.to_string())));
         attributes.sort_unstable();
         Some(Endpoint { address: address?, weight, attributes })
     }
@@ -44,9 +62,12 @@ impl Kind for EndpointKind {
         if value.weight == 100 && value.attributes.is_empty() {
             return address;
         }
-        let attributes = value.attributes.iter();
-        let mut written: Map<_, _> =
-            attributes.map(|(key, text)| (key.clone(), text.as_str().into())).collect();
+        let written = |(key, text): &(String, String)| {
+            let lbset = Some(text).filter(|_| key == "lbset").and_then(|text| text.parse().ok());
+            let value = lbset.map_or_else(|| text.as_str().into(), |lbset| LBSETS.write(&lbset));
+            (key.clone(), value)
+        };
+        let mut written: Map<_, _> = value.attributes.iter().map(written).collect();
         written.insert("address".to_owned(), address);
         written.insert("weight".to_owned(), Weight.write(&value.weight));
         written.into()

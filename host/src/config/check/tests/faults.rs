@@ -98,6 +98,33 @@ fn what_comes_later_is_refused_by_name() {
 }
 
 #[test]
+fn what_an_endpoint_cannot_be_is_refused() {
+    let expected_weight = "expected a number from 0.01 to 10000 with at most two decimals";
+    for (keys, expected) in [
+        ("weight = 0", format!("weight: this is not a weight, {expected_weight}")),
+        ("weight = -1", format!("weight: this is not a weight, {expected_weight}")),
+        ("weight = -0.5", format!("weight: this is not a weight, {expected_weight}")),
+        (
+            "status = 'standy'",
+            "status: `standy` is not known here, expected `standby`, `spare`, `drain`, `disabled` or \
+             `stopped` (did you mean `standby`?)"
+                .to_owned(),
+        ),
+        (
+            "lbset = 100",
+            "lbset: the number is out of range, expected a whole number from 0 to 99".to_owned(),
+        ),
+        (
+            "lbset = -1",
+            "lbset: the number is out of range, expected a whole number from 0 to 99".to_owned(),
+        ),
+    ] {
+        let text = format!("[clusters.c]\nendpoints = ['a', {{ address = 'b', {keys} }}]");
+        assert_eq!(fault(&text), format!("clusters.c.endpoints[1].{expected}"));
+    }
+}
+
+#[test]
 fn a_check_that_cannot_be_made_is_refused() {
     for (check, expected) in [
         ("{ path = 'healthz' }", "path: cannot read `healthz`: it does not begin with a slash"),
