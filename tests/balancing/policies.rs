@@ -1,6 +1,7 @@
 //! Who gets which request, over real sockets, for every balancer by its name.
 
 mod consistent;
+mod failover;
 mod heartbeat;
 mod live;
 mod sticky;
