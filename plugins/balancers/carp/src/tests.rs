@@ -37,6 +37,11 @@ fn the_protocol_gives_ten_members_these_shares() {
 }
 
 #[test]
+fn when_one_leaves_only_its_own_move() {
+    testing::hashing::check_leaving::<Carp>(0);
+}
+
+#[test]
 fn the_keys_of_one_that_is_down_spread_over_all_others() {
     let script = Script::default();
     let mut array = instance::<Carp>("{}", ten(), &script);

@@ -6,7 +6,7 @@
     reason = "a test may panic, and its helpers too"
 )]
 
-use super::{OPEN, Script, endpoints, instance, pick, shares};
+use super::{OPEN, Script, endpoints, instance, moved, pick, shares};
 use crate::Balancer;
 use crate::bindings::exports::linkspan::plugin::balancer::EndpointState;
 
@@ -29,6 +29,30 @@ pub fn check_shares<B: Balancer>(slack: usize) {
     let got = shares(&mut weighted, &script, 3, 50_000);
     for (share, expected) in got.iter().zip([5_000, 12_500, 32_500_usize]) {
         assert!(share.abs_diff(expected) < slack, "{got:?}");
+    }
+}
+
+/// When one of ten leaves, whichever it is, its own of 20,000 keys move, and of the others at most so
+/// many. Prints how many it were.
+///
+/// # Panics
+///
+/// If more move, or fewer than its own.
+pub fn check_leaving<B: Balancer>(others: usize) {
+    const KEYS: usize = 20_000;
+    let script = Script::default();
+    let own = shares(&mut instance::<B>("{}", endpoints(10), &script), &script, 10, KEYS);
+    for (gone, own) in (0..).zip(own) {
+        let (moved, needless) = moved::<B>("{}", endpoints(10), gone, KEYS);
+        let percent = |count: usize| count as f64 / KEYS as f64 * 100.0;
+        println!(
+            "{gone} leaves with {:.2} % of {KEYS} keys: {:.2} % moved, {:.2} % without need",
+            percent(own),
+            percent(moved),
+            percent(needless)
+        );
+        assert_eq!(moved, own + needless);
+        assert!(needless <= others, "{needless} moved without need");
     }
 }
 
