@@ -65,6 +65,7 @@ fn clusters(config: &Config, places: &Places<'_>, warnings: &mut Vec<Fault>) {
         failing(cluster, places, &spot, warnings);
         heartbeat(config, cluster, places, &spot, warnings);
         redirections(cluster, places, &spot, warnings);
+        waiting(cluster, places, &spot, warnings);
     }
 }
 
@@ -91,6 +92,19 @@ fn redirections(
         let message = format!("no endpoint of this cluster has the route `{redirect}`");
         let fault = places.fault(&place, Part::Value, &message);
         warnings.push(fault.help(did_you_mean(redirect, routes.iter().copied())));
+    }
+}
+
+/// What is said of requests that wait, where none does.
+fn waiting(cluster: &Cluster, places: &Places<'_>, spot: &Spot<'_>, warnings: &mut Vec<Fault>) {
+    let of_endpoints = cluster.endpoints.iter().filter_map(|each| each.max_connections);
+    if cluster.max_connections.into_iter().chain(of_endpoints).next().is_some() {
+        return;
+    }
+    for spot in ["max-queue", "queue-timeout"].iter().filter_map(|key| spot.get(key)) {
+        let message = "without `max-connections` this has no effect";
+        let expected = "expected `max-connections` of the cluster, or of its endpoints";
+        warnings.push(places.fault(&spot, Part::Key, message).expected(expected));
     }
 }
 
@@ -276,6 +290,12 @@ mod tests {
             "routers = ['a']\n[clusters.b]\nendpoints = ['a', { address = 'b', route = 'r1', \
              redirect = 'r2' }, { address = 'c', route = 'r2', redirect = '0123456789abcdef' }, 'a']",
             "[defaults.cluster]\nbalancer = 'heartbeat'\nhealth.check.path = '/'",
+            "routers = ['a']\n[clusters.b]\nmax-queue = 5\n\
+             endpoints = [{ address = 'b', max-connections = 1 }]",
+            "routers = ['a']\n[clusters.b]\nendpoints = ['b']\nqueue-timeout = '1s'\n\
+             max-connections = 1",
+            "routers = ['a']\n[defaults.cluster]\nmax-queue = 5\n\
+             [clusters.b]\nendpoints = ['b']",
         ] {
             assert_eq!(warnings(text), Vec::<String>::new(), "{text}");
         }
@@ -316,6 +336,10 @@ mod tests {
                 "max-connections = 5\nmax-connections-per-address = 6".to_owned(),
                 "listeners.web.max-connections-per-address: more than the listener's \
                  `max-connections`, and so without effect",
+            ),
+            (
+                "[clusters.main]\nmax-queue = 5".to_owned(),
+                "clusters.main.max-queue: without `max-connections` this has no effect",
             ),
             (
                 "[clusters.main]\nfail-attempts = 3".to_owned(),

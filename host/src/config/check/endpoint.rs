@@ -22,12 +22,17 @@ const STATUS: Choice<&str> = Choice(&[
 /// The sets that balancers use one after the other.
 const LBSETS: Whole<u8> = Whole(0..=99);
 
+/// The key of clusters and endpoints that bounds what is in flight.
+pub(super) const MAX_CONNECTIONS: &str = "max-connections";
+
+/// What it can be.
+pub(super) const IN_FLIGHT: Whole<u32> = Whole(1..=1_000_000);
+
 /// A text, or a table whose other keys are for balancers to read.
 pub(super) struct EndpointKind;
 
 impl EndpointKind {
     fn table(table: &mut Table<'_>) -> Option<Endpoint> {
-        table.later(&["max-connections"]);
         let address = key("address", ADDRESS, ENDPOINT);
         let address = table.required(address, "an address such as `10.0.0.1:80`");
         let weight = table.or(key("weight", "Its share, relative to the others", Weight), 100);
@@ -35,6 +40,8 @@ impl EndpointKind {
         let status = table.optional(status, "it always is");
         let lbset = "Its set, of which balancers use the lowest where anybody can be used";
         let lbset = table.optional(key("lbset", lbset, LBSETS).such_as(1), "0");
+        let most = key(MAX_CONNECTIONS, "The most requests in flight", IN_FLIGHT).such_as(10);
+        let max_connections = table.optional(most, "what the cluster says");
         let scalar = json!({ "type": ["string", "number", "boolean"] });
         let others = table.others(scalar);
         let attribute =
@@ -43,7 +50,7 @@ impl EndpointKind {
         attributes.extend(status.map(|status| ("status".to_owned(), status.to_owned())));
         attributes.extend(lbset.map(|lbset| ("lbset".to_owned(), lbset.to_string())));
         attributes.sort_unstable();
-        Some(Endpoint { address: address?, weight, attributes })
+        Some(Endpoint { address: address?, weight, max_connections, attributes })
     }
 }
 
@@ -54,12 +61,14 @@ impl Kind for EndpointKind {
         if matches!(value.item(), DeValue::Table(_)) {
             return value.table(Self::table)?;
         }
-        Some(Endpoint { address: ENDPOINT.read(value)?, weight: 100, attributes: Vec::new() })
+        let address = ENDPOINT.read(value)?;
+        Some(Endpoint { address, weight: 100, max_connections: None, attributes: Vec::new() })
     }
 
     fn write(&self, value: &Endpoint) -> Json {
         let address = ENDPOINT.write(&value.address);
-        if value.weight == 100 && value.attributes.is_empty() {
+        let plain = value.weight == 100 && value.max_connections.is_none();
+        if plain && value.attributes.is_empty() {
             return address;
         }
         let written = |(key, text): &(String, String)| {
@@ -70,6 +79,9 @@ impl Kind for EndpointKind {
         let mut written: Map<_, _> = value.attributes.iter().map(written).collect();
         written.insert("address".to_owned(), address);
         written.insert("weight".to_owned(), Weight.write(&value.weight));
+        if let Some(most) = &value.max_connections {
+            written.insert(MAX_CONNECTIONS.to_owned(), IN_FLIGHT.write(most));
+        }
         written.into()
     }
 
