@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::admin::guard::{authorised, meant};
 use crate::admin::{Handles, Reload, page, view};
+use crate::metrics::open_metrics;
 
 const JSON: &str = "application/json";
 const HTML: &str = "text/html; charset=utf-8";
@@ -91,7 +92,7 @@ pub(super) async fn answer<B>(
             reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n")
         }
         Route::Health => reply(StatusCode::OK, TEXT, "ok\n"),
-        Route::Metrics => reply(StatusCode::OK, METRICS, handles.metrics.text()),
+        Route::Metrics => reply(StatusCode::OK, METRICS, open_metrics(handles.metrics.families())),
         Route::Version => json(&view::version(handles, &snapshot)),
         Route::Listeners => json(&view::listeners(handles, &snapshot)),
         Route::Clusters => json(&view::clusters(handles, &snapshot)),
