@@ -2,9 +2,9 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `GET /` | an overview to look at |
+//! | `GET /` | the status page ([`status`](crate::status)); `?format=json` gives what is on it |
 //! | `GET /healthz` | `ok`, or 503 once the process is leaving |
-//! | `GET /metrics` | all that is counted, in the OpenMetrics text format |
+//! | `GET /metrics` | all that is counted, as OpenMetrics, or as the plain text of Prometheus |
 //! | `GET /api/version` | what runs here, and since when |
 //! | `GET /api/listeners` | listeners, with their plugins and connections |
 //! | `GET /api/clusters` | clusters, with the state and the figures of each endpoint |
@@ -18,10 +18,8 @@
 //! anything but `/healthz` from another machine.
 
 pub mod guard;
-mod page;
 mod routes;
 mod socket;
-mod view;
 
 use std::convert::Infallible;
 use std::io;
@@ -36,14 +34,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::spawn_local;
-use tokio::time::Instant;
 
 use crate::config::AdminBind;
-use crate::drain::Watcher;
 use crate::listener::stream::Downstream;
-use crate::metrics::Metrics;
-use crate::snapshot::Stage;
 use crate::socket::Stream;
+use crate::status::Sources;
 
 pub use socket::Socket;
 
@@ -70,16 +65,10 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 /// What is read from. Cheap to clone: shared pointers.
 #[derive(Clone)]
 pub struct Handles {
-    /// What is served.
-    pub stage: Arc<Stage>,
-    /// What is counted.
-    pub metrics: Arc<Metrics>,
-    /// Whether the process is leaving.
-    pub drain: Watcher,
+    /// What is served and counted.
+    pub sources: Sources,
     /// Where wishes go that the configuration be read again.
     pub reloads: mpsc::Sender<Reload>,
-    /// When the process began to serve.
-    pub begun: Instant,
 }
 
 /// A wish that the configuration be read again. Dropped, it counts as not granted.

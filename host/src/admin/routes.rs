@@ -10,23 +10,18 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::admin::guard::{authorised, meant};
-use crate::admin::{Handles, Reload, page, view};
-use crate::metrics::open_metrics;
+use crate::admin::{Handles, Reload};
+use crate::status::{AboutView, Audience, Status, answer as status_answer, scrape};
 
 const JSON: &str = "application/json";
-const HTML: &str = "text/html; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
-const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// What every answer says: that it is of this moment, and that a browser must not make more of it
 /// than it is.
 const ALWAYS: [(HeaderName, &str); 4] = [
     (CACHE_CONTROL, "no-store"),
     (http::header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (
-        http::header::CONTENT_SECURITY_POLICY,
-        "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-    ),
+    (http::header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
     (http::header::REFERRER_POLICY, "no-referrer"),
 ];
 
@@ -69,7 +64,8 @@ pub(super) async fn answer<B>(
         return refusal(StatusCode::NOT_FOUND, "there is nothing here; `/` tells what is");
     };
     let changes = route == Route::Reload;
-    let snapshot = handles.stage.snapshot();
+    let sources = &handles.sources;
+    let snapshot = sources.stage.snapshot();
     if changes || !local && route != Route::Health {
         let token = snapshot.config.admin.as_ref().and_then(|admin| admin.token.as_ref());
         if let Err((status, text)) = authorised(request.headers(), token) {
@@ -86,24 +82,31 @@ pub(super) async fn answer<B>(
         response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
         return response;
     }
+    let status = || Status::now(sources, &snapshot, Audience::Administrator);
     match route {
-        Route::Overview => reply(StatusCode::OK, HTML, page::overview(handles, &snapshot)),
-        Route::Health if handles.drain.is_draining() => {
+        Route::Overview => {
+            let uri = request.uri();
+            status_answer(method, uri, sources, &snapshot, Audience::Administrator).map(Full::new)
+        }
+        Route::Health if sources.drain.is_draining() => {
             reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n")
         }
         Route::Health => reply(StatusCode::OK, TEXT, "ok\n"),
-        Route::Metrics => reply(StatusCode::OK, METRICS, open_metrics(handles.metrics.families())),
-        Route::Version => json(&view::version(handles, &snapshot)),
-        Route::Listeners => json(&view::listeners(handles, &snapshot)),
-        Route::Clusters => json(&view::clusters(handles, &snapshot)),
-        Route::Plugins => json(&view::plugins(handles, &snapshot)),
+        Route::Metrics => {
+            let (kind, text) = scrape(sources, &snapshot, request.headers());
+            reply(StatusCode::OK, kind, text)
+        }
+        Route::Version => json(&AboutView::now(sources, &snapshot)),
+        Route::Listeners => json(&status().listeners),
+        Route::Clusters => json(&status().clusters),
+        Route::Plugins => json(&status().plugins),
         Route::Reload => reload(handles).await,
     }
 }
 
 /// Asks the control thread, and waits for what becomes of it.
 async fn reload(handles: &Handles) -> Response<Full<Bytes>> {
-    if handles.drain.is_draining() {
+    if handles.sources.drain.is_draining() {
         return refusal(StatusCode::SERVICE_UNAVAILABLE, "the process is leaving");
     }
     let (wish, answered) = Reload::new();
