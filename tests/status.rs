@@ -3,6 +3,7 @@
 
 mod browser;
 mod metrics;
+mod states;
 
 use std::net::SocketAddr;
 

@@ -9,10 +9,12 @@
 //! | `GET /api/listeners` | listeners, with their plugins and connections |
 //! | `GET /api/clusters` | clusters, with the state and the figures of each endpoint |
 //! | `GET /api/plugins` | plugins, with their versions, calls, failures and cost |
+//! | `GET /api/clusters/NAME/endpoints/ADDRESS` | one endpoint |
+//! | `POST` to the same | sets its state by hand: `{"state":"drain"}` |
 //! | `POST /api/reload` | reads the configuration again, as HUP does |
 //!
-//! Only reads handles ([`Handles`]) and owns no state, except for asking that the configuration be
-//! read again. It lives on a thread of its own, so that neither a slow reader here nor a slow
+//! Only reads handles ([`Handles`]) and owns no state; it can ask that the configuration be read again,
+//! and set what endpoints keep for themselves. It lives on a thread of its own, so that neither a slow reader here nor a slow
 //! compilation there holds up the other. Whoever is asked for what, [`guard`] comes first: requests
 //! that a browser was tricked into are refused, and what changes something needs the token, as does
 //! anything but `/healthz` from another machine.
@@ -20,6 +22,7 @@
 pub mod guard;
 mod routes;
 mod socket;
+mod states;
 
 use std::convert::Infallible;
 use std::io;
@@ -183,7 +186,7 @@ async fn serve(stream: Stream, local: bool, handles: Rc<Handles>) {
     let (stream, _) = Downstream::new(stream, WRITE_TIMEOUT);
     let service = service_fn(move |request| {
         let handles = Rc::clone(&handles);
-        async move { Ok::<_, Infallible>(routes::answer(&request, local, &handles).await) }
+        async move { Ok::<_, Infallible>(routes::answer(request, local, &handles).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
