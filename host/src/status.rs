@@ -12,6 +12,7 @@ mod answer;
 mod gather;
 mod page;
 mod path;
+mod recent;
 mod scrape;
 mod sums;
 mod time;
@@ -27,6 +28,7 @@ use crate::snapshot::Stage;
 
 pub use self::answer::answer;
 pub use self::path::{decoded, is_at};
+pub use self::recent::Recent;
 pub use self::scrape::scrape;
 pub use self::view::{
     AboutView, CheckView, ClusterView, EndpointView, ListenerView, Moment, PluginView, Status, Step,

@@ -16,7 +16,7 @@ use crate::cluster::pool::Pool;
 use crate::config::Name;
 use crate::log::access::{AccessRecord, AccessWriter};
 use crate::log::id::{RequestId, RequestIds};
-use crate::status::{self, Audience, Sources};
+use crate::status::{Recent, Sources};
 use crate::view::{ClusterUse, Make, View};
 
 /// What the connections of a worker share.
@@ -33,6 +33,7 @@ pub struct Worker {
     ids: RefCell<RequestIds>,
     departures: RefCell<BTreeMap<Name, Rc<Notify>>>,
     sources: Sources,
+    recent: Recent,
     make: Make,
     view: RefCell<Rc<View>>,
     generation: Cell<u64>,
@@ -53,6 +54,7 @@ impl Worker {
             ids: RefCell::new(RequestIds::new()),
             departures: RefCell::default(),
             sources,
+            recent: Recent::default(),
             make,
             generation: Cell::new(view.generation),
             view: RefCell::new(Rc::new(view)),
@@ -117,8 +119,7 @@ impl Worker {
 
     /// The answer to a client that asks a listener for the status page.
     pub(crate) fn status(&self, method: &Method, uri: &Uri) -> Response<Bytes> {
-        let snapshot = self.sources.stage.snapshot();
-        status::answer(method, uri, &self.sources, &snapshot, Audience::Public)
+        self.recent.answer(method, uri, &self.sources)
     }
 
     /// A cluster that is in no snapshot, as this worker uses it: without plugins.
@@ -128,10 +129,11 @@ impl Worker {
     }
 
     /// What is to be done about once a second: a view that nothing asks for any more must not keep
-    /// what a reload replaced, and idle connections end.
+    /// what a reload replaced, idle connections end, and large status pages are made anew.
     pub fn sweep(&self) {
         drop(self.view());
         self.pool.sweep();
+        self.recent.forget();
     }
 
     /// Hands over the access lines that wait.

@@ -14,6 +14,25 @@ use crate::status::{Audience, Sources, Status, page};
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    Html,
+    Json,
+}
+
+impl Format {
+    /// The last `format` of a query; none if there is no such format.
+    pub(super) fn of(uri: &Uri) -> Option<Self> {
+        let parameters = uri.query().unwrap_or_default().split('&');
+        match parameters.filter_map(|each| each.strip_prefix("format=")).next_back() {
+            None | Some("html") => Some(Self::Html),
+            Some("json") => Some(Self::Json),
+            Some(_) => None,
+        }
+    }
+}
+
 /// The page, or with `?format=json` what is on it; what is asked for otherwise is refused, with a
 /// JSON `error`. An answer to HEAD has the body that GET would get.
 #[must_use]
@@ -30,20 +49,18 @@ pub fn answer(
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
-    let parameters = uri.query().unwrap_or_default().split('&');
-    let format = parameters.filter_map(|each| each.strip_prefix("format=")).next_back();
-    match format {
-        None | Some("html") => {
+    match Format::of(uri) {
+        Some(Format::Html) => {
             let status = Status::now(sources, snapshot, audience);
             let mut response = reply(StatusCode::OK, HTML, page::page(&status, audience));
             response.headers_mut().insert(CONTENT_SECURITY_POLICY, page::POLICY.clone());
             response
         }
-        Some("json") => {
+        Some(Format::Json) => {
             let status = Status::now(sources, snapshot, audience);
             reply(StatusCode::OK, JSON, json_text(&status))
         }
-        Some(_) => refusal(StatusCode::BAD_REQUEST, "the formats are `html` and `json`"),
+        None => refusal(StatusCode::BAD_REQUEST, "the formats are `html` and `json`"),
     }
 }
 
