@@ -153,6 +153,7 @@ fn the_monkey_example_serves_real_files_from_real_origins() {
     assert!(most - least <= 1, "{served:?}");
     assert_eq!(php + turns.iter().sum::<usize>(), FILES, "somebody else served: {served:?}");
     assert_eq!(client.get("/readme.txt").status(), 404);
+    assert!(client.get("/proxy-status").text().contains("3 of 3 alive"));
 
     // The first origin leaves: the second serves what it did, and nobody notices.
     let [first, ..] = origins;

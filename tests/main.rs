@@ -29,6 +29,7 @@ mod rewriting;
 mod routing;
 mod schema;
 mod shutdown;
+mod status;
 mod streaming;
 mod support;
 mod tidy;

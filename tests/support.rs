@@ -4,6 +4,7 @@
 //! its own. Every wait has a deadline, nothing sleeps, and every port is one that was free.
 
 mod binary;
+mod browser;
 mod client;
 mod message;
 mod origin;
@@ -21,6 +22,7 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 pub(crate) use binary::{Binary, Signal};
+pub(crate) use browser::Browser;
 pub(crate) use client::Client;
 pub(crate) use message::{Message, reply, request};
 pub(crate) use origin::{Down, Origin, Peer};

@@ -2,26 +2,27 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `GET /` | an overview to look at |
+//! | `GET /` | the status page ([`status`](crate::status)); `?format=json` gives what is on it |
 //! | `GET /healthz` | `ok`, or 503 once the process is leaving |
-//! | `GET /metrics` | all that is counted, in the OpenMetrics text format |
+//! | `GET /metrics` | all that is counted, as OpenMetrics, or as the plain text of Prometheus |
 //! | `GET /api/version` | what runs here, and since when |
 //! | `GET /api/listeners` | listeners, with their plugins and connections |
 //! | `GET /api/clusters` | clusters, with the state and the figures of each endpoint |
 //! | `GET /api/plugins` | plugins, with their versions, calls, failures and cost |
+//! | `GET /api/clusters/NAME/endpoints/ADDRESS` | one endpoint |
+//! | `POST` to the same | sets its state by hand: `{"state":"drain"}` |
 //! | `POST /api/reload` | reads the configuration again, as HUP does |
 //!
-//! Only reads handles ([`Handles`]) and owns no state, except for asking that the configuration be
-//! read again. It lives on a thread of its own, so that neither a slow reader here nor a slow
+//! Only reads handles ([`Handles`]) and owns no state; it can ask that the configuration be read again,
+//! and set what endpoints keep for themselves. It lives on a thread of its own, so that neither a slow reader here nor a slow
 //! compilation there holds up the other. Whoever is asked for what, [`guard`] comes first: requests
 //! that a browser was tricked into are refused, and what changes something needs the token, as does
 //! anything but `/healthz` from another machine.
 
 pub mod guard;
-mod page;
 mod routes;
 mod socket;
-mod view;
+mod states;
 
 use std::convert::Infallible;
 use std::io;
@@ -36,14 +37,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::spawn_local;
-use tokio::time::Instant;
 
 use crate::config::AdminBind;
-use crate::drain::Watcher;
 use crate::listener::stream::Downstream;
-use crate::metrics::Metrics;
-use crate::snapshot::Stage;
 use crate::socket::Stream;
+use crate::status::Sources;
 
 pub use socket::Socket;
 
@@ -70,16 +68,10 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 /// What is read from. Cheap to clone: shared pointers.
 #[derive(Clone)]
 pub struct Handles {
-    /// What is served.
-    pub stage: Arc<Stage>,
-    /// What is counted.
-    pub metrics: Arc<Metrics>,
-    /// Whether the process is leaving.
-    pub drain: Watcher,
+    /// What is served and counted.
+    pub sources: Sources,
     /// Where wishes go that the configuration be read again.
     pub reloads: mpsc::Sender<Reload>,
-    /// When the process began to serve.
-    pub begun: Instant,
 }
 
 /// A wish that the configuration be read again. Dropped, it counts as not granted.
@@ -194,7 +186,7 @@ async fn serve(stream: Stream, local: bool, handles: Rc<Handles>) {
     let (stream, _) = Downstream::new(stream, WRITE_TIMEOUT);
     let service = service_fn(move |request| {
         let handles = Rc::clone(&handles);
-        async move { Ok::<_, Infallible>(routes::answer(&request, local, &handles).await) }
+        async move { Ok::<_, Infallible>(routes::answer(request, local, &handles).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

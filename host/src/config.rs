@@ -148,6 +148,8 @@ pub struct Listener {
     pub rewriters: Vec<Name>,
     /// Where requests go that no router decides; without one they are answered with 404.
     pub default_cluster: Option<Name>,
+    /// The path of the status page, percent-decoded; `None` if there is none.
+    pub status_path: Option<Arc<str>>,
     /// Whose word on the client and on the request's id is taken. Default nobody's.
     pub trusted_proxies: Vec<ipnet::IpNet>,
     /// The longest that a request's head may take to arrive. Default 10 s.

@@ -22,7 +22,9 @@
 //! - **The control thread** is whoever awaits [`proxy::Proxy`]: configuration, loading plugins, making
 //!   instances, signals. Guests that begin compute on threads of its pool, never on a worker.
 //! - **The administrator's listener**, where there is one, has a thread with a runtime of its own
-//!   ([`admin`]): it reads what is shared, and asks the control thread to reload.
+//!   ([`admin`]): it reads what is shared, asks the control thread to reload, and sets states of
+//!   endpoints by hand. What it tells is gathered in one place ([`status`]), which listeners use too,
+//!   on their workers, for their `status-path`.
 //! - **The ticker** counts milliseconds while guests run ([`plugin`]), and sleeps otherwise. One thread
 //!   per log target writes lines ([`log`]).
 //!
@@ -78,6 +80,7 @@ pub mod store;
 pub mod plugin;
 pub mod cluster;
 pub mod snapshot;
+pub mod status;
 pub mod view;
 pub mod worker;
 pub mod relay;

@@ -10,6 +10,7 @@
 
 mod cells;
 mod figures;
+mod plain;
 mod plugin;
 mod text;
 
@@ -19,12 +20,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-pub use self::cells::Distribution;
+pub use self::cells::{Bounds, Distribution};
 use self::cells::{Histogram, PerWorker};
 pub use self::figures::Figures;
+pub use self::plain::plain;
 use self::plugin::PluginCells;
 pub use self::plugin::{PluginMetrics, SAMPLED};
-pub use self::text::{Family, Sample, Value};
+pub use self::text::{Family, Sample, Value, open_metrics};
 
 /// The `worker` of threads that are none.
 pub const ELSEWHERE: usize = usize::MAX;

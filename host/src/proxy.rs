@@ -30,6 +30,7 @@ use crate::metrics::{Metrics, Words};
 use crate::plugin::{BuiltIn, Compiler, FAILURES, Host, Nursery, Order, Refusal, Settings};
 use crate::relay::error::LABELS;
 use crate::snapshot::{Refused, Snapshot, Stage};
+use crate::status::Sources;
 use crate::view::Make;
 
 use office::Office;
@@ -173,6 +174,7 @@ impl Proxy {
         let (nursery, orders) = Nursery::new(ORDERS);
         let births = tokio::spawn(births(orders));
         let drain = Drain::new();
+        let sources = Sources::new(&stage, &metrics, drain.watch());
         let mut desks = Vec::new();
         let mut workers = Vec::new();
         for index in 0..count {
@@ -185,16 +187,15 @@ impl Proxy {
                     nursery: nursery.clone(),
                     metrics: Arc::clone(&metrics),
                 },
-                stage: Arc::clone(&stage),
+                sources: sources.clone(),
                 access: options.access.writer(),
                 connections,
-                drain: drain.watch(),
             };
             let builder = Builder::new().name(format!("linkspan-{index}"));
             workers.push(builder.spawn(move || start.run()).map_err(StartError::Thread)?);
         }
         let config = &stage.snapshot().config;
-        let office = Office::start(config, admin, &stage, &metrics, drain.watch())?;
+        let office = Office::start(config, admin, sources)?;
         let acceptor = Acceptor::start(desks.clone()).map_err(StartError::Thread)?;
         let mut proxy = Self {
             host,

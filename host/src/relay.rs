@@ -31,6 +31,7 @@ use crate::relay::attempt::Attempts;
 use crate::relay::client::{Client, OpenRequest};
 use crate::relay::error::{Error, Limit};
 use crate::relay::record::Record;
+use crate::status;
 use crate::view::{ClusterUse, Listener, View};
 use crate::worker::Worker;
 
@@ -96,6 +97,11 @@ impl Served<'_> {
         record: &mut Record,
     ) -> Result<Response<Body>, Error> {
         let authority = vet::vet(&mut parts)?;
+        if let Some(path) = &self.listener.settings.status_path
+            && status::is_at(parts.uri.path(), path)
+        {
+            return Ok(reply::given(self.worker.status(&parts.method, &parts.uri)));
+        }
         self.worker.budget.request();
         match self.trusted {
             true => headers::clean_trusted_request(&mut parts.headers),

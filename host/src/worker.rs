@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http::{Method, Response, Uri};
 use tokio::sync::Notify;
 
 use crate::cluster::Cluster;
@@ -14,8 +16,7 @@ use crate::cluster::pool::Pool;
 use crate::config::Name;
 use crate::log::access::{AccessRecord, AccessWriter};
 use crate::log::id::{RequestId, RequestIds};
-use crate::metrics::Metrics;
-use crate::snapshot::Stage;
+use crate::status::{Recent, Sources};
 use crate::view::{ClusterUse, Make, View};
 
 /// What the connections of a worker share.
@@ -26,13 +27,13 @@ pub struct Worker {
     pub pool: Pool,
     /// Which repetitions may still be made.
     pub budget: Budget,
-    metrics: Arc<Metrics>,
     writes_access: bool,
     access: RefCell<AccessWriter>,
     ending: Cell<bool>,
     ids: RefCell<RequestIds>,
     departures: RefCell<BTreeMap<Name, Rc<Notify>>>,
-    stage: Arc<Stage>,
+    sources: Sources,
+    recent: Recent,
     make: Make,
     view: RefCell<Rc<View>>,
     generation: Cell<u64>,
@@ -41,19 +42,19 @@ pub struct Worker {
 impl Worker {
     /// A worker that sees what is shown.
     #[must_use]
-    pub fn new(make: Make, stage: Arc<Stage>, access: AccessWriter) -> Rc<Self> {
-        let view = View::new(&stage.snapshot(), None, &make);
+    pub fn new(make: Make, sources: Sources, access: AccessWriter) -> Rc<Self> {
+        let view = View::new(&sources.stage.snapshot(), None, &make);
         Rc::new(Self {
             index: make.worker,
             pool: Pool::new(),
             budget: Budget::new(make.workers),
-            metrics: Arc::clone(&make.metrics),
             writes_access: access.is_on(),
             access: RefCell::new(access),
             ending: Cell::new(false),
             ids: RefCell::new(RequestIds::new()),
             departures: RefCell::default(),
-            stage,
+            sources,
+            recent: Recent::default(),
             make,
             generation: Cell::new(view.generation),
             view: RefCell::new(Rc::new(view)),
@@ -92,13 +93,13 @@ impl Worker {
 
     /// Counts why a request failed, by the place of the reason among those known.
     pub(crate) fn count_error(&self, reason: usize) {
-        self.metrics.error(self.index, reason);
+        self.sources.metrics.error(self.index, reason);
     }
 
     /// What a request that begins now sees, to its end.
     pub fn view(&self) -> Rc<View> {
-        if self.stage.generation() != self.generation.get() {
-            let snapshot = self.stage.snapshot();
+        if self.sources.stage.generation() != self.generation.get() {
+            let snapshot = self.sources.stage.snapshot();
             let before = Rc::clone(&self.view.borrow());
             let view = View::new(&snapshot, Some(&before), &self.make);
             self.departures.borrow_mut().retain(|name, departure| {
@@ -116,6 +117,11 @@ impl Worker {
         Rc::clone(&self.view.borrow())
     }
 
+    /// The answer to a client that asks a listener for the status page.
+    pub(crate) fn status(&self, method: &Method, uri: &Uri) -> Response<Bytes> {
+        self.recent.answer(method, uri, &self.sources)
+    }
+
     /// A cluster that is in no snapshot, as this worker uses it: without plugins.
     #[must_use]
     pub fn plain(&self, cluster: &Arc<Cluster>) -> Rc<ClusterUse> {
@@ -123,10 +129,11 @@ impl Worker {
     }
 
     /// What is to be done about once a second: a view that nothing asks for any more must not keep
-    /// what a reload replaced, and idle connections end.
+    /// what a reload replaced, idle connections end, and large status pages are made anew.
     pub fn sweep(&self) {
         drop(self.view());
         self.pool.sweep();
+        self.recent.forget();
     }
 
     /// Hands over the access lines that wait.

@@ -6,31 +6,29 @@ use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
+use hyper::body::Incoming;
 use serde::Serialize;
 use serde_json::json;
 
 use crate::admin::guard::{authorised, meant};
-use crate::admin::{Handles, Reload, page, view};
+use crate::admin::{Handles, Reload, states};
+use crate::snapshot::Snapshot;
+use crate::status::{self, AboutView, Audience, EndpointView, Status, scrape};
 
 const JSON: &str = "application/json";
-const HTML: &str = "text/html; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
-const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// What every answer says: that it is of this moment, and that a browser must not make more of it
 /// than it is.
 const ALWAYS: [(HeaderName, &str); 4] = [
     (CACHE_CONTROL, "no-store"),
     (http::header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (
-        http::header::CONTENT_SECURITY_POLICY,
-        "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-    ),
+    (http::header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
     (http::header::REFERRER_POLICY, "no-referrer"),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Route {
+enum Route<'p> {
     Overview,
     Health,
     Metrics,
@@ -38,10 +36,22 @@ enum Route {
     Listeners,
     Clusters,
     Plugins,
+    /// A cluster's name and an endpoint's address, as the path encodes them.
+    Endpoint(&'p str, &'p str),
     Reload,
 }
 
-fn route(path: &str) -> Option<Route> {
+impl Route<'_> {
+    fn allowed(self) -> &'static str {
+        match self {
+            Self::Reload => "POST",
+            Self::Endpoint(..) => "GET, HEAD, POST",
+            _ => "GET, HEAD",
+        }
+    }
+}
+
+fn route(path: &str) -> Option<Route<'_>> {
     Some(match path {
         "/" => Route::Overview,
         "/healthz" => Route::Health,
@@ -51,58 +61,100 @@ fn route(path: &str) -> Option<Route> {
         "/api/clusters" => Route::Clusters,
         "/api/plugins" => Route::Plugins,
         "/api/reload" => Route::Reload,
-        _ => return None,
+        _ => {
+            let (cluster, endpoint) = states::parts(path)?;
+            Route::Endpoint(cluster, endpoint)
+        }
     })
 }
 
 /// The answer to a request. `local`: its client is on this machine.
-pub(super) async fn answer<B>(
-    request: &Request<B>,
+pub(super) async fn answer(
+    request: Request<Incoming>,
     local: bool,
     handles: &Handles,
 ) -> Response<Full<Bytes>> {
-    if let Err((status, text)) = meant(request) {
+    if let Err((status, text)) = meant(&request) {
         return refusal(status, text);
     }
-    let Some(route) = route(request.uri().path()) else {
+    let (parts, body) = request.into_parts();
+    let Some(route) = route(parts.uri.path()) else {
         return refusal(StatusCode::NOT_FOUND, "there is nothing here; `/` tells what is");
     };
-    let changes = route == Route::Reload;
-    let snapshot = handles.stage.snapshot();
+    let reads = matches!(parts.method, Method::GET | Method::HEAD);
+    let changes = route == Route::Reload || !reads && matches!(route, Route::Endpoint(..));
+    let sources = &handles.sources;
+    let snapshot = sources.stage.snapshot();
     if changes || !local && route != Route::Health {
         let token = snapshot.config.admin.as_ref().and_then(|admin| admin.token.as_ref());
-        if let Err((status, text)) = authorised(request.headers(), token) {
+        if let Err((status, text)) = authorised(&parts.headers, token) {
             return refusal(status, text);
         }
     }
-    let allowed = if changes { "POST" } else { "GET, HEAD" };
-    let method = request.method();
-    if changes && method != Method::POST
-        || !changes && !matches!(*method, Method::GET | Method::HEAD)
-    {
+    let allowed = route.allowed();
+    if !allowed.split(", ").any(|method| method == parts.method.as_str()) {
         let text = format!("the methods here are {allowed}");
         let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, text);
         response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
         return response;
     }
+    let status = || Status::now(sources, &snapshot, Audience::Administrator);
     match route {
-        Route::Overview => reply(StatusCode::OK, HTML, page::overview(handles, &snapshot)),
-        Route::Health if handles.drain.is_draining() => {
+        Route::Overview => {
+            let audience = Audience::Administrator;
+            let response = status::answer(&parts.method, &parts.uri, sources, &snapshot, audience);
+            response.map(Full::new)
+        }
+        Route::Health if sources.drain.is_draining() => {
             reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n")
         }
         Route::Health => reply(StatusCode::OK, TEXT, "ok\n"),
-        Route::Metrics => reply(StatusCode::OK, METRICS, handles.metrics.text()),
-        Route::Version => json(&view::version(handles, &snapshot)),
-        Route::Listeners => json(&view::listeners(handles, &snapshot)),
-        Route::Clusters => json(&view::clusters(handles, &snapshot)),
-        Route::Plugins => json(&view::plugins(handles, &snapshot)),
+        Route::Metrics => {
+            let (kind, text) = scrape(sources, &snapshot, &parts.headers);
+            reply(StatusCode::OK, kind, text)
+        }
+        Route::Version => json(&AboutView::now(sources, &snapshot)),
+        Route::Listeners => json(&status().listeners),
+        Route::Clusters => json(&status().clusters),
+        Route::Plugins => json(&status().plugins),
+        Route::Endpoint(cluster, address) => {
+            let body = if reads { None } else { Some(body) };
+            let answer = endpoint(&snapshot, (cluster, address), body).await;
+            answer.unwrap_or_else(|(status, text)| refusal(status, text))
+        }
         Route::Reload => reload(handles).await,
     }
 }
 
+/// One endpoint, after it was set to what a body says, if there is one.
+async fn endpoint(
+    snapshot: &Snapshot,
+    path: (&str, &str),
+    body: Option<Incoming>,
+) -> Result<Response<Full<Bytes>>, states::Wrong> {
+    let (cluster, members) = states::find(snapshot, path)?;
+    if let Some(body) = body {
+        states::set(cluster, &members, body).await?;
+    }
+    let endpoint = members.first().and_then(|member| EndpointView::now(cluster, member));
+    let Some(endpoint) = endpoint else {
+        return Err((StatusCode::NOT_FOUND, "the endpoint has just left".to_owned()));
+    };
+    let note = if endpoint.by_hand { states::LASTS } else { states::NATURAL };
+    Ok(json(&Told { cluster: cluster.name(), endpoint, note }))
+}
+
+/// What is told of one endpoint.
+#[derive(Serialize)]
+struct Told<'a> {
+    cluster: &'a str,
+    endpoint: EndpointView,
+    note: &'static str,
+}
+
 /// Asks the control thread, and waits for what becomes of it.
 async fn reload(handles: &Handles) -> Response<Full<Bytes>> {
-    if handles.drain.is_draining() {
+    if handles.sources.drain.is_draining() {
         return refusal(StatusCode::SERVICE_UNAVAILABLE, "the process is leaving");
     }
     let (wish, answered) = Reload::new();

@@ -50,6 +50,17 @@ pub enum State {
 }
 
 impl State {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Maintenance,
+        Self::Disabled,
+        Self::Draining,
+        Self::Unhealthy,
+        Self::Offline,
+        Self::Failing,
+        Self::Alive,
+    ];
+
     /// The word.
     #[must_use]
     pub fn word(self) -> &'static str {

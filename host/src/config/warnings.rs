@@ -25,7 +25,8 @@ pub(super) fn of(config: &Config, places: &Places<'_>) -> Vec<Fault> {
 fn listeners(config: &Config, places: &Places<'_>, warnings: &mut Vec<Fault>) {
     for (name, listener) in &config.listeners {
         let Some(spot) = places.find(&["listeners", name]) else { continue };
-        if listener.routers.is_empty() && listener.default_cluster.is_none() {
+        let serves = listener.default_cluster.is_some() || listener.status_path.is_some();
+        if listener.routers.is_empty() && !serves {
             let message = "nothing says where its requests go";
             let help = "set `default-cluster`, or name `routers`";
             let fault = places.fault(&spot, Part::Key, message);

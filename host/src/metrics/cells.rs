@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The bounds of a histogram's buckets in nanoseconds, rising.
-pub(super) type Bounds = [u64; BOUNDS];
+pub type Bounds = [u64; BOUNDS];
 
 const BOUNDS: usize = 16;
 
@@ -94,5 +94,64 @@ impl Distribution {
     #[must_use]
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum::<u64>() + self.beyond
+    }
+
+    /// The duration that a share of all, 0 to 1, did not exceed; none if there were none. An
+    /// estimate: within a bucket they are taken to lie evenly, and beyond the last bound at it.
+    #[must_use]
+    pub fn quantile(&self, bounds: &Bounds, share: f64) -> Option<Duration> {
+        let count = self.count();
+        if count == 0 {
+            return None;
+        }
+        let rank = share * count as f64;
+        let (mut before, mut lower) = (0_u64, 0_u64);
+        for (bucket, upper) in self.buckets.iter().zip(bounds) {
+            if *bucket > 0 && (before + bucket) as f64 >= rank {
+                let part = ((rank - before as f64) / *bucket as f64).clamp(0.0, 1.0);
+                let width = Duration::from_nanos(upper.saturating_sub(lower));
+                return Some(Duration::from_nanos(lower) + width.mul_f64(part));
+            }
+            before += bucket;
+            lower = *upper;
+        }
+        Some(Duration::from_nanos(lower))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bounds() -> Bounds {
+        std::array::from_fn(|index| 100 * (index as u64 + 1))
+    }
+
+    fn distribution(durations: &[u64]) -> Distribution {
+        let histogram = Histogram::default();
+        for duration in durations {
+            histogram.observe(&bounds(), Duration::from_nanos(*duration));
+        }
+        Distribution::of([&histogram].into_iter())
+    }
+
+    #[test]
+    fn quantiles_lie_evenly_within_a_bucket() {
+        let nanoseconds = |durations: &[u64], share| {
+            let quantile = distribution(durations).quantile(&bounds(), share);
+            quantile.map(|duration| duration.as_nanos())
+        };
+        assert_eq!(nanoseconds(&[], 0.99), None);
+        // Ten in the second bucket, from 100 to 200.
+        assert_eq!(nanoseconds(&[150; 10], 0.5), Some(150));
+        assert_eq!(nanoseconds(&[150; 10], 0.99), Some(199));
+        assert_eq!(nanoseconds(&[150; 10], 1.0), Some(200));
+        // One in a hundred is slow, and just not among the 99.
+        let mut mixed = vec![50; 99];
+        mixed.push(1_550);
+        assert_eq!(nanoseconds(&mixed, 0.99), Some(100));
+        assert_eq!(nanoseconds(&mixed, 1.0), Some(1_600));
+        // What is beyond the last bound is told as that.
+        assert_eq!(nanoseconds(&[9_999], 0.99), Some(1_600));
     }
 }

@@ -177,8 +177,8 @@ impl Metrics {
         let mut push = |name, help, kind, samples| {
             families.push(Family { name, help, samples, kind });
         };
-        push("linkspan_plugin_counter", "Plugins' own counters", MetricType::Counter, counters);
-        push("linkspan_plugin_gauge", "Plugins' own gauges", MetricType::Gauge, gauges);
+        push("linkspan_plugin_events", "Plugins' own counters", MetricType::Counter, counters);
+        push("linkspan_plugin_value", "Plugins' own gauges", MetricType::Gauge, gauges);
         let help = "Changes of plugins' own figures that broke a rule";
         push("linkspan_plugin_figures_dropped", help, MetricType::Counter, dropped);
     }

@@ -83,7 +83,7 @@ fn handles_go_on_counting_until_nobody_holds_them() {
     assert_eq!(metrics.counter("linkspan_upstream_retries_total", &[]), 1);
     drop(second);
     metrics.forget_unused();
-    assert!(!metrics.text().contains("app"));
+    assert!(!open_metrics(metrics.families()).contains("app"));
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn the_text_is_what_prometheus_reads() {
     plugin.figures.gauge("load", 0.5);
     plugin.figures.gauge("Wrong", 0.5);
     metrics.watch_log("access", || 7);
-    let text = metrics.text();
+    let text = open_metrics(metrics.families());
     let expected = [
         "# HELP linkspan_plugin_calls Calls of a plugin",
         "# TYPE linkspan_plugin_calls counter",
@@ -131,8 +131,8 @@ fn the_text_is_what_prometheus_reads() {
         r#"linkspan_plugin_guest_seconds_bucket{le="0.1",plugin="by \"path\""} 32"#,
         r#"linkspan_plugin_guest_seconds_bucket{le="+Inf",plugin="by \"path\""} 48"#,
         r#"linkspan_plugin_messages_dropped_total{plugin="by \"path\""} 1"#,
-        r#"linkspan_plugin_counter_total{plugin="by \"path\"",name="hits"} 5"#,
-        r#"linkspan_plugin_gauge{plugin="by \"path\"",name="load"} 0.5"#,
+        r#"linkspan_plugin_events_total{plugin="by \"path\"",name="hits"} 5"#,
+        r#"linkspan_plugin_value{plugin="by \"path\"",name="load"} 0.5"#,
         r#"linkspan_plugin_figures_dropped_total{plugin="by \"path\""} 1"#,
         "linkspan_log_lines_dropped_total{log=\"access\"} 7",
         r#"linkspan_errors_total{reason="connect"} 0"#,

@@ -50,6 +50,20 @@ pub struct Family {
     pub(super) kind: MetricType,
 }
 
+impl Family {
+    /// A metric that only rises; its name is without `_total`.
+    #[must_use]
+    pub fn counter(name: &'static str, help: &'static str, samples: Vec<Sample>) -> Self {
+        Self { name, help, samples, kind: MetricType::Counter }
+    }
+
+    /// A metric that rises and falls.
+    #[must_use]
+    pub fn gauge(name: &'static str, help: &'static str, samples: Vec<Sample>) -> Self {
+        Self { name, help, samples, kind: MetricType::Gauge }
+    }
+}
+
 /// One value of a metric.
 #[derive(Debug)]
 pub struct Sample {
@@ -122,17 +136,6 @@ impl Metrics {
                 Value::Fraction(value) => *value as u64,
             })
             .sum()
-    }
-
-    /// The text that Prometheus scrapes, in the OpenMetrics format.
-    #[must_use]
-    pub fn text(&self) -> String {
-        let mut registry = Registry::default();
-        registry.register_collector(Box::new(Families(self.families())));
-        let mut out = String::new();
-        // Writing to a string does not fail.
-        let _ = text::encode(&mut out, &registry);
-        out
     }
 
     fn listeners(&self, families: &mut Vec<Family>) {
@@ -245,6 +248,17 @@ pub(super) fn histogram<T>(
     Value::Histogram(bounds, Box::new(Distribution::of(cells.all().map(part))))
 }
 
+/// What Prometheus scrapes, in the OpenMetrics format.
+#[must_use]
+pub fn open_metrics(families: Vec<Family>) -> String {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Families(families)));
+    let mut out = String::new();
+    // Writing to a string does not fail.
+    let _ = text::encode(&mut out, &registry);
+    out
+}
+
 #[derive(Debug)]
 struct Families(Vec<Family>);
 
@@ -253,10 +267,11 @@ impl Collector for Families {
         for family in &self.0 {
             let Family { name, help, kind, samples } = family;
             // The encoder puts the unit behind the name.
-            let (name, unit) = match name.strip_suffix("_seconds") {
-                Some(name) => (name, Some(&Unit::Seconds)),
-                None => (*name, None),
-            };
+            let units = [("_seconds", &Unit::Seconds), ("_bytes", &Unit::Bytes)];
+            let mut named = units
+                .into_iter()
+                .filter_map(|(end, unit)| name.strip_suffix(end).map(|name| (name, Some(unit))));
+            let (name, unit) = named.next().unwrap_or((name, None));
             let mut encoder = encoder.encode_descriptor(name, help, unit, *kind)?;
             for sample in samples {
                 if sample.labels.is_empty() {

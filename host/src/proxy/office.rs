@@ -1,17 +1,13 @@
 //! The administrator's listener of a proxy, which reloads may move.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
 use crate::admin::{Handles, Reload, Server, Socket};
 use crate::config::{AdminBind, Config};
-use crate::drain::Watcher;
-use crate::metrics::Metrics;
 use crate::proxy::StartError;
-use crate::snapshot::Stage;
+use crate::status::Sources;
 
 /// Wishes to reload that wait for one that is under way.
 const WISHES: usize = 1;
@@ -51,13 +47,10 @@ impl Office {
     pub(super) fn start(
         config: &Config,
         socket: Option<Socket>,
-        stage: &Arc<Stage>,
-        metrics: &Arc<Metrics>,
-        drain: Watcher,
+        sources: Sources,
     ) -> Result<Self, StartError> {
         let (reloads, wishes) = mpsc::channel(WISHES);
-        let (stage, metrics) = (Arc::clone(stage), Arc::clone(metrics));
-        let handles = Handles { stage, metrics, drain, reloads, begun: Instant::now() };
+        let handles = Handles { sources, reloads };
         let server = socket.map(|socket| Server::start(socket, handles.clone())).transpose();
         let server = server.map_err(StartError::Thread)?;
         let wanted = config.admin.as_ref().map(|admin| admin.bind.clone());

@@ -1,18 +1,16 @@
 //! A worker's thread: its runtime, its connections, its house-keeping.
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 
-use crate::drain::Watcher;
 use crate::listener::accept::Accepted;
 use crate::log::access::AccessWriter;
 use crate::relay::serve::serve;
-use crate::snapshot::Stage;
+use crate::status::Sources;
 use crate::view::Make;
 use crate::worker::Worker;
 
@@ -26,14 +24,12 @@ const SWEEP: u32 = 10;
 pub(super) struct Start {
     /// What it makes its views with.
     pub(super) make: Make,
-    /// What it sees.
-    pub(super) stage: Arc<Stage>,
+    /// What it sees, and tells about.
+    pub(super) sources: Sources,
     /// Where its access lines go.
     pub(super) access: AccessWriter,
     /// The connections that are handed to it; it ends when no more can come.
     pub(super) connections: mpsc::Receiver<Accepted>,
-    /// When to end connections.
-    pub(super) drain: Watcher,
 }
 
 impl Start {
@@ -48,8 +44,9 @@ impl Start {
     }
 
     async fn serve(self) {
-        let Self { make, stage, access, mut connections, drain } = self;
-        let worker = Worker::new(make, stage, access);
+        let Self { make, sources, access, mut connections } = self;
+        let drain = sources.drain.clone();
+        let worker = Worker::new(make, sources, access);
         spawn_local(keep_house(Rc::clone(&worker)));
         while let Some(accepted) = connections.recv().await {
             spawn_local(serve(Rc::clone(&worker), accepted, drain.clone()));

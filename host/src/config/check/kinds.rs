@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde_json::{Value as Json, json};
@@ -48,6 +49,34 @@ pub(super) const NETWORK: Parsed<IpNet, AddressError> = Parsed {
     write: IpNet::to_string,
     pattern: r"[0-9A-Fa-f:.]+(/[0-9]+)?",
 };
+
+/// The path of a request, as it is when it is percent-decoded.
+pub(super) const TARGET_PATH: Parsed<Arc<str>, PathError> = Parsed {
+    expected: "a path such as `/proxy-status`",
+    read: target_path,
+    write: |path| path.as_ref().to_owned(),
+    pattern: r"/[^?#]*",
+};
+
+/// Why a text is no path of a request.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PathError {
+    #[error("it does not begin with `/`")]
+    NoSlash,
+    #[error("a path has no query and no fragment")]
+    Query,
+    #[error("it has control characters")]
+    Control,
+}
+
+fn target_path(text: &str) -> Result<Arc<str>, PathError> {
+    match text {
+        _ if !text.starts_with('/') => Err(PathError::NoSlash),
+        _ if text.contains(['?', '#']) => Err(PathError::Query),
+        _ if text.contains(char::is_control) => Err(PathError::Control),
+        _ => Ok(text.into()),
+    }
+}
 
 /// Addresses that a router may forward to.
 pub(super) const GRANT: Parsed<AddressGrant, AddressError> = Parsed {

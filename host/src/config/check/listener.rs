@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use crate::config::check::kinds::{BIND, NETWORK};
+use crate::config::check::kinds::{BIND, NETWORK, TARGET_PATH};
 use crate::config::check::{Context, plugins, timeout};
 use crate::config::file::{Checked, Choice, List, Size, Table, Value, Whole, key};
 use crate::config::{Listener, Name};
@@ -29,12 +29,14 @@ pub(super) fn listener(
     if !table.chooses_later(protocol, "tcp") {
         table.later(&["stream-router", "max-buffer", "decide-timeout"]);
     }
-    table.later(&["tls", "status-path", "pin", "proxy-protocol"]);
+    table.later(&["tls", "pin", "proxy-protocol"]);
     let routers = "Plugins or components, asked in this order until one decides";
     let rewriters =
         "Plugins or components, in this order on requests, in reverse order on responses";
     let default_cluster = "Cluster of the requests that no router decides";
     let default_cluster = key("default-cluster", default_cluster, context.cluster());
+    let status = "Path of the status page, which every client of this listener can then see";
+    let status = key("status-path", status, TARGET_PATH).such_as("/proxy-status");
     let trusted = "Networks whose word on client and request id counts";
     let trusted = key("trusted-proxies", trusted, List(NETWORK));
     let head = "The longest that a request's head takes to arrive";
@@ -52,6 +54,7 @@ pub(super) fn listener(
         routers: plugins(table, "routers", routers, context),
         rewriters: plugins(table, "rewriters", rewriters, context),
         default_cluster: table.optional(default_cluster.such_as("files"), "the answer is 404"),
+        status_path: table.optional(status, "there is none"),
         trusted_proxies: table.or(trusted, Vec::new()),
         head_timeout: timeout(table, "head-timeout", head, Duration::from_secs(10)),
         idle_timeout: timeout(table, "idle-timeout", "The longest between requests", SILENCE),

@@ -74,7 +74,6 @@ fn syntax_comes_first_and_all_at_once() {
 fn what_comes_later_is_refused_by_name() {
     let later = "not available in this version";
     assert_eq!(fault("tls = {}"), format!("listeners.web.tls: {later}"));
-    assert_eq!(fault("status-path = '/s'"), format!("listeners.web.status-path: {later}"));
     assert_eq!(fault("stream-router = 'x'"), format!("listeners.web.stream-router: {later}"));
     assert_eq!(
         fault(

@@ -1,0 +1,226 @@
+//! From what is served and counted to what is told.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::cluster::health::now;
+use crate::cluster::{Cluster, Member};
+use crate::config::{self, Instances, Name};
+use crate::log::timestamp;
+use crate::plugin::{CONTRACT, Source};
+use crate::snapshot::{Snapshot, Staffed};
+use crate::status::sums::Sums;
+use crate::status::time::moment;
+use crate::status::{
+    AboutView, Audience, CheckView, ClusterView, EndpointView, ListenerView, PluginView, Sources,
+    Status, Step,
+};
+
+impl Status {
+    /// What is told now, about what a snapshot serves.
+    #[must_use]
+    pub fn now(sources: &Sources, snapshot: &Snapshot, audience: Audience) -> Self {
+        let sums = Sums::new(sources.metrics.families());
+        // All uses of a plugin are of one version; the first stands for them.
+        let mut staffed: BTreeMap<&Name, &Staffed> = BTreeMap::new();
+        for (used, staff) in &snapshot.plugins {
+            staffed.entry(&used.plugin).or_insert(staff);
+        }
+        let listeners = snapshot.config.listeners.values();
+        let listeners = listeners.map(|each| listener(each, snapshot, &staffed, &sums)).collect();
+        let clusters = snapshot.clusters.values();
+        let clusters = clusters.map(|each| cluster(each, audience, &sums)).collect();
+        let plugins = staffed.iter();
+        let plugins = plugins.map(|(name, staff)| plugin(name, staff, snapshot, audience, &sums));
+        let plugins = plugins.collect();
+        Self { about: about(sources, snapshot), listeners, clusters, plugins }
+    }
+}
+
+impl AboutView {
+    /// What is told now about the process alone.
+    #[must_use]
+    pub fn now(sources: &Sources, snapshot: &Snapshot) -> Self {
+        about(sources, snapshot)
+    }
+}
+
+impl EndpointView {
+    /// What is told now of an endpoint to whoever runs the proxy; none if it has left its cluster.
+    #[must_use]
+    pub fn now(cluster: &Cluster, member: &Member) -> Option<Self> {
+        let label = member.endpoint.label();
+        let all = endpoints(cluster, Audience::Administrator).into_iter();
+        all.into_iter().find(|endpoint| endpoint.address == *label)
+    }
+}
+
+fn about(sources: &Sources, snapshot: &Snapshot) -> AboutView {
+    AboutView {
+        name: "linkspan",
+        version: env!("CARGO_PKG_VERSION"),
+        contract: CONTRACT,
+        generation: snapshot.generation,
+        workers: snapshot.config.server.workers,
+        uptime_seconds: sources.begun.elapsed().as_secs(),
+        draining: sources.drain.is_draining(),
+        time: timestamp(SystemTime::now()),
+    }
+}
+
+fn listener(
+    listener: &config::Listener,
+    snapshot: &Snapshot,
+    staffed: &BTreeMap<&Name, &Staffed>,
+    sums: &Sums,
+) -> ListenerView {
+    let name = &listener.name;
+    let step = |kind, plugin: &Name| {
+        let definition = &staffed.get(plugin)?.definition;
+        Some(Step {
+            kind,
+            plugin: Arc::clone(plugin),
+            component: definition.config.component.clone(),
+            version: definition.version().to_owned(),
+        })
+    };
+    let routers = listener.routers.iter().filter_map(|plugin| step("router", plugin));
+    let rewriters = listener.rewriters.iter().filter_map(|plugin| step("rewriter", plugin));
+    ListenerView {
+        name: Arc::clone(name),
+        address: snapshot.addresses.get(name).unwrap_or(&listener.bind).to_string(),
+        protocol: "http",
+        routers: listener.routers.clone(),
+        rewriters: listener.rewriters.clone(),
+        steps: routers.chain(rewriters).collect(),
+        default_cluster: listener.default_cluster.clone(),
+        status_path: listener.status_path.clone(),
+        connections: sums.total("linkspan_connections", name),
+        connections_open: sums.total("linkspan_connections_open", name),
+        requests: sums.parts("linkspan_requests", name),
+    }
+}
+
+fn cluster(cluster: &Cluster, audience: Audience, sums: &Sums) -> ClusterView {
+    let (name, settings) = (cluster.name(), cluster.settings());
+    ClusterView {
+        name: Arc::clone(name),
+        balancers: settings.balancers.clone(),
+        rewriters: settings.rewriters.clone(),
+        attempts: sums.total("linkspan_upstream_attempts", name),
+        failures: sums.total("linkspan_upstream_failures", name),
+        retries: sums.total("linkspan_upstream_retries", name),
+        endpoints: endpoints(cluster, audience),
+    }
+}
+
+/// Each endpoint once, in the order of the configuration.
+fn endpoints(cluster: &Cluster, audience: Audience) -> Vec<EndpointView> {
+    let now = now();
+    cluster.refresh(now);
+    let membership = cluster.membership();
+    let mut seen = HashSet::new();
+    let members = membership.members().iter();
+    let members = members.filter(|member| seen.insert(member.endpoint.id()));
+    let mut endpoints: Vec<_> =
+        members.map(|member| endpoint(cluster, member, audience, now)).collect();
+    let total: u64 = endpoints.iter().map(|endpoint| endpoint.requests).sum();
+    for endpoint in &mut endpoints {
+        endpoint.share = (total > 0).then(|| endpoint.requests as f64 / total as f64);
+    }
+    endpoints
+}
+
+fn endpoint(cluster: &Cluster, member: &Member, audience: Audience, now: u64) -> EndpointView {
+    let (endpoint, state) = (&member.endpoint, cluster.state_of(member, now));
+    let condition = cluster.condition(member, now);
+    let latency = endpoint.latency();
+    let failed = condition.last_failure > 0;
+    EndpointView {
+        address: match audience {
+            Audience::Administrator => Arc::clone(endpoint.label()),
+            Audience::Public => without_folders(endpoint.label()),
+        },
+        state: condition.state.word(),
+        since: moment(condition.since, now),
+        by_hand: condition.by_hand,
+        usable: state.usable,
+        weight: f64::from(state.weight) / 100.0,
+        configured_weight: f64::from(member.weight) / 100.0,
+        in_flight: endpoint.in_flight(),
+        requests: endpoint.total(),
+        share: None,
+        failures: endpoint.failures(),
+        failures_in_a_row: condition.failures_in_a_row,
+        last_failure: failed.then(|| moment(condition.last_failure, now)),
+        bad_responses_in_a_row: condition.bad_responses_in_a_row,
+        checks: condition.checks,
+        checks_failed: condition.checks_failed,
+        last_check: condition.check.map(|check| CheckView {
+            time: moment(check.at, now),
+            passed: check.passed,
+            found: check.found.clone(),
+        }),
+        latency_ms: (latency > 0).then(|| Duration::from_nanos(latency).as_secs_f64() * 1e3),
+        bytes_sent: endpoint.bytes_sent(),
+        bytes_received: endpoint.bytes_received(),
+    }
+}
+
+/// The label of an endpoint that tells no path on disk.
+fn without_folders(label: &Arc<str>) -> Arc<str> {
+    let path = label.strip_prefix("unix:").and_then(|path| path.rsplit_once('/'));
+    path.map_or_else(|| Arc::clone(label), |(_, file)| format!("unix:{file}").into())
+}
+
+fn plugin(
+    name: &Name,
+    staffed: &Staffed,
+    snapshot: &Snapshot,
+    audience: Audience,
+    sums: &Sums,
+) -> PluginView {
+    let definition = &staffed.definition;
+    let failures = sums.parts("linkspan_plugin_failures", name);
+    let cost = sums.mean_and_p99_us("linkspan_plugin_guest_seconds", name);
+    PluginView {
+        name: Arc::clone(name),
+        component: definition.config.component.clone(),
+        kinds: definition.component.kinds.iter().map(|kind| kind.name()).collect(),
+        source: staffed.source.name(),
+        path: match &staffed.source {
+            Source::File(path) if audience == Audience::Administrator => {
+                Some(path.display().to_string())
+            }
+            Source::File(_) | Source::BuiltIn => None,
+        },
+        version: definition.version().to_owned(),
+        digest: Arc::clone(&definition.component.digest),
+        instances: match definition.config.instances {
+            Instances::PerWorker => "per-worker",
+            Instances::Shared => "shared",
+        },
+        used_by: snapshot.config.uses_of(name),
+        calls: sums.total("linkspan_plugin_calls", name),
+        failures: failures.values().sum(),
+        failures_by_cause: failures,
+        busy: sums.total("linkspan_plugin_busy", name),
+        parked: sums.total("linkspan_plugin_parked", name),
+        mean_us: cost.map(|(mean, _)| mean),
+        p99_us: cost.map(|(_, p99)| p99),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_public_is_told_no_path() {
+        let told = |label: &str| without_folders(&label.into()).to_string();
+        assert_eq!(told("unix:/run/app/a.sock"), "unix:a.sock");
+        assert_eq!(told("unix:/a#address"), "unix:a#address");
+        assert_eq!(told("10.0.0.1:80"), "10.0.0.1:80");
+    }
+}
