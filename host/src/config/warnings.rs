@@ -118,7 +118,10 @@ fn failing(cluster: &Cluster, places: &Places<'_>, spot: &Spot<'_>, warnings: &m
         }
     };
     if cluster.fail_on_status.is_empty() {
-        idle("fail-attempts", "`fail-on-status`");
+        // The default is said of every cluster by whoever prints them all.
+        if cluster.fail_attempts != Cluster::default().fail_attempts {
+            idle("fail-attempts", "`fail-on-status`");
+        }
     } else if cluster.health.offline.is_zero() {
         idle("fail-on-status", "an offline time, `health.offline`,");
     }
