@@ -11,9 +11,10 @@ use crate::support::{Client, Down, Origin, Proxy, eventually, reply};
 /// The places of the endpoints that the last request was tried at, in order.
 fn order(proxy: &Proxy, requests: usize, endpoints: &[SocketAddr]) -> Vec<usize> {
     let line = proxy.access(requests).remove(requests - 1);
-    let retried = line["retried"].as_str().unwrap_or_default().to_owned();
+    let word = |key| line.get(key).and_then(serde_json::Value::as_str);
+    let retried = word("retried").unwrap_or_default();
     let failed = retried.split("; ").filter_map(|text| text.split_once(": ")).map(|(at, _)| at);
-    let last = line["endpoint"].as_str().unwrap();
+    let last = word("endpoint").unwrap();
     let place = |at: &str| endpoints.iter().position(|it| it.to_string() == at).unwrap();
     failed.chain([last]).map(place).collect()
 }
@@ -36,9 +37,10 @@ impl Five {
     }
 
     fn by_score(&self, score: impl Fn(&[u8]) -> u32) -> Vec<usize> {
-        let mut places: Vec<_> = (0..5).collect();
-        let of = |place: &usize| score(self.addresses[*place].to_string().as_bytes());
-        places.sort_by_key(|place| std::cmp::Reverse(of(place)));
+        let scores = self.addresses.iter().map(|address| score(address.to_string().as_bytes()));
+        let mut scores: Vec<_> = scores.zip(0..).collect();
+        scores.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
+        let mut places: Vec<_> = scores.into_iter().map(|(_, place)| place).collect();
         let alive = places.iter().position(|place| *place == 3).unwrap();
         places.truncate(alive + 1);
         places

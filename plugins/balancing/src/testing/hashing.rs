@@ -3,7 +3,8 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    reason = "a test may panic, and its helpers too"
+    clippy::print_stdout,
+    reason = "a test may panic and print, and its helpers too"
 )]
 
 use super::{OPEN, Script, endpoints, instance, moved, pick, shares};
