@@ -102,7 +102,14 @@ fn waiting(cluster: &Cluster, places: &Places<'_>, spot: &Spot<'_>, warnings: &m
     if cluster.max_connections.into_iter().chain(of_endpoints).next().is_some() {
         return;
     }
-    for spot in ["max-queue", "queue-timeout"].iter().filter_map(|key| spot.get(key)) {
+    // The defaults are said of every cluster by whoever prints them all.
+    let usual = Cluster::default();
+    let set = [
+        ("max-queue", cluster.max_queue != usual.max_queue),
+        ("queue-timeout", cluster.queue_timeout != usual.queue_timeout),
+    ];
+    let set = set.into_iter().filter(|(_, own)| *own);
+    for spot in set.filter_map(|(key, _)| spot.get(key)) {
         let message = "without `max-connections` this has no effect";
         let expected = "expected `max-connections` of the cluster, or of its endpoints";
         warnings.push(places.fault(&spot, Part::Key, message).expected(expected));
