@@ -110,7 +110,7 @@ fn it_tells_no_time_of_what_did_not_happen() {
     client.send("nonsense\r\n\r\n");
     let lines = proxy.access(3);
     let has = |line: &Value| {
-        ["queue_ms", "connect_ms", "first_byte_ms", "total_ms"].map(|key| line[key].is_number())
+        ["queued_ms", "connect_ms", "first_byte_ms", "total_ms"].map(|key| line[key].is_number())
     };
     assert_eq!(has(&lines[0]), [false, true, true, true], "a new connection");
     assert_eq!(has(&lines[1]), [false, false, true, true], "a pooled one");

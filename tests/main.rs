@@ -21,6 +21,7 @@ mod hostile;
 mod limits;
 mod loading;
 mod logs;
+mod queueing;
 mod readme;
 mod reload;
 mod rewriting;

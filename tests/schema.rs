@@ -200,7 +200,6 @@ fn what_takes_more_than_the_form_of_a_value_is_for_the_reader_to_refuse() {
         "routers = ['a b']",
         "[clusters.c]\nendpoints = ['1.2.3.4:99999']",
         "[clusters.c]\nendpoints = [{ address = 'a', weight = 1.005 }]",
-        "[clusters.c]\nendpoints = [{ address = 'a', max-connections = 1 }]",
         "[clusters.c]\nendpoints = []\nbalancer = 'rond robin'",
         "[plugins.p.grants]\nstores = ['s']",
         "[stores.s]\nmax-bytes = '1KiB'\nentries = { a = '${SURELY_UNSET:-}${' }",

@@ -285,7 +285,7 @@ fn line<'a>(id: &'a RequestId, plugins: &'a Calls) -> AccessRecord<'a> {
         attempts: 1,
         plugins,
         times: Times {
-            queue: None,
+            queued: None,
             connect: None,
             first_byte: Some(Duration::from_micros(180)),
             total: Some(Duration::from_micros(210)),

@@ -18,10 +18,12 @@ pub mod connect;
 pub mod endpoint;
 pub mod events;
 pub mod health;
+mod limit;
 pub mod members;
 pub mod membership;
 pub mod peer;
 pub mod pool;
+pub mod queue;
 pub mod registry;
 pub mod report;
 mod slow;
@@ -36,6 +38,7 @@ use tokio::sync::futures::Notified;
 
 use self::endpoint::Endpoint;
 use self::health::{Gate, Rule};
+use self::queue::Queue;
 use self::slow::SlowStart;
 use self::vitals::Rules;
 use crate::config;
@@ -116,6 +119,7 @@ impl Cluster {
         self.membership.store(membership);
         self.states.changed();
         self.states.moved.notify_waiters();
+        self.take_effect();
     }
 
     /// Ready when the members are others than at the time of the call, or, better, of
@@ -268,6 +272,8 @@ struct States {
     version: AtomicU64,
     /// Told when the members are replaced.
     moved: Notify,
+    /// Where requests wait.
+    queue: Arc<Queue>,
 }
 
 impl States {

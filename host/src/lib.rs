@@ -14,7 +14,9 @@
 //!
 //! - **Workers**, one per core, each with a runtime of its own ([`proxy`], [`worker`]). A connection,
 //!   the upstream connections it uses and the plugin instances it calls live on one worker: no lock,
-//!   no channel and no wake-up of another thread on the path of a request.
+//!   no channel and no wake-up of another thread on the path of a request. The one exception is the
+//!   queue of a cluster whose endpoints all have as many requests in flight as they may
+//!   ([`cluster::queue`]).
 //! - **The acceptor** owns the listening sockets and the limits ([`listener::accept`]).
 //! - **The admin thread** answers the operator's requests ([`admin`]).
 //! - **The control thread** is whoever awaits [`proxy::Proxy`]: configuration, loading plugins, making
@@ -36,8 +38,8 @@
 //!
 //! All that comes from one configuration is one immutable [`snapshot::Snapshot`]; a request takes what
 //! it needs of it once ([`view::View`]) and keeps it to the end. What changes per request (in flight,
-//! health, latency) are atomics of an endpoint ([`cluster::endpoint`]), which outlive a reload; counters
-//! are per worker and summed up by readers ([`metrics`]).
+//! health, latency) are atomics of an endpoint ([`cluster::endpoint`]), which outlive a reload, as do
+//! the requests that wait for one; counters are per worker and summed up by readers ([`metrics`]).
 //!
 //! # How a request goes
 //!

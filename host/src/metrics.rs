@@ -163,6 +163,10 @@ struct ClusterCells {
     attempts: AtomicU64,
     failures: AtomicU64,
     retries: AtomicU64,
+    queued: AtomicU64,
+    dequeued: AtomicU64,
+    queue_timeouts: AtomicU64,
+    queue_full: AtomicU64,
 }
 
 impl ClusterMetrics {
@@ -179,6 +183,36 @@ impl ClusterMetrics {
     /// Counts an attempt that is not the first of its request.
     pub fn retry(&self, worker: usize) {
         increment(&self.0.of(worker).retries);
+    }
+
+    /// Counts a request that waits for an endpoint with room, as waiting until the guard is dropped.
+    pub fn queued(self: &Arc<Self>, worker: usize) -> Queued {
+        increment(&self.0.of(worker).queued);
+        Queued { cluster: Arc::clone(self), worker }
+    }
+
+    /// Counts a request that has waited too long.
+    pub fn queue_timeout(&self, worker: usize) {
+        increment(&self.0.of(worker).queue_timeouts);
+    }
+
+    /// Counts a request that found no place to wait at.
+    pub fn queue_full(&self, worker: usize) {
+        increment(&self.0.of(worker).queue_full);
+    }
+}
+
+/// A request that counts as waiting.
+#[derive(Debug)]
+#[must_use = "the request counts as waiting no more when this is dropped"]
+pub struct Queued {
+    cluster: Arc<ClusterMetrics>,
+    worker: usize,
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        increment(&self.cluster.0.of(self.worker).dequeued);
     }
 }
 

@@ -210,10 +210,11 @@ impl Snapshot {
         self
     }
 
-    /// Lets balancers that outlive the snapshot before see this one's clusters. To be called when
-    /// it is shown to the workers.
+    /// Lets balancers that outlive the snapshot before see this one's clusters, and the limits of
+    /// these hold. To be called when it is shown to the workers.
     pub fn take_effect(&self) {
         for (name, cluster) in &self.clusters {
+            cluster.take_effect();
             if let Some(view) = self.views.get(name) {
                 view.show(Arc::clone(cluster));
             }

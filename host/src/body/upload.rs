@@ -179,6 +179,16 @@ impl Upload {
         self.look(0, |source| source.received)
     }
 
+    /// Whether all of it can be read ahead and handed over later: it is known to be no more than is
+    /// recorded, and the client does not wait for consent.
+    pub fn fits(&self) -> bool {
+        self.look(false, |source| {
+            let length = source.length.and_then(|length| usize::try_from(length).ok());
+            let short = length.is_some_and(|length| length <= source.limits.replay_bytes);
+            short && source.hold.is_none() && source.record.is_some()
+        })
+    }
+
     /// Whether the current body has handed over everything.
     pub fn finished(&self) -> bool {
         self.look(true, Source::is_read)

@@ -10,6 +10,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::health::State;
+use super::limit::Limit;
 use super::peer::Peer;
 use super::report::Report;
 use super::vitals::Vitals;
@@ -24,6 +25,7 @@ pub struct Endpoint {
     authority: HeaderValue,
     vitals: Vitals,
     report: Report,
+    limit: Limit,
     figures: Figures,
 }
 
@@ -41,6 +43,7 @@ impl Endpoint {
             authority,
             vitals: Vitals::default(),
             report: Report::default(),
+            limit: Limit::default(),
             figures: Figures::default(),
         }
     }
@@ -91,11 +94,27 @@ impl Endpoint {
         &self.report
     }
 
-    /// Counts a request that is about to be sent, until the guard is dropped.
-    pub fn begin(self: &Arc<Self>) -> InFlight {
+    pub(super) fn limit(&self) -> &Limit {
+        &self.limit
+    }
+
+    /// Counts a request that is about to be sent as in flight, until the guard is dropped. None if
+    /// the endpoint has as many as it may, or others wait for it.
+    pub fn begin(self: &Arc<Self>) -> Option<InFlight> {
+        if !self.limit.is_none() {
+            return self.take_unclaimed_slot();
+        }
         self.figures.in_flight.fetch_add(1, Ordering::Relaxed);
+        Some(InFlight::counted(self))
+    }
+
+    /// Counts an attempt to send a request.
+    pub fn count_attempt(&self) {
         self.figures.total.fetch_add(1, Ordering::Relaxed);
-        InFlight(Arc::clone(self))
+    }
+
+    pub(super) fn in_flight_cell(&self) -> &AtomicU32 {
+        &self.figures.in_flight
     }
 
     /// Requests sent and not finished.
@@ -168,6 +187,11 @@ impl Endpoint {
 pub struct InFlight(Arc<Endpoint>);
 
 impl InFlight {
+    /// The guard of a request that has been counted.
+    pub(super) fn counted(endpoint: &Arc<Endpoint>) -> Self {
+        Self(Arc::clone(endpoint))
+    }
+
     /// The endpoint.
     #[must_use]
     pub fn endpoint(&self) -> &Arc<Endpoint> {
@@ -177,7 +201,11 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.figures.in_flight.fetch_sub(1, Ordering::Relaxed);
+        // Ordered before the look at the limit; relaxed would cost the same on most machines.
+        self.0.figures.in_flight.fetch_sub(1, Ordering::SeqCst);
+        if !self.0.limit.is_none() {
+            self.0.slot_freed();
+        }
     }
 }
 
@@ -234,7 +262,8 @@ mod tests {
                 scope.spawn(|| {
                     let mut held = Vec::new();
                     for round in 0..10_000 {
-                        held.push(endpoint.begin());
+                        held.push(endpoint.begin().unwrap());
+                        endpoint.count_attempt();
                         assert!(endpoint.in_flight() > 0);
                         if round % 7 == 0 {
                             held.clear();

@@ -139,6 +139,7 @@ impl Cluster {
             }
         }
         self.states.changed();
+        self.offer(&member.endpoint);
         let (cluster, endpoint) = (self.name(), member.endpoint.label());
         tracing::warn!(%cluster, %endpoint, state = ?hand, "endpoint is set by hand, until the process ends");
     }
@@ -170,6 +171,7 @@ impl Cluster {
         endpoint.vitals().turned(now);
         endpoint.vitals().rose(now);
         self.states.changed();
+        self.offer(endpoint);
     }
 }
 

@@ -46,11 +46,28 @@ impl Membership {
         &self.distinct
     }
 
+    /// Each endpoint with the most requests that it may have in flight: the lowest number that
+    /// stands in one of its entries, if the address is listed several times.
+    pub(super) fn limits(&self) -> impl Iterator<Item = (&Arc<Endpoint>, Option<u32>)> {
+        let mut limits = vec![None; self.distinct.len()];
+        for member in &self.members {
+            let limit = self.place(member.endpoint.id()).and_then(|place| limits.get_mut(place));
+            if let (Some(limit), Some(own)) = (limit, member.max_connections) {
+                *limit = Some(limit.map_or(own, |other: u32| other.min(own)));
+            }
+        }
+        self.distinct.iter().zip(limits)
+    }
+
     /// The endpoint of that number.
     #[must_use]
     pub fn endpoint(&self, id: u32) -> Option<&Arc<Endpoint>> {
-        let index = self.distinct.binary_search_by_key(&id, |endpoint| endpoint.id()).ok()?;
-        self.distinct.get(index)
+        self.distinct.get(self.place(id)?)
+    }
+
+    /// The place of that number among the distinct ones.
+    fn place(&self, id: u32) -> Option<usize> {
+        self.distinct.binary_search_by_key(&id, |endpoint| endpoint.id()).ok()
     }
 
     /// The tables of the endpoint of that number, one for each of its places on the list.
@@ -72,6 +89,8 @@ pub struct Member {
     pub attributes: Attributes,
     /// Whether the configuration takes it out of service.
     pub standing: Standing,
+    /// The most requests that it may have in flight.
+    pub max_connections: Option<u32>,
 }
 
 impl PartialEq for Member {
@@ -81,6 +100,7 @@ impl PartialEq for Member {
             && self.weight == other.weight
             && self.attributes == other.attributes
             && self.standing == other.standing
+            && self.max_connections == other.max_connections
     }
 }
 

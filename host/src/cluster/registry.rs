@@ -84,7 +84,12 @@ impl Registry {
         if let Address::Name(host, port) = &address {
             registry.resolved.insert((Arc::clone(host), *port), resolved);
         }
-        let endpoint = config::Endpoint { address, weight: 100, attributes: Vec::new() };
+        let endpoint = config::Endpoint {
+            address,
+            weight: 100,
+            max_connections: None,
+            attributes: Vec::new(),
+        };
         registry.cluster(&config::Cluster {
             endpoints: vec![endpoint],
             balancers: Vec::new(),
@@ -176,6 +181,7 @@ impl Registry {
                     endpoint: known.endpoint(peer, host, endpoint, &mut self.next_endpoint),
                     weight: endpoint.weight,
                     standing: standing(&attributes),
+                    max_connections: endpoint.max_connections.or(settings.max_connections),
                     attributes: Arc::clone(&attributes),
                 });
             }

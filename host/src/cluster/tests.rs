@@ -27,6 +27,7 @@ fn member(id: u32) -> Member {
         weight: 100,
         attributes: Arc::new([]),
         standing: Standing::Ready,
+        max_connections: None,
     }
 }
 

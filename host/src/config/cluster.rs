@@ -40,6 +40,14 @@ pub struct Cluster {
     pub rewriters: Vec<Name>,
     /// The most bytes of a request body that are kept for a repetition. Default 64 KiB.
     pub replay_bytes: usize,
+    /// What each endpoint may have in flight, over all workers, unless it says so itself. Default:
+    /// no limit.
+    pub max_connections: Option<u32>,
+    /// The most requests that wait, over all workers, while endpoints have as many in flight as they
+    /// may; 0 turns waiting off. Default 100.
+    pub max_queue: usize,
+    /// The longest that a request waits for that. Default 5 s.
+    pub queue_timeout: Duration,
     /// When an endpoint counts as offline.
     pub health: Health,
     /// The statuses that count as failures of the endpoint: 502 and 504 also where it did not answer.
@@ -78,6 +86,9 @@ impl Default for Cluster {
             },
             rewriters: Vec::new(),
             replay_bytes: 64 << 10,
+            max_connections: None,
+            max_queue: 100,
+            queue_timeout: Duration::from_secs(5),
             health: Health { attempts: 2, offline: Duration::from_mins(1), check: None },
             fail_on_status: Statuses::default(),
             fail_attempts: 1,
@@ -94,6 +105,8 @@ pub struct Endpoint {
     pub address: Address,
     /// In hundredths, 1 to 1,000,000. Default 100.
     pub weight: u32,
+    /// The most requests in flight; without it, what the cluster says.
+    pub max_connections: Option<u32>,
     /// What only balancers read: keys and values, in the order of their keys.
     pub attributes: Vec<(String, String)>,
 }

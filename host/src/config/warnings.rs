@@ -63,6 +63,26 @@ fn clusters(config: &Config, places: &Places<'_>, warnings: &mut Vec<Fault>) {
             repeated(places, spot.get(key).as_ref(), warnings);
         }
         failing(cluster, places, &spot, warnings);
+        waiting(cluster, places, &spot, warnings);
+    }
+}
+
+/// What is said of requests that wait, where none does.
+fn waiting(cluster: &Cluster, places: &Places<'_>, spot: &Spot<'_>, warnings: &mut Vec<Fault>) {
+    let of_endpoints = cluster.endpoints.iter().filter_map(|each| each.max_connections);
+    if cluster.max_connections.into_iter().chain(of_endpoints).next().is_some() {
+        return;
+    }
+    // The effective configuration has every key, with its default.
+    let default = Cluster::default();
+    let keys = [
+        ("max-queue", cluster.max_queue == default.max_queue),
+        ("queue-timeout", cluster.queue_timeout == default.queue_timeout),
+    ];
+    for spot in keys.iter().filter(|(_, usual)| !usual).filter_map(|(key, _)| spot.get(key)) {
+        let message = "without `max-connections` this has no effect";
+        let expected = "expected `max-connections` of the cluster, or of its endpoints";
+        warnings.push(places.fault(&spot, Part::Key, message).expected(expected));
     }
 }
 
@@ -215,6 +235,12 @@ mod tests {
              [stores.s.entries]\nx = 'b'\n[clusters.b]\nendpoints = ['b']",
             "[defaults.cluster]\nhealth.attempts = 3\nbalancer = 'first-alive'",
             "[defaults.listener]\nmax-headers = 50",
+            "routers = ['a']\n[clusters.b]\nmax-queue = 5\n\
+             endpoints = [{ address = 'b', max-connections = 1 }]",
+            "routers = ['a']\n[clusters.b]\nendpoints = ['b']\nqueue-timeout = '1s'\n\
+             max-connections = 1",
+            "routers = ['a']\n[defaults.cluster]\nmax-queue = 5\n\
+             [clusters.b]\nendpoints = ['b']",
         ] {
             assert_eq!(warnings(text), Vec::<String>::new(), "{text}");
         }
@@ -239,6 +265,10 @@ mod tests {
                 "max-connections = 5\nmax-connections-per-address = 6".to_owned(),
                 "listeners.web.max-connections-per-address: more than the listener's \
                  `max-connections`, and so without effect",
+            ),
+            (
+                "[clusters.main]\nmax-queue = 5".to_owned(),
+                "clusters.main.max-queue: without `max-connections` this has no effect",
             ),
             (
                 "[clusters.main]\nfail-attempts = 3".to_owned(),

@@ -70,8 +70,8 @@ pub struct AccessRecord<'a> {
 /// How long the parts of a request took.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Times {
-    /// Waiting for an endpoint that was busy.
-    pub queue: Option<Duration>,
+    /// Waiting while endpoints had as many requests in flight as they may; none if it did not.
+    pub queued: Option<Duration>,
     /// Connecting, in the last attempt; none if there was a connection already.
     pub connect: Option<Duration>,
     /// From the head of the request to that of the upstream's response; none if there was none.
@@ -283,7 +283,7 @@ fn reasons<'a>(record: &AccessRecord<'a>) -> [(Key, Option<&'a str>); 2] {
 fn durations(record: &AccessRecord<'_>) -> [(Key, Key, Option<Duration>); 4] {
     let times = &record.times;
     [
-        (b"queue_ms", b"queue", times.queue),
+        (b"queued_ms", b"queued", times.queued),
         (b"connect_ms", b"connect", times.connect),
         (b"first_byte_ms", b"first-byte", times.first_byte),
         (b"total_ms", b"total", times.total),

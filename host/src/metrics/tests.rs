@@ -50,6 +50,22 @@ fn connections_are_open_until_they_are_dropped() {
 }
 
 #[test]
+fn requests_wait_until_they_do_not() {
+    let metrics = Metrics::new(2, WORDS);
+    let cluster = metrics.cluster(&"app".into());
+    let count = |name: &str| metrics.counter(name, &[("cluster", "app")]);
+    let waiting = [cluster.queued(0), cluster.queued(1), cluster.queued(ELSEWHERE)];
+    assert_eq!(count("linkspan_upstream_queued"), 3);
+    drop(waiting);
+    cluster.queue_timeout(0);
+    cluster.queue_full(1);
+    assert_eq!(count("linkspan_upstream_queued"), 0);
+    assert_eq!(count("linkspan_upstream_waits_total"), 3);
+    assert_eq!(count("linkspan_upstream_queue_timeouts_total"), 1);
+    assert_eq!(count("linkspan_upstream_queue_full_total"), 1);
+}
+
+#[test]
 fn handles_go_on_counting_until_nobody_holds_them() {
     let metrics = Metrics::new(1, WORDS);
     let name: Arc<str> = "app".into();

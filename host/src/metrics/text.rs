@@ -187,6 +187,27 @@ impl Metrics {
         counter("linkspan_upstream_retries", "Attempts after the first of a request", |cells| {
             &cells.retries
         });
+        counter("linkspan_upstream_waits", "Requests that waited for an endpoint", |cells| {
+            &cells.queued
+        });
+        counter("linkspan_upstream_queue_timeouts", "Requests that waited too long", |cells| {
+            &cells.queue_timeouts
+        });
+        counter("linkspan_upstream_queue_full", "Requests that found the queue full", |cells| {
+            &cells.queue_full
+        });
+        let waiting = self.clusters.sample("cluster", |cluster| {
+            // Those who have left first, as with connections.
+            let left = cluster.0.sum(|cells| Some(&cells.dequeued));
+            let joined = cluster.0.sum(|cells| Some(&cells.queued));
+            Value::Gauge(joined.saturating_sub(left))
+        });
+        families.push(Family {
+            name: "linkspan_upstream_queued",
+            help: "Requests that wait for an endpoint now",
+            samples: waiting,
+            kind: MetricType::Gauge,
+        });
     }
 }
 

@@ -2,6 +2,7 @@
 //! repeated (design: a request goes to another endpoint if nothing of it can have reached the first
 //! one, or if its method is idempotent, no response byte has come, and its body can be replayed).
 
+mod queue;
 mod tell;
 
 use std::rc::Rc;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use http::header::{EXPECT, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use crate::body::{Upload, UpstreamBody};
@@ -47,6 +49,10 @@ struct Tried {
     /// The last choice, and the balancer that made it: nobody else's token means anything to a
     /// balancer.
     previous: Option<(usize, Picked)>,
+    /// Those that were passed over because they have as many requests in flight as they may.
+    full: SmallVec<[Arc<Endpoint>; 4]>,
+    /// These, and those that were passed over because they are out.
+    passed_over: SmallVec<[u32; 4]>,
     /// How the last attempt failed.
     last: Option<Error>,
     /// Why no endpoint was chosen, or could be tried.
@@ -70,38 +76,61 @@ impl Attempts<'_> {
     pub(super) async fn run(mut self, mut exchange: Box<Exchange>) -> (Box<Exchange>, Done) {
         let cluster = &self.cluster.cluster;
         let max = cluster.max_attempts();
-        // What the gate of an offline endpoint turns away is no attempt, but not endless either.
+        // Whoever is passed over, offline or at its limit, costs no attempt, but not endless questions
+        // either.
         let members = u32::try_from(cluster.membership().endpoints().len()).unwrap_or(u32::MAX);
         let most_asked = max.saturating_add(members);
         let mut tried = Tried::default();
-        while self.record.attempts < max && tried.asked < most_asked {
-            let picked;
-            (exchange, picked) = self.pick(exchange, &mut tried).await;
-            let endpoint = match picked {
-                Ok(Some(endpoint)) => endpoint,
-                Ok(None) => break,
-                Err(error) => return (exchange, Err(error)),
+        let mut waiting = None;
+        let error = loop {
+            let mut picked = None;
+            if self.record.attempts < max && tried.asked < most_asked {
+                let answer;
+                (exchange, answer) = self.pick(exchange, &mut tried).await;
+                match answer {
+                    Ok(endpoint) => picked = endpoint,
+                    Err(error) => break error,
+                }
+            }
+            let Some(endpoint) = picked else {
+                if tried.full.is_empty() || self.record.attempts >= max {
+                    break self.given_up(tried);
+                }
+                // Apart, as hardly a request needs the room.
+                let wait = self.wait(&mut waiting, &mut tried, &mut exchange.tried);
+                match Box::pin(wait).await {
+                    Ok(()) => continue,
+                    Err(error) => break error,
+                }
             };
             exchange.tried.push(endpoint.id());
             let admission = cluster.admit(&endpoint, health::now());
             if matches!(admission, Admission::No) {
                 tried.none = Some(format!("{} is offline", endpoint.label()));
+                tried.passed_over.push(endpoint.id());
+                continue;
+            }
+            if !self.occupy(&endpoint) {
+                tried.passed_over.push(endpoint.id());
+                tried.full.push(endpoint);
                 continue;
             }
             if self.record.attempts > 0 && !self.worker.budget.repeat() {
-                break;
+                break self.given_up(tried);
             }
+            waiting = None;
             if let Some(error) = tried.last.take() {
                 self.record.retry_after(&error);
             }
             match self.attempt(&endpoint, &mut exchange).await {
                 Ok(response) => return (exchange, Ok(response)),
-                Err(Next::Fail(error)) => return (exchange, Err(error)),
+                Err(Next::Fail(error)) => break error,
                 Err(Next::Another(error)) => tried.last = Some(error),
                 Err(Next::Again) => {}
             }
-        }
-        let error = self.given_up(tried);
+        };
+        // Its slot is not to wait for the client to take the answer.
+        self.record.in_flight = None;
         (exchange, Err(error))
     }
 
@@ -167,7 +196,7 @@ impl Attempts<'_> {
         }
         self.record.attempts += 1;
         self.record.connect = None;
-        self.record.in_flight = Some(endpoint.begin());
+        endpoint.count_attempt();
         self.record.endpoint = Some(Arc::clone(endpoint));
         exchange.endpoint = Some(Arc::clone(endpoint.label()));
         loop {

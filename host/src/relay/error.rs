@@ -57,6 +57,12 @@ pub enum Error {
     /// No endpoint may be used.
     #[error("no endpoint usable: {0}")]
     NoEndpoint(Box<str>),
+    /// The endpoints have as many requests in flight as they may, and as many wait for them.
+    #[error("no endpoint has room, and the queue is full: {0}")]
+    QueueFull(Limit),
+    /// The endpoints had as many in flight as they may, for too long.
+    #[error("no endpoint had room within {0}")]
+    QueueTimeout(Limit),
     /// No attempt to connect succeeded.
     #[error("{0}")]
     Connect(Box<str>),
@@ -86,6 +92,7 @@ pub struct Limit {
 enum Measure {
     Time(Duration),
     Bytes(u64),
+    Count(usize),
 }
 
 impl Limit {
@@ -93,6 +100,13 @@ impl Limit {
     #[must_use]
     pub fn of_cluster(cluster: &Name, key: &'static str, time: Duration) -> Self {
         Self { key, value: Measure::Time(time), whose: "cluster", name: Arc::clone(cluster) }
+    }
+
+    /// The most requests of a cluster that wait.
+    #[must_use]
+    pub fn max_queue(cluster: &Name, most: usize) -> Self {
+        let name = Arc::clone(cluster);
+        Self { key: "max-queue", value: Measure::Count(most), whose: "cluster", name }
     }
 
     /// The longest silence that a listener bears within a body.
@@ -124,6 +138,7 @@ impl fmt::Display for Limit {
         match value {
             Measure::Time(time) => write!(formatter, "{key} = {}", ShownDuration(*time))?,
             Measure::Bytes(bytes) => write!(formatter, "{key} = {}", ShownSize(*bytes))?,
+            Measure::Count(count) => write!(formatter, "{key} = {count}")?,
         }
         if name.is_empty() { Ok(()) } else { write!(formatter, " of {whose} {name}") }
     }
@@ -146,7 +161,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// The reasons as metric labels.
-pub const LABELS: [&str; 15] = [
+pub const LABELS: [&str; 17] = [
     "bad_request",
     "method",
     "too_large",
@@ -162,6 +177,8 @@ pub const LABELS: [&str; 15] = [
     "timeout",
     "coding",
     "listener_gone",
+    "queue_full",
+    "queue_timeout",
 ];
 
 /// Who is to blame.
@@ -191,6 +208,8 @@ impl Error {
             Self::Plugin { .. } | Self::NotGranted { .. } => Side::Plugin,
             Self::NoRoute(_) | Self::ListenerGone(_) => Side::Us,
             Self::NoEndpoint(_)
+            | Self::QueueFull(_)
+            | Self::QueueTimeout(_)
             | Self::Connect(_)
             | Self::Broken(_)
             | Self::Malformed(_)
@@ -213,6 +232,8 @@ impl Error {
             }
             Self::Plugin { .. }
             | Self::NoEndpoint(_)
+            | Self::QueueFull(_)
+            | Self::QueueTimeout(_)
             | Self::Connect(_)
             | Self::ListenerGone(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Broken(_) | Self::Malformed(_) => StatusCode::BAD_GATEWAY,
@@ -239,6 +260,8 @@ impl Error {
             Self::Timeout(_) => 12,
             Self::Coding => 13,
             Self::ListenerGone(_) => 14,
+            Self::QueueFull(_) => 15,
+            Self::QueueTimeout(_) => 16,
         }
     }
 

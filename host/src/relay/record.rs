@@ -51,6 +51,9 @@ pub(crate) struct Record {
     /// How long the last attempt took to connect, if it had to.
     pub(crate) connect: Option<Duration>,
     first_byte: Option<Duration>,
+    /// How long it has waited for an endpoint, if it had to, and since when it does.
+    queued: Option<Duration>,
+    queued_since: Option<Instant>,
     bytes_down: u64,
     /// The request's body, for its length.
     pub(crate) upload: Upload,
@@ -92,6 +95,8 @@ impl Record {
             retried: String::new(),
             connect: None,
             first_byte: None,
+            queued: None,
+            queued_since: None,
             bytes_down: 0,
             upload: Upload::empty(),
             in_flight: None,
@@ -104,6 +109,23 @@ impl Record {
     /// The head of the upstream's response is there.
     pub(crate) fn first_byte(&mut self) {
         self.first_byte = Some(self.started.elapsed());
+    }
+
+    /// It begins to wait for an endpoint.
+    pub(crate) fn queue_begins(&mut self) {
+        self.queued_since = Some(Instant::now());
+    }
+
+    /// It waits no more.
+    pub(crate) fn queue_ends(&mut self) {
+        if let Some(since) = self.queued_since.take() {
+            self.queued = Some(self.queued() + since.elapsed());
+        }
+    }
+
+    /// How long it has waited for endpoints, up to the last time that it ceased to.
+    pub(crate) fn queued(&self) -> Duration {
+        self.queued.unwrap_or_default()
     }
 
     /// The head of the client's response is there.
@@ -236,6 +258,7 @@ impl Observer for Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
+        self.queue_ends();
         let bytes_up = self.upload.received_bytes();
         if let Some(endpoint) = &self.endpoint {
             endpoint.add_sent(bytes_up);
@@ -270,7 +293,7 @@ impl Drop for Record {
             attempts: self.attempts,
             plugins: &self.calls,
             times: Times {
-                queue: None,
+                queued: self.queued,
                 connect: self.connect,
                 first_byte: self.first_byte,
                 total: Some(total),

@@ -9,7 +9,7 @@ use crate::cluster::tests::settings;
 use crate::config::{Log, LogFormat, LogLevel, LogTarget, Server};
 
 fn endpoint(address: Address) -> config::Endpoint {
-    config::Endpoint { address, weight: 100, attributes: Vec::new() }
+    config::Endpoint { address, weight: 100, max_connections: None, attributes: Vec::new() }
 }
 
 fn socket(port: u16) -> config::Endpoint {
@@ -64,7 +64,7 @@ fn figures_and_health_survive_a_reload() {
     let mut registry = Registry::default();
     let first = registry.build(&config(&[("a", vec![socket(1), socket(2)])]));
     let membership = first["a"].membership().clone();
-    let held = membership.endpoint(ids(&first["a"])[1]).unwrap().begin();
+    let held = membership.endpoint(ids(&first["a"])[1]).unwrap().begin().unwrap();
     for _ in 0..2 {
         first["a"].connect_failed(held.endpoint(), health_now());
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use crate::config::check::endpoint::EndpointKind;
+use crate::config::check::endpoint::{EndpointKind, IN_FLIGHT, MAX_CONNECTIONS};
 use crate::config::check::health::{StatusKind, health};
 use crate::config::check::{Context, DAY, plugins, timeout};
 use crate::config::file::{Choice, List, OneOrMore, Period, Size, Table, Truth, Whole, key};
@@ -24,8 +24,7 @@ pub(super) fn cluster(
         let key = key("endpoints", about, List(EndpointKind)).such_as(Vec::<Json>::new());
         table.required(key, "a list of addresses, which can be empty")
     };
-    table.later(&["max-connections", "max-queue", "queue-timeout"]);
-    table.later(&["retry-budget", "sendfile-roots", "tls"]);
+    table.later(&["sendfile-roots", "tls"]);
     const HOST_HEADERS: Choice<HostHeader> = Choice(&[
         ("preserve", HostHeader::Preserve, "what the client sent"),
         ("endpoint", HostHeader::Endpoint, "the endpoint's address"),
@@ -40,6 +39,10 @@ pub(super) fn cluster(
     let idle = "How long an unused connection is kept";
     let max_idle = "The most unused connections that are kept of an endpoint";
     let max_idle = key("max-idle-per-endpoint", max_idle, Whole(0..=100_000));
+    let most = key(MAX_CONNECTIONS, "The most requests in flight at each endpoint", IN_FLIGHT);
+    let queue = "The most requests that wait while endpoints have as many in flight as they may";
+    let queue = key("max-queue", queue, Whole(0..=1_000_000));
+    let queued = "The longest that a request waits there";
     let host_header = key("host-header", "The Host that endpoints get", HOST_HEADERS);
     let forwarded = "The headers that tell endpoints of the client";
     let forwarded = key("forwarded-headers", forwarded, List(FORWARDED));
@@ -66,6 +69,9 @@ pub(super) fn cluster(
         body_timeout: timeout(table, "body-timeout", body, default.body_timeout),
         idle_timeout: timeout(table, "idle-timeout", idle, default.idle_timeout),
         max_idle_per_endpoint: table.or(max_idle, default.max_idle_per_endpoint),
+        max_connections: table.optional(most.such_as(50), "no limit"),
+        max_queue: table.or(queue, default.max_queue),
+        queue_timeout: timeout(table, "queue-timeout", queued, default.queue_timeout),
         host_header: table.or(host_header, default.host_header),
         forwarded_headers: forwarded_headers(&table.or(forwarded, vec![0, 1, 2])),
         rewriters: plugins(table, "rewriters", rewriters, context),

@@ -4,28 +4,35 @@ use serde_json::{Map, Value as Json, json};
 use toml::de::DeValue;
 
 use crate::config::check::kinds::ENDPOINT;
-use crate::config::file::{Document, Kind, Table, Text, Value, key, with};
+use crate::config::file::{Document, Kind, Table, Text, Value, Whole, key, with};
 use crate::config::{Endpoint, schema, units};
 
 /// The keys of endpoints, in text and in tables, that say where they are.
 const ADDRESS: &str = "Host and port, or a Unix socket";
+
+/// The key of clusters and endpoints that bounds what is in flight.
+pub(super) const MAX_CONNECTIONS: &str = "max-connections";
+
+/// What it can be.
+pub(super) const IN_FLIGHT: Whole<u32> = Whole(1..=1_000_000);
 
 /// A text, or a table whose other keys are for balancers to read.
 pub(super) struct EndpointKind;
 
 impl EndpointKind {
     fn table(table: &mut Table<'_>) -> Option<Endpoint> {
-        table.later(&["max-connections"]);
         let address = key("address", ADDRESS, ENDPOINT);
         let address = table.required(address, "an address such as `10.0.0.1:80`");
         let weight = table.or(key("weight", "Its share, relative to the others", Weight), 100);
+        let most = key(MAX_CONNECTIONS, "The most requests in flight", IN_FLIGHT).such_as(10);
+        let max_connections = table.optional(most, "what the cluster says");
         let scalar = json!({ "type": ["string", "number", "boolean"] });
         let others = table.others(scalar);
         let attribute =
             |(key, value): (&str, Value<'_>)| Some((key.to_owned(), attribute(&value)?));
         let mut attributes: Vec<_> = others.into_iter().filter_map(attribute).collect();
         attributes.sort_unstable();
-        Some(Endpoint { address: address?, weight, attributes })
+        Some(Endpoint { address: address?, weight, max_connections, attributes })
     }
 }
 
@@ -36,12 +43,14 @@ impl Kind for EndpointKind {
         if matches!(value.item(), DeValue::Table(_)) {
             return value.table(Self::table)?;
         }
-        Some(Endpoint { address: ENDPOINT.read(value)?, weight: 100, attributes: Vec::new() })
+        let address = ENDPOINT.read(value)?;
+        Some(Endpoint { address, weight: 100, max_connections: None, attributes: Vec::new() })
     }
 
     fn write(&self, value: &Endpoint) -> Json {
         let address = ENDPOINT.write(&value.address);
-        if value.weight == 100 && value.attributes.is_empty() {
+        let plain = value.weight == 100 && value.max_connections.is_none();
+        if plain && value.attributes.is_empty() {
             return address;
         }
         let attributes = value.attributes.iter();
@@ -49,6 +58,9 @@ impl Kind for EndpointKind {
             attributes.map(|(key, text)| (key.clone(), text.as_str().into())).collect();
         written.insert("address".to_owned(), address);
         written.insert("weight".to_owned(), Weight.write(&value.weight));
+        if let Some(most) = &value.max_connections {
+            written.insert(MAX_CONNECTIONS.to_owned(), IN_FLIGHT.write(most));
+        }
         written.into()
     }
 

@@ -101,10 +101,12 @@ fn the_example_of_the_design() {
     assert_eq!(cluster.balancers, ["sticky".into(), "round-robin".into()]);
     assert_eq!(cluster.max_attempts, Some(3));
     let socket = |text: &str| Address::Socket(text.parse().unwrap());
-    let plain = |address| Endpoint { address, weight: 100, attributes: Vec::new() };
+    let plain =
+        |address| Endpoint { address, weight: 100, max_connections: None, attributes: Vec::new() };
     let weighted = Endpoint {
         address: socket("10.0.0.2:80"),
         weight: 300,
+        max_connections: None,
         attributes: vec![
             ("lbset".to_owned(), "1".to_owned()),
             ("route".to_owned(), "b".to_owned()),
@@ -176,6 +178,8 @@ fn every_default() {
     assert_eq!(cluster.body_timeout, Duration::from_secs(60));
     assert_eq!(cluster.idle_timeout, Duration::from_secs(60));
     assert_eq!(cluster.max_idle_per_endpoint, 64);
+    assert_eq!((cluster.max_connections, cluster.max_queue), (None, 100));
+    assert_eq!(cluster.queue_timeout, Duration::from_secs(5));
     assert_eq!(cluster.host_header, HostHeader::Preserve);
     let sent = ForwardedHeaders {
         x_forwarded_for: true,

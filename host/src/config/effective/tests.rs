@@ -45,6 +45,7 @@ default-cluster = "a b"
 [clusters."a b"]
 endpoints = [
   "HTTP://Files.Internal/", "unix:/run/a ${b:-c}.sock", "[::1]",
+  { address = "b", max-connections = 3 },
   { address = "a", weight = 0.29, "a key" = 1, date = 1979-05-27, text = "$${x} \"'\\\n" },
 ]
 forwarded-headers = ["x-host"]

@@ -41,7 +41,11 @@ fn record<'a>(id: &'a RequestId, plugins: &'a Calls) -> AccessRecord<'a> {
         fallback: true,
         attempts: 2,
         plugins,
-        times: Times { connect: Some(Duration::from_micros(250)), ..Times::default() },
+        times: Times {
+            queued: Some(Duration::from_millis(2)),
+            connect: Some(Duration::from_micros(250)),
+            ..Times::default()
+        },
         error: Some("the upstream said \"no\""),
         retried: Some("127.0.0.1:1: connection refused"),
     }
@@ -88,6 +92,7 @@ fn a_json_line_says_it_all() {
             {"plugin": "by-path", "version": "1a2b3c4d5e6f", "calls": 1, "us": 0.8},
             {"plugin": "a b,c", "version": "0", "calls": 2, "us": 1.7, "failed": "deadline"},
         ],
+        "queued_ms": 2.0,
         "connect_ms": 0.25,
         "retried": "127.0.0.1:1: connection refused",
         "error": "the upstream said \"no\"",
@@ -103,7 +108,8 @@ fn a_text_line_cannot_be_forged() {
         "1970-01-01T00:00:01.500Z {id} 192.0.2.7:4711 web \
          \"GET /a\\\"\\x0a{{\\\"status\\\":200}} HTTP/1.1\" 502 up=0 down=12 route=by-path \
          cluster=\"the static one\" balancer=hash fallback=true attempts=2 \
-         plugins=by-path@1a2b3c4d5e6f:0.8us,a\\x20b\\x2cc@0:1.7us/2!deadline connect=0.250ms \
+         plugins=by-path@1a2b3c4d5e6f:0.8us,a\\x20b\\x2cc@0:1.7us/2!deadline queued=2.000ms \
+         connect=0.250ms \
          error=\"the upstream said \\\"no\\\"\" retried=\"127.0.0.1:1: connection refused\"\n"
     );
     assert_eq!(line, expected);

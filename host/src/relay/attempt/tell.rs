@@ -38,6 +38,12 @@ impl Attempts<'_> {
         }
     }
 
+    /// Traces that the request waits, with how many do.
+    pub(super) fn tell_queued(&self, waiting: usize) {
+        let (id, cluster) = (self.record.id(), &**self.cluster.cluster.name());
+        tracing::trace!(%id, cluster, waiting, "queued");
+    }
+
     pub(super) fn connect_words(&self, error: &ConnectError, time: Duration) -> String {
         let settings = self.cluster.cluster.settings();
         let patience = settings.connect_timeout;

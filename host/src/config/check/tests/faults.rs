@@ -91,8 +91,6 @@ fn what_comes_later_is_refused_by_name() {
         fault(&format!("{cluster}sendfile-roots = []")),
         format!("clusters.c.sendfile-roots: {later}")
     );
-    let endpoint = "[clusters.c]\nendpoints = [{ address = 'a', max-connections = 1 }]";
-    assert_eq!(fault(endpoint), format!("clusters.c.endpoints[0].max-connections: {later}"));
     let https = fault("[clusters.c]\nendpoints = ['https://a']");
     assert!(https.contains("`https` endpoints are not available in this version"), "{https}");
 }
@@ -129,6 +127,27 @@ fn a_check_that_cannot_be_made_is_refused() {
     assert!(cluster("fail-on-status = 500").contains("this is an integer, expected a list"));
     assert!(cluster("fail-attempts = 0").contains("out of range"));
     assert!(cluster("force-recovery = 'yes'").contains("expected true or false"));
+}
+
+#[test]
+fn a_limit_of_zero_is_refused_and_so_is_a_retry_budget() {
+    let range = "the number is out of range, expected a whole number from 1 to 1000000";
+    let cluster = "[clusters.c]\nendpoints = []\n";
+    assert_eq!(
+        fault(&format!("{cluster}max-connections = 0")),
+        format!("clusters.c.max-connections: {range}")
+    );
+    assert_eq!(
+        fault("[clusters.c]\nendpoints = [{ address = 'a', max-connections = 0 }]"),
+        format!("clusters.c.endpoints[0].max-connections: {range}")
+    );
+    for text in ["max-queue = -1", "queue-timeout = '0s'"] {
+        let fault = fault(&format!("{cluster}{text}"));
+        assert!(fault.contains("out of range"), "{fault}");
+    }
+    // The budget is no key.
+    let unknown = fault(&format!("{cluster}retry-budget = 0.2"));
+    assert!(unknown.starts_with("clusters.c.retry-budget: unknown key"), "{unknown}");
 }
 
 #[test]
