@@ -12,6 +12,7 @@ mod balancing;
 mod cli;
 mod configuration;
 mod connections;
+mod counts;
 mod diagnostics;
 mod direct;
 mod examples;
