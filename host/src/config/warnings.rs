@@ -95,7 +95,9 @@ fn failing(cluster: &Cluster, places: &Places<'_>, spot: &Spot<'_>, warnings: &m
         }
     };
     if cluster.fail_on_status.is_empty() {
-        idle("fail-attempts", "`fail-on-status`");
+        if cluster.fail_attempts != Cluster::default().fail_attempts {
+            idle("fail-attempts", "`fail-on-status`");
+        }
     } else if cluster.health.offline.is_zero() {
         idle("fail-on-status", "an offline time, `health.offline`,");
     }
