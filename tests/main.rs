@@ -20,6 +20,7 @@ mod hostile;
 mod limits;
 mod loading;
 mod logs;
+mod names;
 mod readme;
 mod reload;
 mod rewriting;

@@ -10,6 +10,7 @@ mod address;
 mod admin;
 mod check;
 mod cluster;
+mod dns;
 mod effective;
 mod expand;
 mod fault;
@@ -35,6 +36,7 @@ pub use address::{AddressGrant, BadUrl, HostGrant, NotOneListener};
 pub use admin::{Admin, AdminBind, Secret};
 pub use check::STDIN;
 pub use cluster::{Address, Cluster, Endpoint, ForwardedHeaders, Health, HostHeader};
+pub use dns::Dns;
 pub use effective::Effective;
 pub use fault::{Fault, Faults, Place, Severity};
 pub use log::{Log, LogFormat, LogLevel, LogTarget};
@@ -55,6 +57,8 @@ pub struct Config {
     pub server: Server,
     /// `[admin]`; without it there is no administrator's listener.
     pub admin: Option<Admin>,
+    /// `[dns]`.
+    pub dns: Dns,
     /// `[listeners.*]`, at least one.
     pub listeners: BTreeMap<Name, Listener>,
     /// `[clusters.*]`.

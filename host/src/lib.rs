@@ -18,7 +18,7 @@
 //! - **The acceptor** owns the listening sockets and the limits ([`listener::accept`]).
 //! - **The admin thread** answers the operator's requests ([`admin`]).
 //! - **The control thread** is whoever awaits [`proxy::Proxy`]: configuration, loading plugins, making
-//!   instances, signals. Guests that begin compute on threads of its pool, never on a worker.
+//!   instances, signals. Its tasks resolve names again when their time has come, and for workers ([`dns`]). Guests that begin compute on threads of its pool, never on a worker.
 //! - **The administrator's listener**, where there is one, has a thread with a runtime of its own
 //!   ([`admin`]): it reads what is shared, and asks the control thread to reload.
 //! - **The ticker** counts milliseconds while guests run ([`plugin`]), and sleeps otherwise. One thread
@@ -68,6 +68,7 @@ pub mod deadline;
 pub mod drain;
 pub mod config;
 pub mod log;
+pub mod dns;
 pub mod headers;
 pub mod metrics;
 pub mod body;

@@ -22,6 +22,7 @@ use tokio::task::JoinHandle as TaskHandle;
 use crate::admin::Reload;
 use crate::cluster::registry::Registry;
 use crate::config::{self, AdminBind, Config, Name};
+use crate::dns::Inquiries;
 use crate::drain::Drain;
 use crate::listener::accept::{Acceptor, Desk, bind, probe};
 use crate::log::access::AccessLog;
@@ -134,7 +135,8 @@ pub struct Proxy {
     office: Office,
     drain: Drain,
     workers: Vec<JoinHandle<()>>,
-    nursery: TaskHandle<()>,
+    /// What serves the workers besides: it makes their instances, and resolves names.
+    tasks: [TaskHandle<()>; 3],
 }
 
 impl Proxy {
@@ -153,8 +155,8 @@ impl Proxy {
         let count = config.server.workers;
         let metrics = Arc::new(Metrics::new(count, WORDS));
         let host = plugin_host(&config, options, &metrics)?;
-        let mut registry = Registry::default();
-        let snapshot = Snapshot::build(&host, config, &mut registry, None, count)
+        let registry = Registry::default();
+        let snapshot = Snapshot::build(&host, config, &registry, None, count)
             .await
             .map_err(StartError::Plugins)?;
         let mut sockets = Vec::new();
@@ -166,10 +168,10 @@ impl Proxy {
         let addresses: BTreeMap<_, _> = sockets.iter().map(local).collect();
         let snapshot = snapshot.listening_on(&addresses, office::address(admin.as_ref()));
         let stage = Arc::new(Stage::new(Arc::new(snapshot)));
+        registry.serve(&stage.snapshot().clusters);
         let access = options.access.clone();
         metrics.watch_log("access", move || access.dropped());
-        let (nursery, orders) = Nursery::new(ORDERS);
-        let births = tokio::spawn(births(orders));
+        let (nursery, names, [births, answers]) = helpers(&registry);
         let drain = Drain::new();
         let mut desks = Vec::new();
         let mut workers = Vec::new();
@@ -181,6 +183,7 @@ impl Proxy {
                     worker: index,
                     workers: count,
                     nursery: nursery.clone(),
+                    names: names.clone(),
                     metrics: Arc::clone(&metrics),
                 },
                 stage: Arc::clone(&stage),
@@ -194,6 +197,7 @@ impl Proxy {
         let config = &stage.snapshot().config;
         let office = Office::start(config, admin, &stage, &metrics, drain.watch())?;
         let acceptor = Acceptor::start(desks.clone()).map_err(StartError::Thread)?;
+        let refresh = tokio::spawn(registry.clone().keep_fresh());
         let mut proxy = Self {
             host,
             registry,
@@ -206,7 +210,7 @@ impl Proxy {
             office,
             drain,
             workers,
-            nursery: births,
+            tasks: [births, answers, refresh],
         };
         for (listener, socket) in sockets {
             proxy.listen(&listener, socket).await;
@@ -266,7 +270,7 @@ impl Proxy {
             probe(listener.bind).map_err(|source| refused(listener, source))?;
         }
         let office = self.office.prepare(&config)?;
-        let next = Snapshot::build(&self.host, config, &mut self.registry, Some(&before), workers);
+        let next = Snapshot::build(&self.host, config, &self.registry, Some(&before), workers);
         let next = next.await.map_err(StartError::Plugins)?;
         let mut sockets = Vec::new();
         for listener in come {
@@ -278,9 +282,9 @@ impl Proxy {
         addresses.extend(sockets.iter().map(local));
         let next = Arc::new(next.listening_on(&addresses, self.office.address_after(&office)));
         self.stage.show(Arc::clone(&next));
+        self.registry.serve(&next.clusters);
         self.addresses = addresses;
         self.office.take(&next.config, office);
-        self.registry.forget(&next.config);
         for name in before.config.listeners.keys() {
             let moves = sockets.iter().any(|(listener, _)| listener.name == *name);
             if moves || !next.config.listeners.contains_key(name) {
@@ -339,7 +343,7 @@ impl Proxy {
             });
         });
         let _ = ended.await;
-        self.nursery.abort();
+        self.tasks.iter().for_each(TaskHandle::abort);
         clean
     }
 }
@@ -373,6 +377,14 @@ fn refused(listener: &config::Listener, source: io::Error) -> StartError {
 
 fn local((listener, socket): &(config::Listener, TcpListener)) -> (Name, SocketAddr) {
     (Arc::clone(&listener.name), socket.local_addr().unwrap_or(listener.bind))
+}
+
+/// Starts what works for the workers.
+fn helpers(registry: &Registry) -> (Nursery, Inquiries, [TaskHandle<()>; 2]) {
+    let (nursery, orders) = Nursery::new(ORDERS);
+    let (names, inquiries) = Inquiries::new(ORDERS);
+    let answers = tokio::spawn(registry.clone().answer(inquiries));
+    (nursery, names, [tokio::spawn(births(orders)), answers])
 }
 
 /// Makes the instances that workers order, off their threads.
