@@ -22,6 +22,7 @@ mod hostile;
 mod limits;
 mod loading;
 mod logs;
+mod names;
 mod queueing;
 mod readme;
 mod reload;

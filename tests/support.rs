@@ -6,6 +6,7 @@
 mod binary;
 mod browser;
 mod client;
+mod dns;
 mod message;
 mod origin;
 mod proxy;
@@ -24,6 +25,7 @@ use tokio::time::Instant;
 pub(crate) use binary::{Binary, Signal};
 pub(crate) use browser::Browser;
 pub(crate) use client::Client;
+pub(crate) use dns::{Mood, NameServer};
 pub(crate) use message::{Message, reply, request};
 pub(crate) use origin::{Down, Origin, Peer};
 pub(crate) use proxy::Proxy;

@@ -10,6 +10,7 @@ mod address;
 mod admin;
 mod check;
 mod cluster;
+mod dns;
 mod effective;
 mod expand;
 mod fault;
@@ -36,6 +37,7 @@ pub use address::{AddressGrant, BadUrl, HostGrant, NotOneListener};
 pub use admin::{Admin, AdminBind, Secret};
 pub use check::STDIN;
 pub use cluster::{Address, Cluster, Endpoint, ForwardedHeaders, HostHeader};
+pub use dns::Dns;
 pub use effective::Effective;
 pub use fault::{Fault, Faults, Place, Severity};
 pub use health::{Check, Health, Pattern, Probe, StatusRange, Statuses};
@@ -57,6 +59,8 @@ pub struct Config {
     pub server: Server,
     /// `[admin]`; without it there is no administrator's listener.
     pub admin: Option<Admin>,
+    /// `[dns]`.
+    pub dns: Dns,
     /// `[listeners.*]`, at least one.
     pub listeners: BTreeMap<Name, Listener>,
     /// `[clusters.*]`.

@@ -4,6 +4,7 @@
 //! [`Proxy::shut_down`]. It lives on the control thread's runtime, which makes plugin instances for
 //! the workers and takes reloads.
 
+mod fixed;
 mod office;
 mod thread;
 
@@ -23,6 +24,7 @@ use crate::admin::Reload;
 use crate::cluster::check::Checks;
 use crate::cluster::registry::Registry;
 use crate::config::{self, AdminBind, Config, Name};
+use crate::dns::Inquiries;
 use crate::drain::Drain;
 use crate::listener::accept::{Acceptor, Desk, bind, probe};
 use crate::log::access::AccessLog;
@@ -33,6 +35,7 @@ use crate::snapshot::{Refused, Snapshot, Stage};
 use crate::status::Sources;
 use crate::view::Make;
 
+use fixed::warn_of_fixed;
 use office::Office;
 
 /// The words that are counted by.
@@ -137,7 +140,8 @@ pub struct Proxy {
     office: Office,
     drain: Drain,
     workers: Vec<JoinHandle<()>>,
-    nursery: TaskHandle<()>,
+    /// What serves the workers besides: it makes their instances, and resolves names.
+    tasks: [TaskHandle<()>; 3],
 }
 
 impl Proxy {
@@ -156,8 +160,8 @@ impl Proxy {
         let count = config.server.workers;
         let metrics = Arc::new(Metrics::new(count, WORDS));
         let host = plugin_host(&config, options, &metrics)?;
-        let mut registry = Registry::default();
-        let snapshot = Snapshot::build(&host, config, &mut registry, None, count)
+        let registry = Registry::default();
+        let snapshot = Snapshot::build(&host, config, &registry, None, count)
             .await
             .map_err(StartError::Plugins)?;
         let mut sockets = Vec::new();
@@ -169,10 +173,10 @@ impl Proxy {
         let addresses: BTreeMap<_, _> = sockets.iter().map(local).collect();
         let snapshot = snapshot.listening_on(&addresses, office::address(admin.as_ref()));
         let stage = Arc::new(Stage::new(Arc::new(snapshot)));
+        registry.serve(&stage.snapshot().clusters);
         let access = options.access.clone();
         metrics.watch_log("access", move || access.dropped());
-        let (nursery, orders) = Nursery::new(ORDERS);
-        let births = tokio::spawn(births(orders));
+        let (nursery, names, [births, answers]) = helpers(&registry);
         let drain = Drain::new();
         let sources = Sources::new(&stage, &metrics, drain.watch());
         let mut desks = Vec::new();
@@ -185,6 +189,7 @@ impl Proxy {
                     worker: index,
                     workers: count,
                     nursery: nursery.clone(),
+                    names: names.clone(),
                     metrics: Arc::clone(&metrics),
                 },
                 sources: sources.clone(),
@@ -197,6 +202,7 @@ impl Proxy {
         let config = &stage.snapshot().config;
         let office = Office::start(config, admin, sources)?;
         let acceptor = Acceptor::start(desks.clone()).map_err(StartError::Thread)?;
+        let refresh = tokio::spawn(registry.clone().keep_fresh());
         let mut proxy = Self {
             host,
             registry,
@@ -210,7 +216,7 @@ impl Proxy {
             office,
             drain,
             workers,
-            nursery: births,
+            tasks: [births, answers, refresh],
         };
         proxy.checks.show(&proxy.stage.snapshot().clusters);
         for (listener, socket) in sockets {
@@ -271,7 +277,7 @@ impl Proxy {
             probe(listener.bind).map_err(|source| refused(listener, source))?;
         }
         let office = self.office.prepare(&config)?;
-        let next = Snapshot::build(&self.host, config, &mut self.registry, Some(&before), workers);
+        let next = Snapshot::build(&self.host, config, &self.registry, Some(&before), workers);
         let next = next.await.map_err(StartError::Plugins)?;
         let mut sockets = Vec::new();
         for listener in come {
@@ -283,10 +289,10 @@ impl Proxy {
         addresses.extend(sockets.iter().map(local));
         let next = Arc::new(next.listening_on(&addresses, self.office.address_after(&office)));
         self.stage.show(Arc::clone(&next));
+        self.registry.serve(&next.clusters);
         self.checks.show(&next.clusters);
         self.addresses = addresses;
         self.office.take(&next.config, office);
-        self.registry.forget(&next.config);
         for name in before.config.listeners.keys() {
             let moves = sockets.iter().any(|(listener, _)| listener.name == *name);
             if moves || !next.config.listeners.contains_key(name) {
@@ -345,27 +351,8 @@ impl Proxy {
             });
         });
         let _ = ended.await;
-        self.nursery.abort();
+        self.tasks.iter().for_each(TaskHandle::abort);
         clean
-    }
-}
-
-/// Says which changes a running process does not take.
-fn warn_of_fixed(before: &Config, now: &Config) {
-    let (old, new) = (&before.server, &now.server);
-    let changed = [
-        ("server.workers", old.workers != new.workers),
-        ("server.plugin-dir", old.plugin_dir != new.plugin_dir),
-        ("server.cache-dir", old.cache_dir != new.cache_dir),
-        ("server.cache-bytes", old.cache_bytes != new.cache_bytes),
-        ("server.compile-timeout", old.compile_timeout != new.compile_timeout),
-        ("server.compile-memory-bytes", old.compile_memory_bytes != new.compile_memory_bytes),
-        ("log.format", before.log.format != now.log.format),
-        ("log.file", before.log.file != now.log.file),
-        ("log.access", before.log.access != now.log.access),
-    ];
-    for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
-        tracing::warn!("a change of {key} takes effect at the next start");
     }
 }
 
@@ -379,6 +366,14 @@ fn refused(listener: &config::Listener, source: io::Error) -> StartError {
 
 fn local((listener, socket): &(config::Listener, TcpListener)) -> (Name, SocketAddr) {
     (Arc::clone(&listener.name), socket.local_addr().unwrap_or(listener.bind))
+}
+
+/// Starts what works for the workers.
+fn helpers(registry: &Registry) -> (Nursery, Inquiries, [TaskHandle<()>; 2]) {
+    let (nursery, orders) = Nursery::new(ORDERS);
+    let (names, inquiries) = Inquiries::new(ORDERS);
+    let answers = tokio::spawn(registry.clone().answer(inquiries));
+    (nursery, names, [tokio::spawn(births(orders)), answers])
 }
 
 /// Makes the instances that workers order, off their threads.

@@ -147,7 +147,7 @@ impl Snapshot {
     pub async fn build(
         host: &Host,
         config: Config,
-        registry: &mut Registry,
+        registry: &Registry,
         previous: Option<&Self>,
         workers: usize,
     ) -> Result<Self, Vec<Refused>> {

@@ -12,6 +12,7 @@ use crate::body::{DownloadLimits, UploadLimits};
 use crate::cluster::Cluster;
 use crate::cluster::pool::{ConnectSettings, SendLimits};
 use crate::config::{self, Name};
+use crate::dns::Inquiries;
 use crate::headers::clean_trailers;
 use crate::metrics::{ClusterMetrics, ListenerMetrics, Metrics};
 use crate::plugin::{Nursery, Plugin};
@@ -74,6 +75,8 @@ pub struct Make {
     pub workers: usize,
     /// Where instances are ordered.
     pub nursery: Nursery,
+    /// Where names are resolved.
+    pub names: Inquiries,
     /// Where it is counted.
     pub metrics: Arc<Metrics>,
 }
@@ -114,7 +117,7 @@ impl View {
         Self {
             generation: snapshot.generation,
             listening: snapshot.listening.clone(),
-            direct: Direct::default(),
+            direct: Direct::new(snapshot.config.dns.timeout),
             listeners,
             clusters,
             plugins,
@@ -136,6 +139,13 @@ impl View {
         }
         keys.sort_unstable();
         keys
+    }
+
+    /// A number that differs, as good as always, when the members of a cluster have been replaced.
+    #[must_use]
+    pub fn memberships(&self) -> u64 {
+        let clusters = self.clusters.values();
+        clusters.fold(0, |sum, of| sum.wrapping_mul(31) + of.cluster.membership().version())
     }
 
     /// A cluster; `None` if the snapshot has none of that name.

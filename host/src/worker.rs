@@ -14,6 +14,7 @@ use crate::cluster::Cluster;
 use crate::cluster::budget::Budget;
 use crate::cluster::pool::Pool;
 use crate::config::Name;
+use crate::dns::{Answer, Failure};
 use crate::log::access::{AccessRecord, AccessWriter};
 use crate::log::id::{RequestId, RequestIds};
 use crate::status::{Recent, Sources};
@@ -37,6 +38,8 @@ pub struct Worker {
     make: Make,
     view: RefCell<Rc<View>>,
     generation: Cell<u64>,
+    /// Of which members the pool has last been told.
+    memberships: Cell<u64>,
 }
 
 impl Worker {
@@ -57,6 +60,7 @@ impl Worker {
             recent: Recent::default(),
             make,
             generation: Cell::new(view.generation),
+            memberships: Cell::new(view.memberships()),
             view: RefCell::new(Rc::new(view)),
         })
     }
@@ -111,8 +115,7 @@ impl Worker {
             });
             self.generation.set(view.generation);
             self.view.replace(Rc::new(view));
-            let keys = self.view.borrow().endpoint_keys();
-            self.pool.retain(|key| keys.binary_search(&key).is_ok());
+            self.close_departed();
         }
         Rc::clone(&self.view.borrow())
     }
@@ -122,6 +125,19 @@ impl Worker {
         self.recent.answer(method, uri, &self.sources)
     }
 
+    /// The addresses of a host, found by the control thread.
+    pub(crate) async fn resolve(&self, host: &Arc<str>) -> Result<Answer, Failure> {
+        self.make.names.ask(host).await
+    }
+
+    /// Closes the connections to endpoints that are members no longer.
+    fn close_departed(&self) {
+        let view = self.view.borrow();
+        self.memberships.set(view.memberships());
+        let keys = view.endpoint_keys();
+        self.pool.retain(|key| keys.binary_search(&key).is_ok());
+    }
+
     /// A cluster that is in no snapshot, as this worker uses it: without plugins.
     #[must_use]
     pub fn plain(&self, cluster: &Arc<Cluster>) -> Rc<ClusterUse> {
@@ -129,9 +145,12 @@ impl Worker {
     }
 
     /// What is to be done about once a second: a view that nothing asks for any more must not keep
-    /// what a reload replaced, idle connections end, and large status pages are made anew.
+    /// what a reload replaced, idle connections end, with them those to endpoints that names stand for no
+    /// longer, and large status pages are made anew.
     pub fn sweep(&self) {
-        drop(self.view());
+        if self.view().memberships() != self.memberships.get() {
+            self.close_departed();
+        }
         self.pool.sweep();
         self.recent.forget();
     }

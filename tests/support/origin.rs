@@ -170,10 +170,27 @@ impl Drop for Origin {
 
 impl Down {
     pub(crate) fn new() -> Self {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        Self::at(([127, 0, 0, 1], 0).into()).unwrap()
+    }
+
+    /// The same at an address; none if somebody has it.
+    pub(crate) fn at(address: SocketAddr) -> Option<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        socket.bind(&address.into()).ok()?;
         let address = socket.local_addr().unwrap().as_socket().unwrap();
-        Self { socket, address }
+        Some(Self { socket, address })
+    }
+
+    /// Several on one port.
+    pub(crate) fn together(addresses: &[&str]) -> Vec<Self> {
+        let at = |address: &&str, port| Self::at(SocketAddr::new(address.parse().unwrap(), port));
+        let together = || {
+            let first = at(addresses.first()?, 0)?;
+            let port = first.address.port();
+            let rest = addresses.iter().skip(1).map(|address| at(address, port));
+            std::iter::once(Some(first)).chain(rest).collect()
+        };
+        eventually("a port that is free at each address", together)
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

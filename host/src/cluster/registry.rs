@@ -1,54 +1,54 @@
-//! Clusters made from configurations, each with what the one before knew.
+//! Clusters made from configurations, each with what the one before knew, and kept to what their
+//! names stand for.
 //!
-//! Owned by the control thread. An endpoint lives as long as a snapshot or a request holds it, and
-//! is found again by cluster and address for that long; the registry itself keeps none alive.
+//! Shared by the tasks of the control thread. An endpoint lives as long as a snapshot or a request
+//! holds it, and is found again by cluster and address for that long; the registry itself keeps none
+//! alive.
+//!
+//! What names stand for is known in one place, so that a reload and a resolution cannot undo each
+//! other's work: a candidate has [`Names`] of its own until it is [served](Registry::serve), and what
+//! was found meanwhile for those that are served goes before what it found earlier.
+
+mod changes;
+mod names;
+mod refresh;
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use http::HeaderValue;
-use tokio::task::JoinSet;
-use tokio::time::{self, Instant};
+use tokio::sync::Notify;
 
 use super::endpoint::Endpoint;
 use super::peer::Peer;
 use super::{Cluster, Member, Membership, Standing, States};
 use crate::config;
 use crate::config::{Address, Config, Name};
-use crate::log::in_milliseconds;
+use crate::dns::{Found, Resolver};
 
-/// The longest that resolving a name may take.
-const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
+use changes::{start_slowly, tell_of_changes};
+use names::{Names, question};
 
-/// Names that are resolved at a time. Each takes a thread of the resolver.
-const RESOLVE_AT_ONCE: usize = 64;
-
-/// Makes clusters, and carries over what outlives a reload.
-#[derive(Debug, Default)]
+/// Makes clusters, and carries over what outlives a reload. Clones share it.
+#[derive(Clone, Default)]
 pub struct Registry {
-    known: BTreeMap<Name, Known>,
-    /// The last addresses of each name, which are held on to when resolution fails.
-    resolved: HashMap<Host, Vec<SocketAddr>>,
-    next_endpoint: u32,
-    next_membership: u64,
+    state: Arc<Mutex<State>>,
+    /// Notified when other names are to be kept fresh.
+    changed: Arc<Notify>,
 }
 
-type Host = (Arc<str>, u16);
-
-/// The names of a configuration, in order.
-fn hosts(config: &Config) -> Vec<Host> {
-    let addresses = config.clusters.values().flat_map(|cluster| &cluster.endpoints);
-    let mut hosts: Vec<Host> = addresses
-        .filter_map(|endpoint| match &endpoint.address {
-            Address::Name(host, port) => Some((Arc::clone(host), *port)),
-            Address::Socket(_) | Address::Unix(_) => None,
-        })
-        .collect();
-    hosts.sort_unstable();
-    hosts.dedup();
-    hosts
+#[derive(Default)]
+struct State {
+    known: BTreeMap<Name, Known>,
+    /// What the names of the clusters that are served stand for.
+    names: Names,
+    /// The same for a configuration that has been loaded, and is not served yet.
+    candidate: Option<Names>,
+    served: BTreeMap<Name, Weak<Cluster>>,
+    next_endpoint: u32,
+    next_membership: u64,
 }
 
 /// What is remembered of a cluster.
@@ -71,18 +71,41 @@ impl Registry {
     /// A name that does not resolve keeps the addresses it had; without any, the cluster lacks those
     /// members. That is logged, not fatal: one upstream's DNS must not keep the others from being
     /// served.
-    pub async fn load(&mut self, config: &Config) -> BTreeMap<Name, Arc<Cluster>> {
-        self.resolve(config).await;
-        self.build(config)
+    pub async fn load(&self, config: &Config) -> BTreeMap<Name, Arc<Cluster>> {
+        let resolver = Resolver::new(&config.dns);
+        let held = self.lock().names.of(config);
+        let names = names::resolve(resolver, held).await;
+        let mut state = self.lock();
+        let clusters = state.build(config, &names);
+        state.candidate = Some(names);
+        clusters
+    }
+
+    /// Keeps these clusters to what their names stand for from now on, and no others. To be called
+    /// when the configuration that was loaded last has been taken: one that is refused must not cost
+    /// what is held.
+    pub fn serve(&self, clusters: &BTreeMap<Name, Arc<Cluster>>) {
+        let mut state = self.lock();
+        if let Some(candidate) = state.candidate.take() {
+            state.names.give_way(candidate);
+        }
+        let weak = |(name, cluster): (&Name, _)| (Arc::clone(name), Arc::downgrade(cluster));
+        state.served = clusters.iter().map(weak).collect();
+        for cluster in clusters.values() {
+            state.renew(cluster);
+        }
+        drop(state);
+        self.changed.notify_one();
     }
 
     /// A cluster that is not configured, of the address that a router named and what that resolves
     /// to. It has no name and no balancers; nothing of it is remembered here.
     #[must_use]
     pub fn unnamed(address: Address, resolved: Vec<SocketAddr>) -> Arc<Cluster> {
-        let mut registry = Self::default();
-        if let Address::Name(host, port) = &address {
-            registry.resolved.insert((Arc::clone(host), *port), resolved);
+        let mut names = Names::default();
+        if let Some(question) = question(&address) {
+            let found = |socket: SocketAddr| Found { service: None, address: socket.ip() };
+            names.know(question, resolved.into_iter().map(found).collect());
         }
         let endpoint = config::Endpoint {
             address,
@@ -90,23 +113,25 @@ impl Registry {
             max_connections: None,
             attributes: Vec::new(),
         };
-        registry.cluster(&config::Cluster {
+        let settings = config::Cluster {
             endpoints: vec![endpoint],
             balancers: Vec::new(),
             ..config::Cluster::default()
-        })
+        };
+        State::default().cluster(&settings, &names)
     }
 
     /// The endpoints of a configuration, as clusters and places in their lists, whose names stand for
     /// no address. To be asked after [`Registry::load`].
     #[must_use]
     pub fn unresolved(&self, config: &Config) -> Vec<(Name, usize)> {
+        let state = self.lock();
+        let names = state.candidate.as_ref().unwrap_or(&state.names);
         let mut unresolved = Vec::new();
         for (name, cluster) in &config.clusters {
             for (place, endpoint) in cluster.endpoints.iter().enumerate() {
-                let Address::Name(host, port) = &endpoint.address else { continue };
-                let known = self.resolved.get(&(Arc::clone(host), *port));
-                if known.is_none_or(Vec::is_empty) {
+                let question = question(&endpoint.address);
+                if question.is_some_and(|question| names.found(&question).is_empty()) {
                     unresolved.push((Arc::clone(name), place));
                 }
             }
@@ -114,82 +139,39 @@ impl Registry {
         unresolved
     }
 
-    /// Forgets the addresses of names that a configuration no longer has. To be called when it has
-    /// been taken: one that is refused must not cost what is held.
-    pub fn forget(&mut self, config: &Config) {
-        let hosts = hosts(config);
-        self.resolved.retain(|host, _| hosts.binary_search(host).is_ok());
+    /// Who resolves the names of what is served.
+    fn resolver(&self) -> Resolver {
+        self.lock().names.resolver()
     }
 
-    async fn resolve(&mut self, config: &Config) {
-        let hosts = hosts(config);
-        let mut lookups = JoinSet::new();
-        for host in hosts {
-            if lookups.len() >= RESOLVE_AT_ONCE
-                && let Some(Ok((host, answer, took))) = lookups.join_next().await
-            {
-                self.note(host, answer, took);
-            }
-            lookups.spawn(async move {
-                let begun = Instant::now();
-                let answer = lookup(&host).await;
-                (host, answer, begun.elapsed())
-            });
-        }
-        while let Some(joined) = lookups.join_next().await {
-            if let Ok((host, answer, took)) = joined {
-                self.note(host, answer, took);
-            }
-        }
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Registry").finish_non_exhaustive()
+    }
+}
+
+impl State {
+    /// Makes the clusters from what names stand for.
+    fn build(&mut self, config: &Config, names: &Names) -> BTreeMap<Name, Arc<Cluster>> {
+        let clusters = config.clusters.iter();
+        clusters.map(|(name, cluster)| (Arc::clone(name), self.cluster(cluster, names))).collect()
     }
 
-    fn note(
-        &mut self,
-        (host, port): Host,
-        answer: Result<Vec<SocketAddr>, ResolveError>,
-        took: Duration,
-    ) {
-        match answer {
-            Ok(addresses) => {
-                tracing::trace!(%host, port, ?addresses, took_ms = in_milliseconds(took), "resolved");
-                self.resolved.insert((host, port), addresses);
-            }
-            Err(error) => {
-                let error: &dyn std::error::Error = &error;
-                tracing::warn!(%host, port, error, took_ms = in_milliseconds(took), "name does not resolve");
-            }
-        }
-    }
-
-    /// Makes the clusters from what is resolved.
-    fn build(&mut self, config: &Config) -> BTreeMap<Name, Arc<Cluster>> {
-        let clusters = &config.clusters;
-        clusters.iter().map(|(name, cluster)| (Arc::clone(name), self.cluster(cluster))).collect()
-    }
-
-    fn cluster(&mut self, settings: &config::Cluster) -> Arc<Cluster> {
+    fn cluster(&mut self, settings: &config::Cluster, names: &Names) -> Arc<Cluster> {
+        let name = &settings.name;
         let next_id = u32::try_from(self.known.len()).unwrap_or(u32::MAX);
-        let name = Arc::clone(&settings.name);
-        let known = self.known.entry(name).or_insert_with(|| Known::new(next_id));
-        // Numbers are given across clusters, so that none comes twice even if a cluster goes and
-        // returns.
-        let mut members = Vec::new();
-        for endpoint in &settings.endpoints {
-            let attributes: Arc<[_]> = endpoint.attributes.clone().into();
-            for (peer, host) in peers(&endpoint.address, &self.resolved) {
-                members.push(Member {
-                    endpoint: known.endpoint(peer, host, endpoint, &mut self.next_endpoint),
-                    weight: endpoint.weight,
-                    standing: standing(&attributes),
-                    max_connections: endpoint.max_connections.or(settings.max_connections),
-                    attributes: Arc::clone(&attributes),
-                });
-            }
-        }
-        known.forget_the_dead();
+        let known = self.known.entry(Arc::clone(name)).or_insert_with(|| Known::new(next_id));
+        let members = known.members(settings, names, &mut self.next_endpoint);
         // Balancers are told of a new version, so one that changes nothing must not look new.
-        let before = known.membership.upgrade();
-        tell_of_changes(&settings.name, before.as_deref(), &members);
+        let served = self.served.get(name).and_then(Weak::upgrade);
+        let served = served.map(|cluster| Arc::clone(&cluster.membership()));
+        let before = served.or_else(|| known.membership.upgrade());
+        tell_of_changes(name, before.as_deref(), &members, false);
         start_slowly(before.as_deref(), &members);
         let before = before.filter(|before| before.members() == members);
         let membership = before.unwrap_or_else(|| {
@@ -200,31 +182,38 @@ impl Registry {
         known.states.changed();
         Arc::new(Cluster::new(known.id, settings.clone(), membership, Arc::clone(&known.states)))
     }
-}
 
-/// Lets those begin slowly who join a cluster that others serve already.
-fn start_slowly(before: Option<&Membership>, now: &[Member]) {
-    let Some(before) = before.filter(|before| !before.members().is_empty()) else { return };
-    let new = now.iter().filter(|member| before.endpoint(member.endpoint.id()).is_none());
-    new.for_each(|member| member.endpoint.vitals().rose(super::health::now()));
-}
+    /// Makes a cluster's members what its names stand for by now.
+    fn renew(&mut self, cluster: &Cluster) {
+        let (name, settings) = (cluster.name(), cluster.settings());
+        let Some(known) = self.known.get_mut(name) else { return };
+        let members = known.members(settings, &self.names, &mut self.next_endpoint);
+        let before = cluster.membership();
+        if before.members() == members {
+            return;
+        }
+        tell_of_changes(name, Some(&before), &members, true);
+        start_slowly(Some(&before), &members);
+        self.next_membership += 1;
+        let membership = Arc::new(Membership::new(self.next_membership, members));
+        known.membership = Arc::downgrade(&membership);
+        cluster.replace_membership(membership);
+    }
 
-/// Traces which addresses join a cluster and which leave it.
-fn tell_of_changes(cluster: &Name, before: Option<&Membership>, now: &[Member]) {
-    if !tracing::enabled!(tracing::Level::TRACE) {
-        return;
-    }
-    let before = before.map_or(&[][..], Membership::members);
-    let has = |list: &[Member], one: &Member| {
-        list.iter().any(|other| Arc::ptr_eq(&other.endpoint, &one.endpoint))
-    };
-    let cluster = &**cluster;
-    for member in now.iter().filter(|member| !has(before, member)) {
-        let (endpoint, weight) = (&**member.endpoint.label(), member.weight);
-        tracing::trace!(cluster, endpoint, weight, "endpoint joins");
-    }
-    for member in before.iter().filter(|member| !has(now, member)) {
-        tracing::trace!(cluster, endpoint = &**member.endpoint.label(), "endpoint leaves");
+    /// Takes the answer to a question, and lets the clusters that ask it follow.
+    fn note(&mut self, looked_up: names::LookedUp) {
+        let question = looked_up.question.clone();
+        if !self.names.note(looked_up) {
+            return;
+        }
+        let served: Vec<_> = self.served.values().filter_map(Weak::upgrade).collect();
+        let asks = |cluster: &&Arc<Cluster>| {
+            let mut endpoints = cluster.settings().endpoints.iter();
+            endpoints.any(|endpoint| names::question(&endpoint.address).as_ref() == Some(&question))
+        };
+        for cluster in served.iter().filter(asks) {
+            self.renew(cluster);
+        }
     }
 }
 
@@ -233,13 +222,40 @@ impl Known {
         Self { id, states: Arc::default(), endpoints: HashMap::new(), membership: Weak::new() }
     }
 
-    fn endpoint(
+    /// The members of the cluster, with the endpoints that are known.
+    fn members(
         &mut self,
-        peer: Peer,
-        host: AskedBy,
-        configured: &config::Endpoint,
-        next_id: &mut u32,
-    ) -> Arc<Endpoint> {
+        settings: &config::Cluster,
+        names: &Names,
+        next_endpoint: &mut u32,
+    ) -> Vec<Member> {
+        // Numbers are given across clusters, so that none comes twice even if a cluster goes and
+        // returns.
+        let mut members = Vec::new();
+        for configured in &settings.endpoints {
+            let attributes: Arc<[_]> = configured.attributes.clone().into();
+            for place in places(&configured.address, names) {
+                let (weight, attributes) = match place.rank_and_weight {
+                    Some((rank, weight)) => {
+                        (scaled(configured.weight, weight), ranked(&attributes, rank))
+                    }
+                    None => (configured.weight, Arc::clone(&attributes)),
+                };
+                members.push(Member {
+                    endpoint: self.endpoint(place, next_endpoint),
+                    weight,
+                    standing: standing(&attributes),
+                    max_connections: configured.max_connections.or(settings.max_connections),
+                    attributes,
+                });
+            }
+        }
+        self.forget_the_dead();
+        members
+    }
+
+    fn endpoint(&mut self, place: Place, next_id: &mut u32) -> Arc<Endpoint> {
+        let Place { peer, host, authority, .. } = place;
         let there = self.endpoints.entry(peer.clone()).or_default();
         let same = there.iter().find(|(asked_by, _)| *asked_by == host);
         if let Some(endpoint) = same.and_then(|(_, endpoint)| endpoint.upgrade()) {
@@ -252,7 +268,6 @@ impl Known {
         } else {
             format!("{peer}#{}", host.as_deref().unwrap_or("address"))
         };
-        let authority = authority(&configured.address);
         let endpoint = Arc::new(Endpoint::new(*next_id, peer, label.into(), authority));
         *next_id = next_id.wrapping_add(1);
         there.push((host, Arc::downgrade(&endpoint)));
@@ -267,26 +282,80 @@ impl Known {
     }
 }
 
-fn peers(address: &Address, resolved: &HashMap<Host, Vec<SocketAddr>>) -> Vec<(Peer, AskedBy)> {
+/// One address of a configured endpoint.
+struct Place {
+    peer: Peer,
+    host: AskedBy,
+    authority: HeaderValue,
+    /// What a service says of it.
+    rank_and_weight: Option<(u8, u32)>,
+}
+
+fn places(address: &Address, names: &Names) -> Vec<Place> {
+    let place = |peer, host: AskedBy, authority: HeaderValue, rank_and_weight| Place {
+        peer,
+        host,
+        authority,
+        rank_and_weight,
+    };
+    let found = question(address).map(|question| names.found(&question));
+    let found = found.into_iter().flatten();
     match address {
-        Address::Socket(address) => vec![(Peer::Tcp(*address), None)],
-        Address::Unix(path) => vec![(Peer::Unix(path.clone()), None)],
+        Address::Socket(socket) => {
+            let authority = authority(&of_ip(socket.ip()), socket.port());
+            vec![place(Peer::Tcp(*socket), None, authority, None)]
+        }
+        Address::Unix(path) => {
+            vec![place(Peer::Unix(path.clone()), None, authority("localhost", 80), None)]
+        }
         Address::Name(host, port) => {
-            let addresses = resolved.get(&(Arc::clone(host), *port)).into_iter().flatten();
-            addresses.map(|address| (Peer::Tcp(*address), Some(Arc::clone(host)))).collect()
+            let authority = authority(host, *port);
+            let of = |found: &Found| {
+                let peer = Peer::Tcp((found.address, *port).into());
+                place(peer, Some(Arc::clone(host)), authority.clone(), None)
+            };
+            found.map(of).collect()
+        }
+        Address::Service(_) => {
+            let of = |found: &Found| {
+                let service = found.service.as_ref()?;
+                let peer = Peer::Tcp((found.address, service.port).into());
+                let authority = authority(&service.target, service.port);
+                let host = Some(Arc::clone(&service.target));
+                Some(place(peer, host, authority, Some((service.rank, service.weight))))
+            };
+            found.filter_map(of).collect()
         }
     }
 }
 
+/// The weight of a configured endpoint times that of a service's target, both in hundredths.
+fn scaled(configured: u32, weight: u32) -> u32 {
+    let scaled = u64::from(configured) * u64::from(weight) / 100;
+    u32::try_from(scaled.clamp(1, 1_000_000)).unwrap_or(1_000_000)
+}
+
+/// The attributes of a service's target: its priority makes the set, unless one is configured.
+fn ranked(attributes: &Arc<[(String, String)]>, rank: u8) -> Arc<[(String, String)]> {
+    if attributes.iter().any(|(key, _)| key == "lbset") {
+        return Arc::clone(attributes);
+    }
+    let mut ranked = attributes.to_vec();
+    ranked.push(("lbset".to_owned(), rank.to_string()));
+    ranked.sort_unstable();
+    ranked.into()
+}
+
+fn of_ip(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    }
+}
+
 /// What a client would send as Host; without the port where it is HTTP's own.
-fn authority(address: &Address) -> HeaderValue {
-    let (host, port) = match address {
-        Address::Socket(SocketAddr::V4(address)) => (address.ip().to_string(), address.port()),
-        Address::Socket(SocketAddr::V6(address)) => (format!("[{}]", address.ip()), address.port()),
-        Address::Name(host, port) => (host.to_string(), *port),
-        Address::Unix(_) => ("localhost".to_owned(), 80),
-    };
-    let text = if port == 80 { host } else { format!("{host}:{port}") };
+fn authority(host: &str, port: u16) -> HeaderValue {
+    let text = if port == 80 { host.to_owned() } else { format!("{host}:{port}") };
     HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("localhost"))
 }
 
@@ -297,27 +366,6 @@ fn standing(attributes: &[(String, String)]) -> Standing {
         Some("disabled" | "stopped") => Standing::Disabled,
         _ => Standing::Ready,
     }
-}
-
-/// Each address once, in a fixed order: resolvers rotate theirs, and a list that rotates would move
-/// what balancers take from positions.
-async fn lookup((host, port): &Host) -> Result<Vec<SocketAddr>, ResolveError> {
-    let answer = time::timeout(RESOLVE_TIMEOUT, tokio::net::lookup_host((&**host, *port))).await;
-    let mut addresses: Vec<_> = answer.map_err(ResolveError::Timeout)??.collect();
-    addresses.sort_unstable();
-    addresses.dedup();
-    if addresses.is_empty() { Err(ResolveError::Empty) } else { Ok(addresses) }
-}
-
-/// Why a name has no address.
-#[derive(Debug, thiserror::Error)]
-enum ResolveError {
-    #[error("no answer in time")]
-    Timeout(#[source] time::error::Elapsed),
-    #[error("the lookup failed")]
-    Lookup(#[from] std::io::Error),
-    #[error("it has no address")]
-    Empty,
 }
 
 #[cfg(test)]

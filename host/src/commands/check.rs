@@ -81,7 +81,7 @@ async fn judge(reading: &mut Reading) -> Result<Option<Snapshot>, ExitCode> {
 /// The same with an engine that is there.
 pub(super) async fn judge_with(reading: &mut Reading, host: &Host) -> Option<Snapshot> {
     let config = reading.to_judge()?;
-    match Snapshot::build(host, config, &mut Registry::default(), None, 1).await {
+    match Snapshot::build(host, config, &Registry::default(), None, 1).await {
         Ok(snapshot) => Some(snapshot).filter(|_| reading.faults().is_empty()),
         Err(refused) => {
             add(reading, &refused);

@@ -28,6 +28,12 @@ pub(super) enum AddressError {
     Unbracketed,
     #[error("`{0}` is not an IPv6 address")]
     BadIpv6(String),
+    #[error("a name server is given by its IP address")]
+    NamedServer,
+    #[error("SRV records say which port it is; expected none")]
+    ServicePort,
+    #[error("a request can be forwarded to a host, and not to a service")]
+    ServiceUrl,
     #[error("only IP addresses and `localhost` can be listened on")]
     NotLocal,
     #[error("an endpoint is a host and a port; a path has no place in it")]
@@ -65,8 +71,10 @@ impl Address {
     pub fn from_url(text: &str) -> Result<Self, BadUrl> {
         let (scheme, rest) = text.split_once("://").ok_or(AddressError::NoScheme)?;
         let mut address = url(scheme, rest)?;
-        if let Self::Socket(socket) = &mut address {
-            socket.set_ip(socket.ip().to_canonical());
+        match &mut address {
+            Self::Socket(socket) => socket.set_ip(socket.ip().to_canonical()),
+            Self::Service(_) => return Err(AddressError::ServiceUrl.into()),
+            Self::Name(..) | Self::Unix(_) => {}
         }
         Ok(address)
     }
@@ -78,6 +86,7 @@ impl fmt::Display for Address {
         match self {
             Self::Socket(address) => write!(out, "{address}"),
             Self::Name(name, port) => write!(out, "{name}:{port}"),
+            Self::Service(name) => write!(out, "srv+http://{name}"),
             Self::Unix(path) => write!(out, "unix:{}", path.display()),
         }
     }
@@ -209,10 +218,21 @@ pub(super) fn endpoint(text: &str) -> Result<Address, AddressError> {
 fn url(scheme: &str, rest: &str) -> Result<Address, AddressError> {
     match scheme.to_ascii_lowercase().as_str() {
         "http" => authority(rest.strip_suffix('/').unwrap_or(rest)),
-        "https" | "h2c" | "fcgi" | "srv+http" | "srv+https" => {
-            Err(AddressError::Later(scheme.to_owned()))
-        }
+        "srv+http" => service(rest.strip_suffix('/').unwrap_or(rest)),
+        "https" | "h2c" | "fcgi" | "srv+https" => Err(AddressError::Later(scheme.to_owned())),
         _ => Err(AddressError::BadScheme(scheme.to_owned())),
+    }
+}
+
+/// The name of SRV records.
+fn service(text: &str) -> Result<Address, AddressError> {
+    if text.contains('/') {
+        return Err(AddressError::HasPath);
+    }
+    match split(text)? {
+        (Host::Name(host), None) => Ok(Address::Service(Arc::from(name(host)?))),
+        (Host::Name(_), Some(_)) => Err(AddressError::ServicePort),
+        (Host::Ip(_), _) => Err(AddressError::BadName(text.to_owned())),
     }
 }
 
@@ -225,6 +245,16 @@ fn authority(authority: &str) -> Result<Address, AddressError> {
     match host {
         Host::Ip(address) => Ok(Address::Socket(SocketAddr::new(address, port))),
         Host::Name(host) => Ok(Address::Name(Arc::from(name(host)?), port)),
+    }
+}
+
+/// Reads `10.0.0.1:53`, `10.0.0.1`, `[::1]:53` or `[::1]`. Without a port it is 53.
+pub(super) fn name_server(text: &str) -> Result<SocketAddr, AddressError> {
+    let (host, port) = split(text)?;
+    let port = port.map_or(Ok(53), |port| number(port, 1))?;
+    match host {
+        Host::Ip(address) => Ok(SocketAddr::new(address, port)),
+        Host::Name(_) => Err(AddressError::NamedServer),
     }
 }
 

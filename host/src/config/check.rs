@@ -5,6 +5,7 @@
 
 mod admin;
 mod cluster;
+mod dns;
 mod endpoint;
 mod extension;
 mod health;
@@ -150,6 +151,7 @@ fn config(root: &mut Table<'_>, directory: &Path, variables: Variables<'_>) -> C
     });
     let about = "What concerns the whole process";
     let server = root.inner("server", about, |table| server(table, &context, variables));
+    let dns = root.inner("dns", "How the names of endpoints are resolved", dns::dns);
     let tables = Tables {
         key: "listeners",
         about: "Where connections are accepted, and what becomes of requests",
@@ -200,7 +202,7 @@ fn config(root: &mut Table<'_>, directory: &Path, variables: Variables<'_>) -> C
         defaults: None,
     };
     let stores = root.tables(&tables, extension::store);
-    Config { log, server, admin, listeners, clusters, plugins, stores }
+    Config { log, server, admin, dns, listeners, clusters, plugins, stores }
 }
 
 const LEVELS: Choice<LogLevel> = Choice(&[

@@ -118,6 +118,8 @@ pub enum Address {
     Socket(SocketAddr),
     /// A name to resolve, and a port.
     Name(Arc<str>, u16),
+    /// A name whose SRV records say which hosts serve it, and at which ports.
+    Service(Arc<str>),
     /// A Unix socket.
     Unix(PathBuf),
 }

@@ -6,16 +6,16 @@
 //! unspecified, link-local, broadcast and multicast ones must be granted one by one, and Linkspan's
 //! own listeners with their port as well, lest requests run in circles.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::lookup_host;
 use tokio::time::{Instant, timeout};
 
 use crate::cluster::registry::Registry;
 use crate::config::{Address, AddressGrant, BadUrl, HostGrant};
+use crate::dns::Failure;
 use crate::log::id::RequestId;
 use crate::log::in_milliseconds;
 use crate::plugin::Plugin;
@@ -24,8 +24,8 @@ use crate::relay::record::Record;
 use crate::view::{ClusterUse, Direct, View};
 use crate::worker::Worker;
 
-/// The longest that resolving a name may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long an address is kept that needs no resolving.
+const FRESH: Duration = Duration::from_secs(30);
 
 /// The longest address that is looked at: a scheme, the longest name and a port, with room to spare.
 const MAX_BYTES: usize = 300;
@@ -50,20 +50,22 @@ pub(super) async fn cluster(
         let (id, listener) = (record.id(), record.listener());
         let text = "refused to forward";
         tracing::warn!(%id, listener, plugin = router, address = url, "{text}: {refusal}");
-        let plugin = std::sync::Arc::clone(&definition.config.name);
+        let plugin = Arc::clone(&definition.config.name);
         Error::NotGranted { plugin, reason: format!("{url}: {refusal}").into() }
     };
     let address = parse(&key.1).map_err(refused)?;
-    let resolved = match &address {
-        Address::Socket(socket) => vec![*socket],
+    let (resolved, believed) = match &address {
+        Address::Socket(socket) => (vec![*socket], FRESH),
         Address::Name(host, port) if may_be_granted(grants, host, *port) => {
-            resolve(&view.direct, host, *port, record.id()).await?
+            resolve(worker, &view.direct, (host, *port), record.id()).await?
         }
-        Address::Name(..) | Address::Unix(_) => return Err(refused(Refusal::NotCovered)),
+        Address::Name(..) | Address::Service(_) | Address::Unix(_) => {
+            return Err(refused(Refusal::NotCovered));
+        }
     };
     let granted = granted(&address, resolved, grants, &view.listening).map_err(refused)?;
     let make = |addresses| worker.plain(&Registry::unnamed(address, addresses));
-    Ok(view.direct.keep(key, granted, &worker.pool, make))
+    Ok(view.direct.keep(key, (granted, believed), &worker.pool, make))
 }
 
 /// Why an address is refused.
@@ -98,24 +100,26 @@ fn may_be_granted(grants: &[AddressGrant], host: &str, port: u16) -> bool {
     grants.iter().any(|grant| by_network(grant) || names(grant, host, port))
 }
 
+/// The addresses of a name, and how long they are believed.
 async fn resolve(
+    worker: &Worker,
     direct: &Direct,
-    host: &str,
-    port: u16,
+    (host, port): (&Arc<str>, u16),
     id: &RequestId,
-) -> Result<Vec<SocketAddr>, Error> {
+) -> Result<(Vec<SocketAddr>, Duration), Error> {
     let begun = Instant::now();
     let lookup = async {
         let _permit = direct.lookups.acquire().await;
-        lookup_host((host, port)).await.map(Iterator::collect)
+        worker.resolve(host).await
     };
-    let late = |_elapsed| io::Error::from(io::ErrorKind::TimedOut);
-    let answer: io::Result<Vec<_>> = timeout(PATIENCE, lookup).await.map_err(late).flatten();
-    if let Ok(addresses) = &answer {
-        let took_ms = in_milliseconds(begun.elapsed());
-        tracing::trace!(%id, host, port, ?addresses, took_ms, "resolved");
-    }
-    answer.map_err(|error| Error::Connect(format!("{host} does not resolve: {error}").into()))
+    let answer = timeout(direct.patience, lookup).await.unwrap_or(Err(Failure::Timeout));
+    let answer = answer
+        .map_err(|error| Error::Connect(format!("{host} does not resolve: {error}").into()))?;
+    let found = answer.found.iter();
+    let addresses: Vec<_> = found.map(|found| SocketAddr::new(found.address, port)).collect();
+    let took_ms = in_milliseconds(begun.elapsed());
+    tracing::trace!(%id, %host, port, ?addresses, took_ms, "resolved");
+    Ok((addresses, answer.believed))
 }
 
 /// Those of the addresses that the grants allow, each once and in order.
@@ -127,7 +131,7 @@ fn granted(
 ) -> Result<Vec<SocketAddr>, Refusal> {
     let by_name = match address {
         Address::Name(host, port) => grants.iter().any(|grant| names(grant, host, *port)),
-        Address::Socket(_) | Address::Unix(_) => false,
+        Address::Socket(_) | Address::Service(_) | Address::Unix(_) => false,
     };
     let mut allowed = Vec::new();
     let mut last = Refusal::NotCovered;

@@ -19,10 +19,7 @@ use crate::view::ClusterUse;
 /// The most clusters kept.
 const MOST: usize = 1_024;
 
-/// How long a name is believed to resolve to the same addresses.
-const FRESH: Duration = Duration::from_secs(30);
-
-/// Names that are resolved at a time. Each takes a thread.
+/// Names that are resolved at a time.
 const LOOKUPS: usize = 16;
 
 /// Who asked, as the number of a plugin's definition, and for what.
@@ -32,39 +29,48 @@ type Key = (u64, Box<str>);
 pub struct Direct {
     /// Admits to resolving names.
     pub lookups: Semaphore,
+    /// The longest that resolving one may take.
+    pub patience: Duration,
     known: RefCell<HashMap<Key, Known>>,
 }
 
 struct Known {
     cluster: Rc<ClusterUse>,
     addresses: Vec<SocketAddr>,
-    found: Instant,
+    /// Until when the addresses are believed.
+    until: Instant,
     used: Instant,
 }
 
 impl Direct {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new(patience: Duration) -> Self {
+        Self { lookups: Semaphore::new(LOOKUPS), patience, known: RefCell::default() }
+    }
+
     /// The cluster that was found lately.
     pub fn fresh(&self, key: &Key) -> Option<Rc<ClusterUse>> {
         let now = Instant::now();
         let mut all = self.known.borrow_mut();
-        let known = all.get_mut(key).filter(|known| now - known.found < FRESH)?;
+        let known = all.get_mut(key).filter(|known| now < known.until)?;
         known.used = now;
         Some(Rc::clone(&known.cluster))
     }
 
-    /// Keeps what was found just now: the cluster there was, if it has the same addresses, else a
+    /// Keeps what was found just now and is `believed` for so long: the cluster there was, if it has the same addresses, else a
     /// new one. The connections of the cluster that goes for it are closed.
     pub fn keep(
         &self,
         key: Key,
-        addresses: Vec<SocketAddr>,
+        (addresses, believed): (Vec<SocketAddr>, Duration),
         pool: &Pool,
         make: impl FnOnce(Vec<SocketAddr>) -> Rc<ClusterUse>,
     ) -> Rc<ClusterUse> {
         let now = Instant::now();
         let mut all = self.known.borrow_mut();
         if let Some(known) = all.get_mut(&key).filter(|known| known.addresses == addresses) {
-            (known.found, known.used) = (now, now);
+            (known.until, known.used) = (now + believed, now);
             return Rc::clone(&known.cluster);
         }
         if all.len() >= MOST && !all.contains_key(&key) {
@@ -72,15 +78,10 @@ impl Direct {
             close(unused.and_then(|key| all.remove(&key)), pool);
         }
         let cluster = make(addresses.clone());
-        let known = Known { cluster: Rc::clone(&cluster), addresses, found: now, used: now };
+        let known =
+            Known { cluster: Rc::clone(&cluster), addresses, until: now + believed, used: now };
         close(all.insert(key, known), pool);
         cluster
-    }
-}
-
-impl Default for Direct {
-    fn default() -> Self {
-        Self { lookups: Semaphore::new(LOOKUPS), known: RefCell::default() }
     }
 }
 
@@ -104,9 +105,12 @@ mod tests {
     use super::*;
     use crate::cluster::registry::Registry;
     use crate::config::Address;
+    use crate::dns::Inquiries;
     use crate::metrics::{Metrics, Words};
     use crate::plugin::Nursery;
     use crate::view::Make;
+
+    const FRESH: Duration = Duration::from_secs(30);
 
     fn keep(direct: &Direct, name: &str, ports: &[u16]) -> Rc<ClusterUse> {
         let addresses = ports.iter().map(|port| ([127, 0, 0, 1], *port).into()).collect();
@@ -114,9 +118,10 @@ mod tests {
             worker: 0,
             workers: 1,
             nursery: Nursery::new(1).0,
+            names: Inquiries::new(1).0,
             metrics: Arc::new(Metrics::new(1, Words { errors: &[], plugin_failures: &[] })),
         };
-        direct.keep((0, name.into()), addresses, &Pool::new(), |addresses| {
+        direct.keep((0, name.into()), (addresses, FRESH), &Pool::new(), |addresses| {
             let cluster = Registry::unnamed(Address::Name(name.into(), 80), addresses);
             Rc::new(ClusterUse::plain(&cluster, &make))
         })
@@ -124,7 +129,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_is_believed_for_a_while_and_the_same_one_changes_nothing() {
-        let direct = Direct::default();
+        let direct = Direct::new(FRESH);
         let first = keep(&direct, "a", &[1, 2]);
         let key = (0, "a".into());
         tokio::time::advance(FRESH - Duration::from_millis(1)).await;
@@ -139,7 +144,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn when_there_are_too_many_the_one_longest_unused_goes() {
-        let direct = Direct::default();
+        let direct = Direct::new(FRESH);
         for number in 0..MOST {
             keep(&direct, &number.to_string(), &[1]);
             tokio::time::advance(Duration::from_millis(1)).await;

@@ -1,12 +1,14 @@
 //! What survives a reload.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::cluster::tests::settings;
-use crate::config::{Log, LogFormat, LogLevel, LogTarget, Server};
+use crate::config::{Dns, Log, LogFormat, LogLevel, LogTarget, Server};
+use crate::dns::Question;
 
 fn endpoint(address: Address) -> config::Endpoint {
     config::Endpoint { address, weight: 100, max_connections: None, attributes: Vec::new() }
@@ -28,6 +30,7 @@ fn config(clusters: &[(&str, Vec<config::Endpoint>)]) -> Config {
     });
     Config {
         admin: None,
+        dns: Dns::default(),
         log: Log {
             level: LogLevel::Info,
             format: LogFormat::Text,
@@ -50,6 +53,11 @@ fn config(clusters: &[(&str, Vec<config::Endpoint>)]) -> Config {
     }
 }
 
+/// The clusters of a configuration in which no name resolves.
+fn build(state: &mut State, config: &Config) -> BTreeMap<Name, Arc<Cluster>> {
+    state.build(config, &Names::default())
+}
+
 fn ids(cluster: &Cluster) -> Vec<u32> {
     cluster.membership().members().iter().map(|member| member.endpoint.id()).collect()
 }
@@ -61,14 +69,14 @@ fn labels(cluster: &Cluster) -> Vec<String> {
 
 #[test]
 fn figures_and_health_survive_a_reload() {
-    let mut registry = Registry::default();
-    let first = registry.build(&config(&[("a", vec![socket(1), socket(2)])]));
+    let mut state = State::default();
+    let first = build(&mut state, &config(&[("a", vec![socket(1), socket(2)])]));
     let membership = first["a"].membership().clone();
     let held = membership.endpoint(ids(&first["a"])[1]).unwrap().begin().unwrap();
     for _ in 0..2 {
         first["a"].connect_failed(held.endpoint(), health_now());
     }
-    let second = registry.build(&config(&[("a", vec![socket(3), socket(2)])]));
+    let second = build(&mut state, &config(&[("a", vec![socket(3), socket(2)])]));
     assert_eq!(second["a"].id(), first["a"].id());
     assert_eq!(ids(&second["a"]), [2, 1]);
     let membership = second["a"].membership().clone();
@@ -85,15 +93,15 @@ fn health_now() -> u64 {
 
 #[test]
 fn a_reload_that_changes_nothing_gives_the_same_membership() {
-    let mut registry = Registry::default();
+    let mut state = State::default();
     let mut config = config(&[("a", vec![socket(1)]), ("b", vec![socket(1)])]);
-    let first = registry.build(&config);
+    let first = build(&mut state, &config);
     assert_ne!(ids(&first["a"]), ids(&first["b"]), "clusters share no endpoint");
-    let second = registry.build(&config);
+    let second = build(&mut state, &config);
     let version = |cluster: &Cluster| cluster.membership().version();
     assert_eq!(version(&second["a"]), version(&first["a"]));
     config.clusters.get_mut("a").unwrap().endpoints[0].weight = 200;
-    let third = registry.build(&config);
+    let third = build(&mut state, &config);
     assert!(version(&third["a"]) > version(&second["a"]));
     assert_eq!(ids(&third["a"]), ids(&first["a"]));
     assert_eq!(version(&third["b"]), version(&first["b"]));
@@ -101,13 +109,12 @@ fn a_reload_that_changes_nothing_gives_the_same_membership() {
 
 #[test]
 fn each_address_of_a_name_is_an_endpoint_and_repetitions_are_one() {
-    let mut registry = Registry::default();
-    let addresses: Vec<SocketAddr> =
-        vec![([10, 0, 0, 1], 8080).into(), ([10, 0, 0, 2], 8080).into()];
-    registry.resolved.insert(("app".into(), 8080), addresses.clone());
-    registry.resolved.insert(("other".into(), 8080), addresses[..1].to_vec());
+    let mut names = Names::default();
+    let found = |last| Found { service: None, address: [10, 0, 0, last].into() };
+    names.know(Question::Host("app".into()), vec![found(1), found(2)]);
+    names.know(Question::Host("other".into()), vec![found(1)]);
     let endpoints = vec![name("app"), socket(1), name("nowhere"), socket(1), name("other")];
-    let clusters = registry.build(&config(&[("a", endpoints)]));
+    let clusters = State::default().build(&config(&[("a", endpoints)]), &names);
     let cluster = &clusters["a"];
     assert_eq!(ids(cluster), [0, 1, 2, 2, 3]);
     assert_eq!(
@@ -120,7 +127,13 @@ fn each_address_of_a_name_is_an_endpoint_and_repetitions_are_one() {
 
 #[test]
 fn hosts_are_as_a_client_would_send_them() {
-    let host = |address: Address| authority(&address).to_str().unwrap().to_owned();
+    let host = |address: Address| {
+        let mut names = Names::default();
+        let found = Found { service: None, address: [10, 0, 0, 1].into() };
+        names.know(Question::Host("app.internal".into()), vec![found]);
+        let places = places(&address, &names);
+        places[0].authority.to_str().unwrap().to_owned()
+    };
     assert_eq!(host(Address::Socket("10.0.0.1:80".parse().unwrap())), "10.0.0.1");
     assert_eq!(host(Address::Socket("[::1]:8080".parse().unwrap())), "[::1]:8080");
     assert_eq!(host(Address::Name("app.internal".into(), 80)), "app.internal");
@@ -129,12 +142,12 @@ fn hosts_are_as_a_client_would_send_them() {
 
 #[test]
 fn status_takes_an_endpoint_out_of_service() {
-    let mut registry = Registry::default();
+    let mut state = State::default();
     let mut drain = socket(1);
     drain.attributes.push(("status".to_owned(), "drain".to_owned()));
     let mut disabled = socket(2);
     disabled.attributes.push(("status".to_owned(), "disabled".to_owned()));
-    let clusters = registry.build(&config(&[("a", vec![drain, disabled, socket(3)])]));
+    let clusters = build(&mut state, &config(&[("a", vec![drain, disabled, socket(3)])]));
     let membership = clusters["a"].membership();
     let states = membership.members().iter().map(|member| clusters["a"].state_of(member, 0));
     let states: Vec<_> = states.map(|state| (state.usable, state.draining)).collect();
@@ -143,7 +156,7 @@ fn status_takes_an_endpoint_out_of_service() {
 
 #[tokio::test]
 async fn a_name_that_does_not_resolve_leaves_the_others() {
-    let mut registry = Registry::default();
+    let registry = Registry::default();
     let config = config(&[("a", vec![name("linkspan.invalid"), name("localhost"), socket(1)])]);
     let clusters = registry.load(&config).await;
     let labels = labels(&clusters["a"]);
@@ -151,8 +164,12 @@ async fn a_name_that_does_not_resolve_leaves_the_others() {
     assert_eq!(labels.last().unwrap(), "127.0.0.1:1");
     assert!(labels.len() <= 3);
     // What once resolved is held.
-    registry.note(("localhost".into(), 8080), Err(ResolveError::Empty), Duration::ZERO);
-    assert_eq!(self::labels(&registry.build(&config)["a"]), labels);
+    registry.serve(&clusters);
+    let question = Question::Host("localhost".into());
+    let (answer, took) = (Err(crate::dns::Failure::Empty), Duration::ZERO);
+    registry.lock().note(names::LookedUp { question, answer, took, epoch: 0 });
+    assert_eq!(self::labels(&clusters["a"]), labels);
+    assert_eq!(self::labels(&registry.load(&config).await["a"]), labels);
 }
 
 proptest! {
@@ -162,13 +179,13 @@ proptest! {
     fn numbers_are_stable(reloads in proptest::collection::vec(
         proptest::collection::vec(1..8_u16, 0..6), 1..20,
     )) {
-        let mut registry = Registry::default();
+        let mut state = State::default();
         let mut before = BTreeMap::new();
         let mut ever = BTreeMap::new();
-        let mut held = registry.build(&config(&[]));
+        let mut held = build(&mut state, &config(&[]));
         for ports in reloads {
             let endpoints = ports.iter().copied().map(socket).collect();
-            let clusters = registry.build(&config(&[("a", endpoints)]));
+            let clusters = build(&mut state, &config(&[("a", endpoints)]));
             let now: BTreeMap<_, _> = ports.into_iter().zip(ids(&clusters["a"])).collect();
             for (port, id) in &now {
                 prop_assert!(before.get(port).is_none_or(|before| before == id));

@@ -50,6 +50,7 @@ fn what_can_be_an_endpoint() {
         ("http://files.internal:8080/", named("files.internal", 8080)),
         ("HTTP://10.0.0.1", socket("10.0.0.1:80")),
         ("unix:/run/app.sock", Address::Unix(PathBuf::from("/run/app.sock"))),
+        ("srv+http://_http._tcp.App/", Address::Service(Arc::from("_http._tcp.app"))),
     ];
     for (text, address) in cases {
         assert_eq!(endpoint(text), Ok(address), "{text}");
@@ -63,7 +64,10 @@ fn what_cannot() {
         ("", AddressError::Empty),
         ("http://", AddressError::Empty),
         ("https://a", AddressError::Later("https".to_owned())),
-        ("srv+http://_http._tcp.app", AddressError::Later("srv+http".to_owned())),
+        ("srv+https://_https._tcp.app", AddressError::Later("srv+https".to_owned())),
+        ("srv+http://_http._tcp.app:80", AddressError::ServicePort),
+        ("srv+http://10.0.0.1", AddressError::BadName("10.0.0.1".to_owned())),
+        ("srv+http://a/b", AddressError::HasPath),
         ("ftp://a", AddressError::BadScheme("ftp".to_owned())),
         ("http://a/path", AddressError::HasPath),
         ("a/path", AddressError::HasPath),
@@ -102,6 +106,7 @@ fn what_a_router_can_name() {
         ("unix:///run/app.sock", AddressError::BadScheme("unix".to_owned())),
         ("://a", AddressError::BadScheme(String::new())),
         ("https://a", AddressError::Later("https".to_owned())),
+        ("srv+http://a", AddressError::ServiceUrl),
         ("http://user@a", AddressError::BadName("user@a".to_owned())),
         ("http://a/b", AddressError::HasPath),
         ("http://a//", AddressError::HasPath),

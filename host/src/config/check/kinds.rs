@@ -39,7 +39,18 @@ pub(super) const ENDPOINT: Parsed<Address, AddressError> = Parsed {
     expected: "an address such as `10.0.0.1:80`, `files.internal:80` or `unix:/run/app.sock`",
     read: address::endpoint,
     write: Address::to_string,
-    pattern: r"unix:/.*|([Hh][Tt][Tt][Pp]://)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?/?",
+    pattern: concat!(
+        r"unix:/.*|([Hh][Tt][Tt][Pp]://)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?/?",
+        r"|[Ss][Rr][Vv]\+[Hh][Tt][Tt][Pp]://[A-Za-z0-9._-]+/?"
+    ),
+};
+
+/// The address of a name server.
+pub(super) const NAME_SERVER: Parsed<SocketAddr, AddressError> = Parsed {
+    expected: "the address of a name server, such as `127.0.0.1:53` or `[::1]:53`",
+    read: address::name_server,
+    write: SocketAddr::to_string,
+    pattern: r"([0-9.]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?",
 };
 
 /// A network of clients.

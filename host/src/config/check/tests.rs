@@ -137,7 +137,7 @@ fn the_example_of_the_design() {
 #[test]
 fn every_default() {
     let text = format!("{SMALLEST}[clusters.c]\nendpoints = []\n[plugins.p]\n[stores.s]\n");
-    let Config { log, server, admin, listeners, clusters, plugins, stores } =
+    let Config { log, server, admin, dns, listeners, clusters, plugins, stores } =
         parsed(&text).unwrap_or_else(|faults| panic!("{faults}"));
     let stderr = LogTarget::Stderr;
     let usual = Log {
@@ -148,6 +148,8 @@ fn every_default() {
     };
     assert_eq!(log, usual);
     assert_eq!(admin, None);
+    let times = [dns.timeout, dns.retry, dns.min_ttl, dns.max_ttl].map(|time| time.as_secs());
+    assert_eq!((dns.servers.len(), times), (0, [5, 1, 1, 300]));
 
     assert!((1..=256).contains(&server.workers));
     assert_eq!(server.plugin_dir, None);
