@@ -3,9 +3,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::support::{
     Binary, Client, Down, Message, Mood, NameServer, Origin, Proxy, eventually, reply,
@@ -16,13 +17,13 @@ mod services;
 /// Origins at these addresses, all on one port, which say where they are; and the port.
 fn origins(addresses: &[&str]) -> (Vec<Origin>, u16) {
     let origins: Vec<_> = Down::together(addresses).into_iter().map(up).collect();
-    let port = origins[0].address().port();
+    let port = origins.first().unwrap().address().port();
     (origins, port)
 }
 
 fn up(down: Down) -> Origin {
     let name = down.address().ip().to_string();
-    down.up(move |peer| peer.answer(&|_: &Message| reply(200, &[], &name)))
+    down.up(move |peer| peer.answer(|_: &Message| reply(200, &[], &name)))
 }
 
 /// A proxy in front of these endpoints that asks this name server, with an administrator.
@@ -41,12 +42,14 @@ fn endpoints(proxy: &Proxy) -> Vec<Value> {
     let mut client = Client::connect(proxy.admin());
     let response = client.ask("GET", "/api/clusters", &[("host", &host)], b"");
     let clusters: Value = serde_json::from_slice(&response.body).unwrap();
-    let clusters = if clusters.is_array() { clusters } else { clusters["clusters"].clone() };
-    clusters[0]["endpoints"].as_array().unwrap().clone()
+    let found = clusters.pointer("/0/endpoints");
+    let found = found.or_else(|| clusters.pointer("/clusters/0/endpoints"));
+    found.and_then(Value::as_array).unwrap().clone()
 }
 
 fn addresses(proxy: &Proxy) -> Vec<String> {
-    let address = |endpoint: &Value| endpoint["address"].as_str().unwrap().to_owned();
+    let address =
+        |endpoint: &Value| endpoint.get("address").and_then(Value::as_str).unwrap().to_owned();
     endpoints(proxy).iter().map(address).collect()
 }
 
@@ -134,7 +137,7 @@ fn a_request_in_flight_to_who_leaves_finishes() {
     let slow = slow.up(move |peer| {
         if peer.request().is_some() {
             let _ = gate.lock().unwrap().recv();
-            let _ = peer.write(&reply(200, &[], "slow"));
+            let _ = peer.write(reply(200, &[], "slow"));
         }
     });
     let dns = NameServer::start();

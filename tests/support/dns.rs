@@ -148,7 +148,7 @@ fn serve_udp(socket: &UdpSocket, shared: &Shared) {
         if shared.stopping.load(Ordering::SeqCst) {
             return;
         }
-        if let Some(reply) = shared.reply(&buffer[..length], false) {
+        if let Some(reply) = shared.reply(buffer.get(..length).unwrap_or_default(), false) {
             let _ = socket.send_to(&reply, from);
         }
     }
