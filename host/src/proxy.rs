@@ -179,26 +179,14 @@ impl Proxy {
         let (nursery, names, [births, answers]) = helpers(&registry);
         let drain = Drain::new();
         let sources = Sources::new(&stage, &metrics, drain.watch());
-        let mut desks = Vec::new();
-        let mut workers = Vec::new();
-        for index in 0..count {
-            let (desk, connections) = Desk::new();
-            desks.push(desk);
-            let start = thread::Start {
-                make: Make {
-                    worker: index,
-                    workers: count,
-                    nursery: nursery.clone(),
-                    names: names.clone(),
-                    metrics: Arc::clone(&metrics),
-                },
-                sources: sources.clone(),
-                access: options.access.writer(),
-                connections,
-            };
-            let builder = Builder::new().name(format!("linkspan-{index}"));
-            workers.push(builder.spawn(move || start.run()).map_err(StartError::Thread)?);
-        }
+        let make = |worker| Make {
+            worker,
+            workers: count,
+            nursery: nursery.clone(),
+            names: names.clone(),
+            metrics: Arc::clone(&metrics),
+        };
+        let (desks, workers) = start_workers(count, make, &sources, &options.access)?;
         let config = &stage.snapshot().config;
         let office = Office::start(config, admin, sources)?;
         let acceptor = Acceptor::start(desks.clone()).map_err(StartError::Thread)?;
@@ -366,6 +354,26 @@ fn refused(listener: &config::Listener, source: io::Error) -> StartError {
 
 fn local((listener, socket): &(config::Listener, TcpListener)) -> (Name, SocketAddr) {
     (Arc::clone(&listener.name), socket.local_addr().unwrap_or(listener.bind))
+}
+
+/// Starts the threads of the workers. Each ends when its desk is dropped.
+fn start_workers(
+    count: usize,
+    make: impl Fn(usize) -> Make,
+    sources: &Sources,
+    access: &AccessLog,
+) -> Result<(Vec<Desk>, Vec<JoinHandle<()>>), StartError> {
+    let mut desks = Vec::new();
+    let mut workers = Vec::new();
+    for index in 0..count {
+        let (desk, connections) = Desk::new();
+        desks.push(desk);
+        let (make, sources, access) = (make(index), sources.clone(), access.writer());
+        let start = thread::Start { make, sources, access, connections };
+        let builder = Builder::new().name(format!("linkspan-{index}"));
+        workers.push(builder.spawn(move || start.run()).map_err(StartError::Thread)?);
+    }
+    Ok((desks, workers))
 }
 
 /// Starts what works for the workers.

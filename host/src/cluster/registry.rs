@@ -6,7 +6,7 @@
 //! alive.
 //!
 //! What names stand for is known in one place, so that a reload and a resolution cannot undo each
-//! other's work: a candidate has [`Names`] of its own until it is [served](Registry::serve), and what
+//! other's work: a candidate has names of its own until it is [served](Registry::serve), and what
 //! was found meanwhile for those that are served goes before what it found earlier.
 
 mod changes;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::*;
 use crate::config::{
     Address, AddressGrant, Endpoint, ForwardedHeaders, Grants, HostGrant, HostHeader, Instances,
-    Limits, OnFailure, StoreKind,
+    Limits, OnFailure, Probe, StoreKind,
 };
 
 /// The example of the design, less what this version refuses.
@@ -135,6 +135,27 @@ fn the_example_of_the_design() {
 }
 
 #[test]
+fn the_defaults_of_health_and_queues() {
+    let text = "[clusters.c]\nendpoints = []\n[clusters.d]\nendpoints = []\nhealth.check = {}\n";
+    let config = parsed(&format!("{SMALLEST}{text}")).unwrap_or_else(|faults| panic!("{faults}"));
+    let cluster = &config.clusters["c"];
+    assert_eq!((cluster.health.attempts, cluster.health.offline), (2, Duration::from_secs(60)));
+    assert_eq!(cluster.health.check, None);
+    assert!(cluster.fail_on_status.is_empty() && cluster.force_recovery);
+    assert_eq!((cluster.fail_attempts, cluster.slow_start), (1, Duration::ZERO));
+    assert_eq!((cluster.max_connections, cluster.max_queue), (None, 100));
+    assert_eq!(cluster.queue_timeout, Duration::from_secs(5));
+
+    let check = config.clusters["d"].health.check.as_ref().unwrap();
+    assert_eq!((check.interval, check.timeout), (Duration::from_secs(5), Duration::from_secs(1)));
+    assert_eq!((check.rise, check.fall, check.port), (1, 3, None));
+    let Probe::Http { method, path, host, status, body } = &check.probe else { panic!() };
+    assert_eq!((method, path.as_str(), host, body), (&http::Method::GET, "/", &None, &None));
+    let passing: Vec<_> = (100..600).filter(|each| status.contains(*each)).collect();
+    assert_eq!((passing.first(), passing.last(), passing.len()), (Some(&200), Some(&399), 200));
+}
+
+#[test]
 fn every_default() {
     let text = format!("{SMALLEST}[clusters.c]\nendpoints = []\n[plugins.p]\n[stores.s]\n");
     let Config { log, server, admin, dns, listeners, clusters, plugins, stores } =
@@ -180,8 +201,6 @@ fn every_default() {
     assert_eq!(cluster.body_timeout, Duration::from_secs(60));
     assert_eq!(cluster.idle_timeout, Duration::from_secs(60));
     assert_eq!(cluster.max_idle_per_endpoint, 64);
-    assert_eq!((cluster.max_connections, cluster.max_queue), (None, 100));
-    assert_eq!(cluster.queue_timeout, Duration::from_secs(5));
     assert_eq!(cluster.host_header, HostHeader::Preserve);
     let sent = ForwardedHeaders {
         x_forwarded_for: true,
@@ -193,7 +212,6 @@ fn every_default() {
     assert_eq!(cluster.forwarded_headers, sent);
     assert!(cluster.rewriters.is_empty());
     assert_eq!(cluster.replay_bytes, 64 << 10);
-    assert_eq!((cluster.health.attempts, cluster.health.offline), (2, Duration::from_secs(60)));
 
     for (name, plugin) in &plugins {
         assert_eq!((&plugin.name, plugin.component.as_str()), (name, name.as_ref()));
