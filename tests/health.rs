@@ -35,6 +35,18 @@ fn about(proxy: &Proxy, endpoint: SocketAddr) -> Value {
     endpoints.iter().find(|each| each.get("address") == Some(&label)).unwrap().clone()
 }
 
+/// Sets the state of an endpoint of `main` by hand, with the token `open-sesame`.
+#[track_caller]
+fn set(proxy: &Proxy, endpoint: SocketAddr, state: &str) {
+    let path = format!("/api/clusters/main/endpoints/{endpoint}");
+    let fields =
+        [("host", proxy.admin().to_string()), ("authorization", "Bearer open-sesame".into())];
+    let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let body = format!("{{\"state\":\"{state}\"}}");
+    let answer = Client::connect(proxy.admin()).ask("POST", &path, &fields, body.as_bytes());
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+}
+
 #[track_caller]
 fn wait_for_state(proxy: &Proxy, endpoint: SocketAddr, state: &str) {
     eventually(state, || {

@@ -130,13 +130,14 @@ impl View {
         self.listeners.get(name)
     }
 
-    /// The endpoints of all clusters, as the pool tells them apart, in order.
+    /// The endpoints of all clusters, those of addresses that routers name included, as the pool tells them apart, in order.
     #[must_use]
     pub fn endpoint_keys(&self) -> Vec<u64> {
         let mut keys = Vec::new();
         for cluster in self.clusters.values() {
             keys.extend(cluster.cluster.membership().endpoints().iter().map(|e| e.key()));
         }
+        self.direct.add_endpoint_keys(&mut keys);
         keys.sort_unstable();
         keys
     }
@@ -145,7 +146,8 @@ impl View {
     #[must_use]
     pub fn memberships(&self) -> u64 {
         let clusters = self.clusters.values();
-        clusters.fold(0, |sum, of| sum.wrapping_mul(31) + of.cluster.membership().version())
+        clusters
+            .fold(0, |sum, of| sum.wrapping_mul(31).wrapping_add(of.cluster.membership().version()))
     }
 
     /// A cluster; `None` if the snapshot has none of that name.

@@ -1,6 +1,6 @@
 //! What happens when nobody is left, and when somebody comes back.
 
-use super::{about, answers, proxy, toml, wait_for_state};
+use super::{about, answers, proxy, set, toml, wait_for_state};
 use crate::support::{Down, Origin, Proxy, eventually, reply};
 
 const ONCE: &str = "health = { attempts = 1, offline = '1h' }";
@@ -64,4 +64,25 @@ fn the_state_of_an_endpoint_outlives_a_reload_that_keeps_its_cluster_and_address
     assert_eq!(answers(&proxy, 2), ["b", "b"]);
     assert_eq!(about(&proxy, endpoints[0])["requests"], 1, "it was left alone");
     assert_eq!(about(&proxy, endpoints[1])["requests"], 4, "its figures go on");
+}
+
+#[test]
+fn what_is_set_by_hand_lasts_although_the_endpoint_leaves_for_a_while() {
+    let (a, b) = (Origin::replying("a"), Origin::replying("b"));
+    let token = |text: String| text.replace("[admin]", "[admin]\ntoken = 'open-sesame'");
+    let with = |endpoints: &[std::net::SocketAddr]| token(toml(endpoints, ""));
+    let both = [a.address(), b.address()];
+    let mut proxy = Proxy::start(&with(&both));
+    set(&proxy, a.address(), "maintenance");
+    assert_eq!(answers(&proxy, 2), ["b", "b"]);
+    // Whatever looks at the endpoints meanwhile must not be what keeps them.
+    proxy.reload(&with(&both[1..])).unwrap();
+    assert_eq!(answers(&proxy, 2), ["b", "b"]);
+    proxy.reload(&with(&both[1..])).unwrap();
+    assert_eq!(answers(&proxy, 2), ["b", "b"]);
+    proxy.reload(&with(&both)).unwrap();
+    assert_eq!(about(&proxy, a.address())["state"], "maintenance");
+    assert_eq!(answers(&proxy, 2), ["b", "b"]);
+    set(&proxy, a.address(), "ready");
+    assert!(answers(&proxy, 2).contains(&"a".to_owned()));
 }

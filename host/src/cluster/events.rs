@@ -132,16 +132,32 @@ impl Cluster {
         let before = Self::standing(member);
         let natural = hand == Hand::Ready && member.standing == Standing::Ready;
         vitals.set_hand((!natural).then_some(hand));
-        if Self::standing(member) != before {
+        let now_standing = Self::standing(member);
+        if now_standing != before {
             vitals.turned(now);
             if hand == Hand::Ready {
                 vitals.rose(now);
             }
         }
         self.states.changed();
+        // Who is in service again is to be checked.
+        self.states.moved.notify_waiters();
         self.offer(&member.endpoint);
-        let (cluster, endpoint) = (self.name(), member.endpoint.label());
-        tracing::warn!(%cluster, %endpoint, state = ?hand, "endpoint is set by hand, until the process ends");
+        if now_standing == before {
+            return;
+        }
+        let (cluster, endpoint) = (&**self.name(), &**member.endpoint.label());
+        if natural {
+            tracing::warn!(cluster, endpoint, "endpoint is not set by hand any more");
+        } else {
+            let state = hand.word();
+            tracing::warn!(
+                cluster,
+                endpoint,
+                state,
+                "endpoint is set by hand, until the process ends"
+            );
+        }
     }
 
     fn failed(

@@ -47,6 +47,7 @@ struct State {
     /// The same for a configuration that has been loaded, and is not served yet.
     candidate: Option<Names>,
     served: BTreeMap<Name, Weak<Cluster>>,
+    next_cluster: u32,
     next_endpoint: u32,
     next_membership: u64,
 }
@@ -58,6 +59,8 @@ struct Known {
     states: Arc<States>,
     endpoints: HashMap<Peer, Vec<(AskedBy, Weak<Endpoint>)>>,
     membership: Weak<Membership>,
+    /// Those that somebody has set by hand, which is to last although they leave for a while.
+    by_hand: Vec<Arc<Endpoint>>,
 }
 
 /// The name that stands for an endpoint in the configuration, if it is not an address. Together with
@@ -158,14 +161,24 @@ impl fmt::Debug for Registry {
 impl State {
     /// Makes the clusters from what names stand for.
     fn build(&mut self, config: &Config, names: &Names) -> BTreeMap<Name, Arc<Cluster>> {
+        // Also of clusters that go.
+        self.known.values_mut().for_each(Known::hold);
         let clusters = config.clusters.iter();
-        clusters.map(|(name, cluster)| (Arc::clone(name), self.cluster(cluster, names))).collect()
+        let built =
+            clusters.map(|(name, it)| (Arc::clone(name), self.cluster(it, names))).collect();
+        self.known
+            .retain(|_, known| known.membership.strong_count() > 0 || !known.by_hand.is_empty());
+        built
     }
 
     fn cluster(&mut self, settings: &config::Cluster, names: &Names) -> Arc<Cluster> {
         let name = &settings.name;
-        let next_id = u32::try_from(self.known.len()).unwrap_or(u32::MAX);
-        let known = self.known.entry(Arc::clone(name)).or_insert_with(|| Known::new(next_id));
+        let next_cluster = &mut self.next_cluster;
+        let known = self.known.entry(Arc::clone(name)).or_insert_with(|| {
+            let id = *next_cluster;
+            *next_cluster = id.wrapping_add(1);
+            Known::new(id)
+        });
         let members = known.members(settings, names, &mut self.next_endpoint);
         // Balancers are told of a new version, so one that changes nothing must not look new.
         let served = self.served.get(name).and_then(Weak::upgrade);
@@ -219,7 +232,20 @@ impl State {
 
 impl Known {
     fn new(id: u32) -> Self {
-        Self { id, states: Arc::default(), endpoints: HashMap::new(), membership: Weak::new() }
+        Self {
+            id,
+            states: Arc::default(),
+            endpoints: HashMap::new(),
+            membership: Weak::new(),
+            by_hand: Vec::new(),
+        }
+    }
+
+    /// Holds those endpoints that somebody has set by hand, and no others.
+    fn hold(&mut self) {
+        let alive =
+            self.endpoints.values().flatten().filter_map(|(_, endpoint)| endpoint.upgrade());
+        self.by_hand = alive.filter(|endpoint| endpoint.vitals().hand().is_some()).collect();
     }
 
     /// The members of the cluster, with the endpoints that are known.
@@ -250,6 +276,7 @@ impl Known {
                 });
             }
         }
+        self.hold();
         self.forget_the_dead();
         members
     }

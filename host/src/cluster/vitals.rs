@@ -31,6 +31,18 @@ pub enum Hand {
     Maintenance,
 }
 
+impl Hand {
+    /// The word for it, as whoever sets it says it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Drain => "drain",
+            Self::Maintenance => "maintenance",
+        }
+    }
+}
+
 /// The atomics.
 #[derive(Debug, Default)]
 pub(super) struct Vitals {

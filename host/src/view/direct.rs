@@ -58,6 +58,14 @@ impl Direct {
         Some(Rc::clone(&known.cluster))
     }
 
+    /// Adds the endpoints of the clusters, as the pool tells them apart.
+    pub(super) fn add_endpoint_keys(&self, keys: &mut Vec<u64>) {
+        for known in self.known.borrow().values() {
+            let membership = known.cluster.cluster.membership();
+            keys.extend(membership.endpoints().iter().map(|endpoint| endpoint.key()));
+        }
+    }
+
     /// Keeps what was found just now and is `believed` for so long: the cluster there was, if it has the same addresses, else a
     /// new one. The connections of the cluster that goes for it are closed.
     pub fn keep(
