@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use super::{about, addresses, answers, proxy, toml, wait_for_state};
-use crate::support::{Down, Origin, Peer, eventually, reply};
+use super::{about, addresses, answers, proxy, set, toml, wait_for_state};
+use crate::support::{Down, Origin, Peer, Proxy, eventually, reply};
 
 /// Quick, and for good: what is tested does not wait for chance.
 const QUICK: &str = "interval = '10ms', timeout = '1m'";
@@ -165,4 +165,42 @@ fn what_checks_have_found_outlives_a_reload_and_goes_with_the_check() {
     wait_for_state(&proxy, a.address(), "unhealthy");
     proxy.reload(&toml(&endpoints, check)).unwrap();
     eventually("a check of the one that came", || (checks(&b) == 2).then_some(()));
+}
+
+#[test]
+fn endpoints_that_do_not_answer_hold_up_the_checks_of_no_other_cluster() {
+    // They take connections, and nobody ever speaks.
+    let silent: Vec<_> = (0..150).map(|_| Down::new().up(|peer| peer.hang())).collect();
+    let silent: Vec<_> = silent.iter().map(|origin| format!("'{}'", origin.address())).collect();
+    let (a, _) = checked("a");
+    let proxy = Proxy::start(&format!(
+        "[listeners.web]\nbind = '127.0.0.1:0'\ndefault-cluster = 'main'\n\
+         [clusters.main]\nendpoints = ['{}']\nhealth.check = {{ path = '/healthz', {QUICK} }}\n\
+         [clusters.dead]\nendpoints = [{}]\nhealth.check = {{ interval = '10ms', timeout = '1h' }}\n",
+        a.address(),
+        silent.join(", ")
+    ));
+    // By then, as many of the others wait as ever will.
+    eventually("many checks", || (checks(&a) > 50).then_some(()));
+    drop(proxy);
+}
+
+#[test]
+fn an_endpoint_that_is_put_into_service_by_hand_is_checked() {
+    let ((a, health), (b, _)) = (checked("a"), checked("b"));
+    health.store(500, Ordering::SeqCst);
+    let text = format!(
+        "[listeners.web]\nbind = '127.0.0.1:0'\ndefault-cluster = 'main'\n\
+         [admin]\nbind = '127.0.0.1:0'\ntoken = 'open-sesame'\n\
+         [clusters.main]\nhealth.check = {{ path = '/healthz', {QUICK} }}\n\
+         endpoints = [{{ address = '{}', status = 'disabled' }}, '{}']\n",
+        a.address(),
+        b.address()
+    );
+    let proxy = Proxy::start(&text);
+    eventually("checks", || (checks(&b) > 3).then_some(()));
+    assert_eq!(checks(&a), 0);
+    set(&proxy, a.address(), "ready");
+    wait_for_state(&proxy, a.address(), "unhealthy");
+    assert_eq!(answers(&proxy, 2), ["b", "b"]);
 }

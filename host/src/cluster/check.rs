@@ -20,14 +20,17 @@ use tokio::time;
 
 use super::condition::Check;
 use super::endpoint::Endpoint;
-use super::{Cluster, Standing, health};
+use super::{Cluster, Member, Standing, health};
 use crate::config;
 use crate::config::Name;
 
 use row::Row;
 
-/// Checks at a time; more wait for a moment. Each takes a descriptor.
-const AT_ONCE: usize = 128;
+/// Checks of one cluster at a time, so that one whose endpoints do not answer holds up no other.
+const AT_ONCE_OF_CLUSTER: usize = 64;
+
+/// Checks at a time. Each takes a descriptor.
+const AT_ONCE: usize = 1_024;
 
 /// The most of an answer's body in which numbers are sought that balancers can ask for.
 const REPORT_BYTES: usize = 8 << 10;
@@ -85,6 +88,7 @@ impl Checks {
 /// Has the endpoints of a cluster asked, whoever they are.
 async fn attend(mut shown: watch::Receiver<Arc<Cluster>>, seats: Arc<Semaphore>) {
     let mut asked: HashMap<u64, (Arc<config::Check>, Task)> = HashMap::new();
+    let of_cluster = Arc::new(Semaphore::new(AT_ONCE_OF_CLUSTER));
     loop {
         let cluster = Arc::clone(&shown.borrow_and_update());
         let mut moved = pin!(cluster.moved());
@@ -92,17 +96,19 @@ async fn attend(mut shown: watch::Receiver<Arc<Cluster>>, seats: Arc<Semaphore>)
         moved.as_mut().enable();
         let membership = Arc::clone(&cluster.membership());
         let check = cluster.settings().health.check.clone();
-        asked.retain(|key, (how, _)| {
-            let stays = membership.endpoints().iter().any(|endpoint| endpoint.key() == *key);
-            stays && Some(&*how) == check.as_ref()
-        });
         let members = membership.members().iter();
-        for member in members.filter(|member| member.standing != Standing::Disabled) {
+        // Whoever is set aside by hand is meant to come back.
+        let in_service = members.filter(|member| Cluster::standing(member) != Standing::Disabled);
+        let in_service: HashMap<u64, &Member> =
+            in_service.map(|member| (member.endpoint.key(), member)).collect();
+        asked.retain(|key, (how, _)| in_service.contains_key(key) && Some(&*how) == check.as_ref());
+        for member in in_service.values() {
             let Some(check) = &check else { continue };
             asked.entry(member.endpoint.key()).or_insert_with(|| {
                 cluster.unchecked(&member.endpoint);
                 let endpoint = Arc::clone(&member.endpoint);
-                let asking = ask_on(shown.clone(), endpoint, Arc::clone(check), Arc::clone(&seats));
+                let seats = [&of_cluster, &seats].map(Arc::clone);
+                let asking = ask_on(shown.clone(), endpoint, Arc::clone(check), seats);
                 (Arc::clone(check), Task(tokio::spawn(asking)))
             });
         }
@@ -118,12 +124,13 @@ async fn ask_on(
     shown: watch::Receiver<Arc<Cluster>>,
     endpoint: Arc<Endpoint>,
     check: Arc<config::Check>,
-    seats: Arc<Semaphore>,
+    [of_cluster, of_all]: [Arc<Semaphore>; 2],
 ) {
     let mut row = Row::default();
     time::sleep(part_of(SPREAD.min(check.interval))).await;
     loop {
-        let Ok(seat) = seats.acquire().await else { return };
+        let Ok(own) = of_cluster.acquire().await else { return };
+        let Ok(seat) = of_all.acquire().await else { return };
         let (passed, found) = match ask::ask(&endpoint, &check).await {
             Ok((found, body)) => {
                 endpoint.report().take(body.get(..REPORT_BYTES).unwrap_or(&body), health::now());
@@ -131,7 +138,7 @@ async fn ask_on(
             }
             Err(found) => (false, found),
         };
-        drop(seat);
+        drop((own, seat));
         let healthy = row.take(passed, check.rise, check.fall);
         let about = Check { at: health::now(), passed, found };
         let cluster = Arc::clone(&shown.borrow());
