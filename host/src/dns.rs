@@ -83,6 +83,8 @@ pub struct Answer {
     pub found: Vec<Found>,
     /// How long that is to be believed, within what is configured.
     pub believed: Duration,
+    /// Why some of it is what it was before, or missing; nothing if all of the question was answered.
+    pub lacking: Option<String>,
 }
 
 /// Why it is not known what a name stands for.
@@ -141,37 +143,39 @@ impl Resolver {
     ///
     /// If nothing new is known.
     pub async fn ask(&self, question: &Question, held: &[Found]) -> Result<Answer, Failure> {
-        let (mut found, ttl) = match question {
+        let (mut found, ttl, lacking) = match question {
             Question::Host(host) => {
                 let held: Vec<_> = held.iter().map(|found| found.address).collect();
-                let (addresses, ttl) = self.addresses(host, &held).await?;
+                let Addresses { addresses, ttl, lacking } = self.addresses(host, &held).await?;
                 let found = |address| Found { service: None, address };
-                (addresses.into_iter().map(found).collect(), ttl)
+                (addresses.into_iter().map(found).collect(), ttl, lacking)
             }
             Question::Service(name) => self.service(name, held).await?,
         };
-        found.sort_unstable();
+        found.sort_unstable_by(|one, other| {
+            one.place().cmp(&other.place()).then_with(|| one.cmp(other))
+        });
         found.dedup_by(|one, other| one.is_again(other));
         found.truncate(MOST);
         let Dns { min_ttl, max_ttl, .. } = self.0.settings;
         let believed = Duration::from_secs(u64::from(ttl)).min(max_ttl).max(min_ttl);
-        if found.is_empty() { Err(Failure::Empty) } else { Ok(Answer { found, believed }) }
+        if found.is_empty() { Err(Failure::Empty) } else { Ok(Answer { found, believed, lacking }) }
     }
 
-    /// The addresses of a host, and how many seconds they are good for.
-    async fn addresses(&self, host: &str, held: &[IpAddr]) -> Result<(Vec<IpAddr>, u32), Failure> {
+    /// The addresses of a host.
+    async fn addresses(&self, host: &str, held: &[IpAddr]) -> Result<Addresses, Failure> {
         let name = Name::from_ascii(host)?;
         let known = [RecordType::A, RecordType::AAAA].map(|kind| {
             let lookup = self.0.hosts.lookup_static_host(&Query::query(name.clone(), kind));
             lookup.map(|lookup| addresses(lookup.answers())).unwrap_or_default()
         });
         if known.iter().any(|addresses| !addresses.is_empty()) {
-            return Ok((known.concat(), u32::MAX));
+            return Ok(Addresses { addresses: known.concat(), ttl: u32::MAX, lacking: None });
         }
         let v4 = self.records(&name, RecordType::A);
         let (v4, v6) = tokio::join!(v4, self.records(&name, RecordType::AAAA));
         let (mut found, mut missing) = (Vec::new(), Vec::<IpAddr>::new());
-        let mut failure = Failure::Empty;
+        let mut failure = None;
         let mut ttl = u32::MAX;
         for (is_v6, records) in [(false, v4), (true, v6)] {
             match records {
@@ -181,15 +185,16 @@ impl Resolver {
                 }
                 Err(error) => {
                     missing.extend(held.iter().filter(|address| address.is_ipv6() == is_v6));
-                    failure = error;
+                    failure = Some(error);
                 }
             }
         }
         if found.is_empty() {
-            return Err(failure);
+            return Err(failure.unwrap_or(Failure::Empty));
         }
         found.extend(missing);
-        Ok((found, ttl))
+        let lacking = failure.map(|failure| format!("{host}: {failure}"));
+        Ok(Addresses { addresses: found, ttl, lacking })
     }
 
     /// The records of a name; none if it has none.
@@ -212,13 +217,26 @@ impl std::fmt::Debug for Resolver {
     }
 }
 
+/// What is known of the addresses of a host.
+#[derive(Debug)]
+struct Addresses {
+    addresses: Vec<IpAddr>,
+    /// How many seconds they are good for.
+    ttl: u32,
+    /// Why those of one family are what they were before, or missing.
+    lacking: Option<String>,
+}
+
 impl Found {
+    /// Where it is, whatever its weight.
+    fn place(&self) -> (Option<(u8, &str, u16)>, IpAddr) {
+        let service = self.service.as_ref().map(|of| (of.rank, &*of.target, of.port));
+        (service, self.address)
+    }
+
     /// Whether it is the same place, said again. A service may list a target twice.
     fn is_again(&self, other: &Self) -> bool {
-        let place = |found: &Self| {
-            found.service.as_ref().map(|of| (of.rank, of.port, Arc::clone(&of.target)))
-        };
-        self.address == other.address && place(self) == place(other)
+        self.place() == other.place()
     }
 }
 

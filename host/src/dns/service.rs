@@ -9,7 +9,7 @@ use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use tokio::task::JoinSet;
 use tokio::time::{self, Instant};
 
-use super::{Failure, Found, MOST, Resolver, Service, seconds};
+use super::{Addresses, Failure, Found, MOST, Resolver, Service, seconds};
 
 /// Targets of one service that are resolved at a time.
 const AT_ONCE: usize = 16;
@@ -17,17 +17,17 @@ const AT_ONCE: usize = 16;
 /// The most sets of endpoints that balancers know.
 const LAST_RANK: u8 = 99;
 
-/// The addresses of a target, and for how many seconds they are good.
-type Resolved = Result<(Vec<IpAddr>, u32), Failure>;
+/// The addresses of a target.
+type Resolved = Result<Addresses, Failure>;
 
 impl Resolver {
-    /// The targets of a service with their addresses, and how many seconds they are good for. A
-    /// target that cannot be resolved keeps the addresses that it had.
+    /// The targets of a service with their addresses, how many seconds they are good for, and what of
+    /// it could not be found out. A target that cannot be resolved keeps the addresses that it had.
     pub(super) async fn service(
         &self,
         name: &str,
         held: &[Found],
-    ) -> Result<(Vec<Found>, u32), Failure> {
+    ) -> Result<(Vec<Found>, u32, Option<String>), Failure> {
         let records = self.records(&Name::from_ascii(name)?, RecordType::SRV).await?;
         let mut ttl = seconds(&records);
         let mut listed: Vec<&SRV> = records
@@ -44,24 +44,28 @@ impl Resolver {
         let resolved = self.targets(targets, held).await;
         let mut found = Vec::new();
         let mut failure = Failure::Empty;
+        let mut lacking = None;
         let mut any = false;
         for service in services {
             let addresses = match resolved.get(&service.target) {
-                Some(Ok((addresses, good_for))) => {
+                Some(Ok(resolved)) => {
                     any = true;
-                    ttl = ttl.min(*good_for);
-                    addresses.clone()
+                    ttl = ttl.min(resolved.ttl);
+                    lacking = lacking.or_else(|| resolved.lacking.clone());
+                    resolved.addresses.clone()
                 }
-                Some(Err(error)) => {
+                other => {
+                    let late = Failure::Timeout;
+                    let error = other.and_then(|other| other.as_ref().err()).unwrap_or(&late);
+                    lacking = Some(format!("{}: {error}", service.target));
                     failure = error.clone();
                     of_target(held, &service.target)
                 }
-                None => of_target(held, &service.target),
             };
             let place = |address| Found { service: Some(service.clone()), address };
             found.extend(addresses.into_iter().map(place));
         }
-        if any { Ok((found, ttl)) } else { Err(failure) }
+        if any { Ok((found, ttl, lacking)) } else { Err(failure) }
     }
 
     /// Resolves targets. Those that were not asked for in time are missing.

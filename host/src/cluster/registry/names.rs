@@ -164,13 +164,21 @@ impl Names {
         let (host, took_ms) = (&**question.name(), in_milliseconds(took));
         entry.answered = Some(now);
         match answer {
-            Ok(Answer { found, believed }) => {
+            Ok(Answer { found, believed, lacking }) => {
                 let addresses: Vec<_> = found.iter().map(|found| found.address).collect();
                 tracing::trace!(host, ?addresses, ?believed, took_ms, "resolved");
-                if entry.failures > 0 {
-                    tracing::info!(host, failures = entry.failures, "name resolves again");
+                if let Some(error) = lacking {
+                    if entry.failures == 0 {
+                        tracing::warn!(host, error, took_ms, "name resolves in part");
+                    }
+                    let soon = pause(resolver.settings().retry, entry.failures).min(believed);
+                    (entry.failures, entry.due) = (entry.failures.saturating_add(1), now + soon);
+                } else {
+                    if entry.failures > 0 {
+                        tracing::info!(host, failures = entry.failures, "name resolves again");
+                    }
+                    (entry.failures, entry.due) = (0, now + believed);
                 }
-                (entry.failures, entry.due) = (0, now + believed);
                 let changed = entry.found != found;
                 entry.found = found;
                 changed

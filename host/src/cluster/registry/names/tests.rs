@@ -20,7 +20,7 @@ fn names(timeout: u64) -> Names {
 
 fn answer(names: &mut Names, answer: Result<u8, Failure>, epoch: u64) -> bool {
     let believed = Duration::from_secs(60);
-    let answer = answer.map(|last| Answer { found: found(last), believed });
+    let answer = answer.map(|last| Answer { found: found(last), believed, lacking: None });
     names.note(LookedUp { question: app(), answer, took: Duration::ZERO, epoch })
 }
 
@@ -41,6 +41,23 @@ async fn an_answer_holds_for_its_time_and_through_failures() {
     assert!(answer(&mut names, Ok(2), 0));
     answer(&mut names, Err(Failure::Empty), 0);
     assert_eq!(names.due(), Some(begun + Duration::from_secs(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_resolves_in_part_is_asked_for_again_soon() {
+    let mut names = names(5);
+    let begun = Instant::now();
+    let mut part = |last: u8, lacking: Option<String>| {
+        let believed = Duration::from_secs(60);
+        let answer = Ok(Answer { found: found(last), believed, lacking });
+        let changed =
+            names.note(LookedUp { question: app(), answer, took: Duration::ZERO, epoch: 0 });
+        (changed, names.due().unwrap() - begun)
+    };
+    let some = || Some("b.test: no answer in time".to_owned());
+    assert_eq!(part(1, some()), (true, Duration::from_secs(1)));
+    assert_eq!(part(1, some()), (false, Duration::from_secs(2)));
+    assert_eq!(part(2, None), (true, Duration::from_secs(60)));
 }
 
 #[tokio::test(start_paused = true)]
