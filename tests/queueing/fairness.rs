@@ -187,3 +187,20 @@ fn an_endpoint_that_is_back_is_first_of_use_to_who_waits() {
     busy.open();
     assert_eq!(text(first), "/first");
 }
+
+#[test]
+fn who_waits_tries_an_endpoint_whose_offline_time_has_elapsed() {
+    let (down, full) = (Down::new(), Gate::new());
+    let cluster = "balancer = 'first-alive'\nmax-connections = 1\nqueue-timeout = '1h'\n\
+                   health = { attempts = 1, offline = '5s' }";
+    let proxy = proxy(&[down.address(), full.address()], cluster);
+    let first = send(&proxy, "/first");
+    full.wait_for(1);
+    // It finds one offline, and the other full.
+    let second = send(&proxy, "/second");
+    wait_for_queue(&proxy, 1);
+    let _up = down.up(|peer| peer.answer(|_| reply(200, &[], "up")));
+    assert_eq!(text(second), "up", "and no newcomer had to find that out");
+    full.open();
+    assert_eq!(text(first), "/first");
+}

@@ -9,7 +9,7 @@ use std::task::Poll;
 
 use http_body::Body as _;
 use smallvec::SmallVec;
-use tokio::time::timeout;
+use tokio::time::{Duration, timeout};
 
 use super::{Attempts, Tried};
 use crate::body::{Upload, UploadError};
@@ -17,6 +17,9 @@ use crate::cluster::endpoint::{Endpoint, InFlight};
 use crate::cluster::queue::Place;
 use crate::metrics::Queued;
 use crate::relay::error::{Error, Limit};
+
+/// How long a request waits until it looks again at endpoints that were offline, where there are any.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// A place in the cluster's queue. It is kept until an attempt begins, so that whoever asks its
 /// balancers in vain has lost nothing.
@@ -60,12 +63,12 @@ impl Attempts<'_> {
         let waited = self.slot(&waiting.place, &full).await;
         self.record.queue_ends();
         let slot = waited?;
-        let id = slot.endpoint().id();
+        let id = slot.as_ref().map(|slot| slot.endpoint().id());
         // One that was down has a slot to offer when it is back.
-        tried_ids.retain(|tried| *tried != id && !passed_over.contains(tried));
+        tried_ids.retain(|tried| Some(*tried) != id && !passed_over.contains(tried));
         // Balancers take the first for one before which nobody was tried.
         tried.asked = u32::try_from(tried_ids.len()).unwrap_or(u32::MAX);
-        self.record.in_flight = Some(slot);
+        self.record.in_flight = slot;
         Ok(())
     }
 
@@ -81,7 +84,9 @@ impl Attempts<'_> {
         Ok(Waiting { place, _counted: metrics.queued(worker) })
     }
 
-    async fn slot(&self, place: &Place, full: &[Arc<Endpoint>]) -> Result<InFlight, Error> {
+    /// A slot at one of the endpoints that were full. None if it is time to look at the others again:
+    /// nobody is told when an offline time has elapsed, or when those that are left go offline as well.
+    async fn slot(&self, place: &Place, full: &[Arc<Endpoint>]) -> Result<Option<InFlight>, Error> {
         let settings = self.cluster.cluster.settings();
         let patience = settings.queue_timeout;
         let left = patience.saturating_sub(self.record.queued());
@@ -91,9 +96,12 @@ impl Attempts<'_> {
             Poll::Ready(slot) => Poll::Ready(Ok(slot)),
             Poll::Pending => client.as_mut().poll(context).map(Err),
         });
-        match timeout(left, either).await {
-            Ok(Ok(slot)) => Ok(slot),
+        let (_, out) = self.cluster.cluster.census();
+        let look = if out > 0 { left.min(LOOK_AGAIN) } else { left };
+        match timeout(look, either).await {
+            Ok(Ok(slot)) => Ok(Some(slot)),
             Ok(Err(error)) => Err(self.of_client(&error)),
+            Err(_elapsed) if look < left => Ok(None),
             Err(_elapsed) => {
                 self.cluster.metrics.queue_timeout(self.worker.index);
                 let limit = Limit::of_cluster(&settings.name, "queue-timeout", patience);
