@@ -16,6 +16,7 @@ With --judged the clusters have an active check and `fail-on-status`, as one wou
 import argparse
 import asyncio
 import collections
+import datetime
 import json
 import os
 import pathlib
@@ -305,9 +306,20 @@ def attempts(names, log, stopped, moments):
         print(f"- {name}: {len(seconds)}: {' '.join(seconds[:40])}")
 
 
-def moment(text):
-    import datetime
+def reasons(log):
+    """Why the proxy answered for itself, from its access log: the most common reasons of each cluster."""
+    print("\nAnswers of the proxy itself, with what its access log says of them:\n")
+    said = collections.Counter()
+    for line in log.read_text().splitlines():
+        record = json.loads(line)
+        if record.get("error"):
+            words = re.sub(r"127\.0\.0\.1:\d+", "ENDPOINT", record["error"])
+            said[record.get("cluster", "?"), record["status"], words] += 1
+    for (cluster, status, words), count in sorted(said.items(), key=str):
+        print(f"- {cluster}: {count} × {status}: {words}")
 
+
+def moment(text):
     return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
@@ -342,6 +354,7 @@ def main():
             table(options.balancers, origins, results, moments)
             stopped = f"127.0.0.1:{origins[STOPPED].port}"
             attempts(options.balancers, pathlib.Path(directory) / "linkspan.log", stopped, moments)
+            reasons(pathlib.Path(directory) / "access.log")
         finally:
             proxy.terminate()
             proxy.wait()

@@ -42,7 +42,7 @@ pub use effective::Effective;
 pub use fault::{Fault, Faults, Place, Severity};
 pub use health::{Check, Health, Pattern, Probe, StatusRange, Statuses};
 pub use log::{Log, LogFormat, LogLevel, LogTarget};
-pub use names::{BALANCERS, canonical_balancer, closest, did_you_mean, one_of};
+pub use names::{BALANCERS, balancer_names, canonical_balancer, closest, did_you_mean, one_of};
 pub use places::{Part, Places, Spot, Usage};
 pub use reading::Reading;
 pub use units::{ShownDuration, ShownSize};

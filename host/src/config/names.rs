@@ -44,6 +44,11 @@ pub fn canonical_balancer(spelling: &str) -> Option<&'static str> {
     })
 }
 
+/// Every name of a balancer, those of Monkey and lighttpd included.
+pub fn balancer_names() -> impl Iterator<Item = &'static str> {
+    BALANCERS.into_iter().chain(ALIASES.into_iter().map(|(alias, _)| alias))
+}
+
 /// The component that a name of one stands for, and how many instances it has by default:
 /// `locking-round-robin` is `round-robin` with a single one.
 pub(super) fn component(name: &str) -> (&str, Instances) {

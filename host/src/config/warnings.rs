@@ -3,11 +3,13 @@
 //! Each of these must be right nearly always: an operator who has learnt to look past warnings
 //! looks past the one that matters.
 
+mod endpoints;
+
 use std::collections::BTreeSet;
 
 use crate::config::fault::Fault;
 use crate::config::places::{Part, Places, Spot};
-use crate::config::{Check, Cluster, Config, Name, Probe, StoreKind, did_you_mean};
+use crate::config::{Check, Cluster, Config, Name, Probe, StoreKind};
 
 /// The warnings about a configuration that has no faults.
 pub(super) fn of(config: &Config, places: &Places<'_>) -> Vec<Fault> {
@@ -65,34 +67,8 @@ fn clusters(config: &Config, places: &Places<'_>, warnings: &mut Vec<Fault>) {
         }
         failing(cluster, places, &spot, warnings);
         heartbeat(config, cluster, places, &spot, warnings);
-        redirections(cluster, places, &spot, warnings);
+        endpoints::of(cluster, places, &spot, warnings);
         waiting(cluster, places, &spot, warnings);
-    }
-}
-
-/// Endpoints whose sessions are to go to a route that none has.
-fn redirections(
-    cluster: &Cluster,
-    places: &Places<'_>,
-    spot: &Spot<'_>,
-    warnings: &mut Vec<Fault>,
-) {
-    let all = |name: &'static str| {
-        let own = move |(key, _): &&(String, String)| key == name;
-        cluster.endpoints.iter().map(move |it| Some(&*it.attributes.iter().find(own)?.1))
-    };
-    let routes: BTreeSet<&str> = all("route").flatten().collect();
-    // What an address gives instead of a route is known to the balancer alone.
-    let is_name = |text: &str| text.len() == 16 && text.bytes().all(|it| it.is_ascii_hexdigit());
-    let elements = spot.get("endpoints").map(|list| list.elements()).unwrap_or_default();
-    for (element, redirect) in elements.iter().zip(all("redirect")) {
-        let Some(redirect) = redirect.filter(|it| !routes.contains(it) && !is_name(it)) else {
-            continue;
-        };
-        let Some(place) = element.get("redirect") else { continue };
-        let message = format!("no endpoint of this cluster has the route `{redirect}`");
-        let fault = places.fault(&place, Part::Value, &message);
-        warnings.push(fault.help(did_you_mean(redirect, routes.iter().copied())));
     }
 }
 
@@ -310,6 +286,30 @@ mod tests {
         ] {
             assert_eq!(warnings(text), Vec::<String>::new(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_odd_about_an_endpoint_is_told_where_it_stands() {
+        for (table, said) in [
+            (
+                "address = 'b', wieght = 3",
+                "[1].wieght: `wieght` means something to your own balancers only",
+            ),
+            (
+                "address = 'a', max-connections = 3",
+                "[1]: `a:80` stands in this list before, with another `max-connections`",
+            ),
+            (
+                "address = 'a', status = 'drain'",
+                "[1]: `a:80` stands in this list before, with another `status`",
+            ),
+        ] {
+            let text = format!("routers = ['any']\n[clusters.b]\nendpoints = ['a', {{ {table} }}]");
+            assert_eq!(warnings(&text), [format!("clusters.b.endpoints{said}")]);
+        }
+        let fine = "address = 'a', weight = 3, route-group = 1, x = 2";
+        let text = format!("routers = ['any']\n[clusters.b]\nendpoints = ['a', {{ {fine} }}]");
+        assert_eq!(warnings(&text), Vec::<String>::new());
     }
 
     #[test]

@@ -93,7 +93,10 @@ impl Refused {
                     .help(config::did_you_mean(&self.component, known)),
             ],
             None => {
-                let known: Vec<_> = known.chain(place.places.names("plugins")).collect();
+                let mut known: Vec<&str> = known.chain(place.places.names("plugins")).collect();
+                if self.cluster.is_some() {
+                    config::balancer_names().for_each(|name| known.push(name));
+                }
                 let fault = |fault: Fault| {
                     fault
                         .expected(

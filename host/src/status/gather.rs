@@ -1,6 +1,7 @@
 //! From what is served and counted to what is told.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -111,6 +112,10 @@ fn cluster(cluster: &Cluster, audience: Audience, sums: &Sums) -> ClusterView {
         attempts: sums.total("linkspan_upstream_attempts", name),
         failures: sums.total("linkspan_upstream_failures", name),
         retries: sums.total("linkspan_upstream_retries", name),
+        queued: sums.total("linkspan_upstream_queued", name),
+        waits: sums.total("linkspan_upstream_waits", name),
+        queue_timeouts: sums.total("linkspan_upstream_queue_timeouts", name),
+        queue_full: sums.total("linkspan_upstream_queue_full", name),
         endpoints: endpoints(cluster, audience),
     }
 }
@@ -120,16 +125,38 @@ fn endpoints(cluster: &Cluster, audience: Audience) -> Vec<EndpointView> {
     let now = now();
     cluster.refresh(now);
     let membership = cluster.membership();
-    let mut seen = HashSet::new();
-    let members = membership.members().iter();
-    let members = members.filter(|member| seen.insert(member.endpoint.id()));
-    let mut endpoints: Vec<_> =
-        members.map(|member| endpoint(cluster, member, audience, now)).collect();
+    let mut seen = HashMap::new();
+    let mut endpoints: Vec<EndpointView> = Vec::new();
+    for member in membership.members() {
+        let view = endpoint(cluster, member, audience, now);
+        match seen.entry(member.endpoint.id()) {
+            Entry::Vacant(place) => {
+                place.insert(endpoints.len());
+                endpoints.push(view);
+            }
+            Entry::Occupied(place) => {
+                if let Some(known) = endpoints.get_mut(*place.get()) {
+                    join(known, &view);
+                }
+            }
+        }
+    }
     let total: u64 = endpoints.iter().map(|endpoint| endpoint.requests).sum();
     for endpoint in &mut endpoints {
         endpoint.share = (total > 0).then(|| endpoint.requests as f64 / total as f64);
     }
     endpoints
+}
+
+/// What is known of an endpoint, with another of its places in the list: it has the weights of both, and
+/// the better state.
+fn join(known: &mut EndpointView, again: &EndpointView) {
+    if known.state != "alive" && again.state == "alive" {
+        known.state = again.state;
+    }
+    known.usable |= again.usable;
+    known.weight += again.weight;
+    known.configured_weight += again.configured_weight;
 }
 
 fn endpoint(cluster: &Cluster, member: &Member, audience: Audience, now: u64) -> EndpointView {
@@ -149,6 +176,7 @@ fn endpoint(cluster: &Cluster, member: &Member, audience: Audience, now: u64) ->
         weight: f64::from(state.weight) / 100.0,
         configured_weight: f64::from(member.weight) / 100.0,
         in_flight: endpoint.in_flight(),
+        max_connections: endpoint.max_connections(),
         requests: endpoint.total(),
         share: None,
         failures: endpoint.failures(),

@@ -110,6 +110,14 @@ pub struct ClusterView {
     pub failures: u64,
     /// Attempts that were not the first of their request.
     pub retries: u64,
+    /// Requests that wait now for an endpoint to have room.
+    pub queued: u64,
+    /// Requests that ever waited.
+    pub waits: u64,
+    /// Requests that were turned away because they waited too long.
+    pub queue_timeouts: u64,
+    /// Requests that were turned away because too many waited.
+    pub queue_full: u64,
     /// Each once, in the order of the configuration.
     pub endpoints: Vec<EndpointView>,
 }
@@ -128,12 +136,14 @@ pub struct EndpointView {
     pub by_hand: bool,
     /// Whether balancers may choose it; an offline one too, if all are.
     pub usable: bool,
-    /// What balancers weigh it by now.
+    /// What balancers weigh it by now, at all of its places in the list together.
     pub weight: f64,
-    /// What its weight grows to, if it starts slowly.
+    /// What its weight grows to, if it starts slowly; likewise.
     pub configured_weight: f64,
     /// Requests sent and not finished.
     pub in_flight: u32,
+    /// The most of these that it may have; null without a limit.
+    pub max_connections: Option<u32>,
     /// Requests ever sent.
     pub requests: u64,
     /// Its part of the requests of its cluster's endpoints, 0 to 1; null before the first.

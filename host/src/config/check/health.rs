@@ -10,7 +10,7 @@ use toml::de::DeValue;
 
 use crate::config::check::DAY;
 use crate::config::file::{
-    Choice, Document, Kind, List, Parsed, Period, Table, Value, Whole, key, variable, with,
+    Checked, Choice, Document, Kind, List, Parsed, Period, Table, Value, Whole, key, variable, with,
 };
 use crate::config::health::{Pattern, Probe, StatusRange};
 use crate::config::{Check, Health, Statuses, schema};
@@ -133,8 +133,19 @@ fn http(table: &mut Table<'_>) -> Probe {
     let body = key("body", body, BODY).such_as("\"status\": ?\"up\"");
     let methods = [Method::GET, Method::HEAD, Method::OPTIONS];
     let method = table.or(key("method", "The method of the request", METHODS), 0);
+    if method == 1 {
+        table.forbid(&["body"], "an answer to HEAD has no body that this could be found in");
+    }
     let passing = || vec![StatusRange(200..=299), StatusRange(300..=399)];
-    let status = key("status", "The statuses that pass", List(StatusKind));
+    let some = |value: &Value<'_>, statuses: Vec<StatusRange>| {
+        let none = "no status passes, and so no check";
+        match value.item().as_array().is_some_and(|list| list.is_empty()) {
+            true => value.refuse(none, "expected at least one status, such as `2xx`", None),
+            false => Some(statuses),
+        }
+    };
+    let status = Checked { kind: List(StatusKind), check: some };
+    let status = key("status", "The statuses that pass", status);
     Probe::Http {
         method: methods.into_iter().nth(method.into()).unwrap_or_default(),
         path: table

@@ -26,6 +26,28 @@ pub(super) fn clusters(out: &mut String, clusters: &[ClusterView]) -> fmt::Resul
     rest(out, clusters.len(), SHOWN, "cluster")
 }
 
+/// What is counted of a cluster as a whole.
+fn figures(out: &mut String, cluster: &ClusterView) -> fmt::Result {
+    let mut figures = vec![
+        ("attempts", cluster.attempts),
+        ("failures", cluster.failures),
+        ("repetitions", cluster.retries),
+    ];
+    // Where nothing can wait there is nothing to say of it.
+    let limited = cluster.endpoints.iter().any(|endpoint| endpoint.max_connections.is_some());
+    if limited || cluster.waits > 0 {
+        figures.extend([
+            ("waiting", cluster.queued),
+            ("waited", cluster.waits),
+            ("turned away", cluster.queue_full + cluster.queue_timeouts),
+        ]);
+    }
+    for (name, value) in figures {
+        write!(out, "<li><span class=\"soft\">{name}</span> {}</li>", Number(value))?;
+    }
+    Ok(())
+}
+
 fn write_cluster(out: &mut String, cluster: &ClusterView, shown: usize) -> fmt::Result {
     let endpoints = &cluster.endpoints;
     let alive = endpoints.iter().filter(|endpoint| endpoint.state == "alive").count();
@@ -51,13 +73,7 @@ fn write_cluster(out: &mut String, cluster: &ClusterView, shown: usize) -> fmt::
         let rewriters = Escaped(names(&cluster.rewriters));
         write!(out, "<li><span class=\"soft\">edited by</span> {rewriters}</li>")?;
     }
-    for (name, value) in [
-        ("attempts", cluster.attempts),
-        ("failures", cluster.failures),
-        ("repetitions", cluster.retries),
-    ] {
-        write!(out, "<li><span class=\"soft\">{name}</span> {}</li>", Number(value))?;
-    }
+    figures(out, cluster)?;
     out.push_str("</ul></div>");
     if endpoints.is_empty() {
         out.push_str("</article>\n");

@@ -135,6 +135,8 @@ fn a_check_that_cannot_be_made_is_refused() {
         ("{ status = ['6xx'] }", "status[0]: `6xx` is not a status"),
         ("{ status = [true] }", "status[0]: this is a boolean, expected a status"),
         ("{ body = '(' }", "body: cannot read `(`: unclosed group"),
+        ("{ status = [] }", "status: no status passes, and so no check"),
+        ("{ method = 'HEAD', body = 'up' }", "body: an answer to HEAD has no body"),
         ("{ interval = '0s' }", "interval: the duration is out of range"),
         ("{ rise = 0 }", "rise: the number is out of range"),
         ("{ port = 0 }", "port: the number is out of range"),
