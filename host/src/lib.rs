@@ -20,7 +20,9 @@
 //! - **The acceptor** owns the listening sockets and the limits ([`listener::accept`]).
 //! - **The admin thread** answers the operator's requests ([`admin`]).
 //! - **The control thread** is whoever awaits [`proxy::Proxy`]: configuration, loading plugins, making
-//!   instances, signals. Its tasks resolve names again when their time has come, and for workers ([`dns`]). Guests that begin compute on threads of its pool, never on a worker.
+//!   instances, signals. Its tasks make active checks ([`cluster::check`]) and resolve names, again
+//!   when their time has come, and for workers ([`dns`]). Guests that begin compute on threads of its
+//!   pool, never on a worker.
 //! - **The administrator's listener**, where there is one, has a thread with a runtime of its own
 //!   ([`admin`]): it reads what is shared, asks the control thread to reload, and sets states of
 //!   endpoints by hand. What it tells is gathered in one place ([`status`]), which listeners use too,
