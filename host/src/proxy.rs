@@ -176,7 +176,7 @@ impl Proxy {
         registry.serve(&stage.snapshot().clusters);
         let access = options.access.clone();
         metrics.watch_log("access", move || access.dropped());
-        let (nursery, names, [births, answers]) = helpers(&registry);
+        let (nursery, names, [births, answers]) = tasks_for_workers(&registry);
         let drain = Drain::new();
         let sources = Sources::new(&stage, &metrics, drain.watch());
         let make = |worker| Make {
@@ -377,7 +377,7 @@ fn start_workers(
 }
 
 /// Starts what works for the workers.
-fn helpers(registry: &Registry) -> (Nursery, Inquiries, [TaskHandle<()>; 2]) {
+fn tasks_for_workers(registry: &Registry) -> (Nursery, Inquiries, [TaskHandle<()>; 2]) {
     let (nursery, orders) = Nursery::new(ORDERS);
     let (names, inquiries) = Inquiries::new(ORDERS);
     let answers = tokio::spawn(registry.clone().answer(inquiries));
