@@ -101,6 +101,8 @@ class Origin:
             os.kill(process, which)
 
     def stop(self):
+        if self.process is None:
+            return
         self.process.send_signal(signal.SIGCONT)
         self.signal(signal.SIGCONT)
         self.process.terminate()
@@ -332,18 +334,21 @@ def main():
     parser.add_argument("--balancers", nargs="+", default=BALANCERS)
     parser.add_argument("--program", default=ROOT / "target/quick/linkspan", type=pathlib.Path)
     options = parser.parse_args()
+    # Whoever is told to end takes along what it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory() as directory:
         os.chmod(directory, 0o755)
         *ports, port, admin = free_ports(7)
         origins = [Origin(number, at, directory) for number, at in enumerate(ports)]
         for origin in origins:
             origin.configure(errs=False)
-            origin.start()
         file = pathlib.Path(directory) / "linkspan.toml"
         file.write_text(configuration(options, origins, port, admin, directory))
         command = [options.program, "-c", file]
         proxy = subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         try:
+            for origin in origins:
+                origin.start()
             wait_for(admin, proxy, path="/healthz")
             results, moments = [], []
             groups = [options.balancers[at:at + options.together] for at in range(0, len(options.balancers), options.together)]
