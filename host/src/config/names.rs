@@ -25,12 +25,12 @@ pub const BALANCERS: [&str; 19] = [
     "sticky",
 ];
 
-/// What Monkey and lighttpd also called them, without blanks and hyphens.
+/// What Monkey and lighttpd also called them.
 const ALIASES: [(&str, &str); 4] = [
     ("hash", "carp"),
     ("fair", "sqf"),
-    ("locklessroundrobin", "round-robin"),
-    ("weightedroundrobin", "round-robin"),
+    ("lockless-round-robin", "round-robin"),
+    ("weighted-round-robin", "round-robin"),
 ];
 
 /// The name that a balancer has here, for any spelling that Monkey, lighttpd, Apache or we use:
@@ -40,7 +40,7 @@ pub fn canonical_balancer(spelling: &str) -> Option<&'static str> {
     let folded = fold(spelling);
     let canonical = BALANCERS.into_iter().find(|name| fold(name) == folded);
     canonical.or_else(|| {
-        ALIASES.into_iter().find(|(alias, _)| *alias == folded).map(|(_, canonical)| canonical)
+        ALIASES.into_iter().find(|(alias, _)| fold(alias) == folded).map(|(_, canonical)| canonical)
     })
 }
 
