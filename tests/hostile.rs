@@ -10,7 +10,7 @@ mod sharing;
 
 use std::fmt::Write;
 
-use crate::support::{Binary, Client, Message, Origin, Proxy};
+use crate::support::{Binary, Client, Message, Origin, Proxy, UNHURRIED};
 
 /// What breaks a guest, and what its failure counts as.
 const BREAKS: [(&str, &str); 5] = [
@@ -144,7 +144,8 @@ fn a_failure_is_one_line_with_plugin_version_call_and_stack() {
 #[test]
 fn a_flood_of_messages_is_dropped_and_counted() {
     let origin = Origin::replying("hello");
-    let proxy = Proxy::start_with(&misbehaving(&origin, "route", &["web"], ""), &["misbehave"]);
+    let proxy =
+        Proxy::start_with(&misbehaving(&origin, "route", &["web"], UNHURRIED), &["misbehave"]);
     assert_eq!(ask(&mut proxy.connect(), "log-flood").text(), "hello");
     let dropped = proxy.counter("linkspan_plugin_messages_dropped_total", &[("plugin", "web")]);
     assert!((800..=900).contains(&dropped), "{dropped} of 1,000 messages were dropped");

@@ -5,7 +5,7 @@ mod targets;
 
 use serde_json::Value;
 
-use crate::support::{Binary, Client, Down, Origin, Signal, eventually, one_cluster};
+use crate::support::{Binary, Client, Down, Origin, Signal, UNHURRIED, eventually, one_cluster};
 
 /// Where test guests are.
 const PLUGINS: &str = "[server]\nplugin-dir = 'plugins.d'\n";
@@ -65,7 +65,7 @@ fn text_is_one_aligned_line_for_each_event() {
 fn a_plugins_lines_name_the_request() {
     let origin = Origin::replying("");
     let toml = format!(
-        "{PLUGINS}{}[plugins.bad]\ncomponent = 'misbehave'\nconfig = {{ at = 'route' }}",
+        "{PLUGINS}{}[plugins.bad]\ncomponent = 'misbehave'\nconfig = {{ at = 'route' }}\n{UNHURRIED}",
         one_cluster(&[origin.address()], "routers = ['bad']\ntrusted-proxies = ['127.0.0.1']", "")
     );
     let mut linkspan = Binary::with(&toml, &["misbehave"], &["run"]);

@@ -33,6 +33,10 @@ pub(crate) use proxy::Proxy;
 /// How long anything may take that is expected to happen. Long, because machines can be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
+/// For a plugin's table: time enough for a thousand calls of a host without optimisation, on a
+/// machine that is busy.
+pub(crate) const UNHURRIED: &str = "limits = { deadline = '5s' }";
+
 /// Waits until `look` finds something.
 #[track_caller]
 pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
