@@ -10,6 +10,8 @@ mod direct;
 pub mod error;
 pub(crate) mod record;
 mod reply;
+mod respond;
+mod rewrite;
 pub(crate) mod serve;
 mod tell;
 mod vet;
@@ -19,14 +21,14 @@ use std::sync::Arc;
 
 use http::header::{EXPECT, HOST};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, request};
+use http::{HeaderValue, Request, Response, Uri, Version, request};
 use hyper::body::Incoming;
 use smallvec::SmallVec;
 
-use crate::body::{Body, Upload, UploadError, UpstreamBody};
+use crate::body::{Body, Upload, UploadError};
 use crate::headers::{self, Forwarding};
 use crate::log::id::RequestId;
-use crate::plugin::{Decision, Edit, Exchange, Plugin, Trail, Upstream};
+use crate::plugin::{Decision, Exchange, Plugin, Trail, Upstream};
 use crate::relay::attempt::Attempts;
 use crate::relay::client::{Client, OpenRequest};
 use crate::relay::error::{Error, Limit};
@@ -129,7 +131,7 @@ impl Served<'_> {
         // Whether the client waits is between it and us, whatever rewriters do.
         let waits = expects(&exchange.request);
         for rewriters in [&self.listener.on_request, &cluster.on_request] {
-            exchange = self.rewrite_request(exchange, rewriters, &mut host, record).await?;
+            exchange = rewrite::request(exchange, rewriters, &mut host, record).await?;
         }
         let upload = self.upload(incoming, waits, &cluster)?;
         record.upload = upload.clone();
@@ -234,35 +236,6 @@ impl Served<'_> {
             .map_err(|_full| Error::BadRequest("it has too many header fields"))
     }
 
-    async fn rewrite_request(
-        &self,
-        mut exchange: Box<Exchange>,
-        rewriters: &[Plugin],
-        host: &mut Option<HeaderValue>,
-        record: &mut Record,
-    ) -> Result<Box<Exchange>, Error> {
-        for rewriter in rewriters {
-            let edits;
-            (exchange, edits) = rewriter.on_request(exchange).await;
-            record.called(rewriter, &exchange);
-            let edits = edits.map_err(|rejected| failed("rewriter", rewriter, &rejected))?;
-            tell::edits(rewriter, record.id(), "on-request", &edits);
-            for edit in edits {
-                match edit {
-                    Edit::Path(path) => set_path(&mut exchange, path),
-                    Edit::Authority(authority) => {
-                        // Later rewriters and getters see it too.
-                        exchange.request.headers.insert(HOST, authority.clone());
-                        *host = Some(authority);
-                    }
-                    Edit::Status(_) => {}
-                    other => edit_headers(&mut exchange.request.headers, other, rewriter)?,
-                }
-            }
-        }
-        Ok(exchange)
-    }
-
     /// The request's body, held back while the client waits for consent.
     fn upload(
         &self,
@@ -284,95 +257,12 @@ impl Served<'_> {
         upload.keep(Box::new(OpenRequest::new(self.client)));
         Ok(upload)
     }
-
-    /// Makes the client's response of an upstream's.
-    async fn respond(
-        &self,
-        mut exchange: Box<Exchange>,
-        response: Response<UpstreamBody>,
-        cluster: &ClusterUse,
-        record: &mut Record,
-    ) -> Result<Response<Body>, Error> {
-        let (mut parts, body) = response.into_parts();
-        let malformed = |what: &str| {
-            let endpoint = exchange.endpoint.as_deref().unwrap_or_default();
-            Error::Malformed(format!("{endpoint}: {what}").into())
-        };
-        if !vet::plainly_coded(&parts.headers) {
-            return Err(malformed("answers in a transfer coding other than chunked"));
-        }
-        headers::clean_response(&mut parts.headers);
-        headers::append_via(&mut parts.headers, parts.version)
-            .map_err(|_full| malformed("answers with too many header fields"))?;
-        // hyper answers each client in the version that it speaks.
-        parts.version = Version::HTTP_11;
-        exchange.response = Some(parts);
-        let mut all = cluster.on_response.iter().chain(&self.listener.on_response);
-        if all.any(Plugin::asks_who_served) {
-            let answered = exchange.tried.last().copied();
-            exchange.attributes =
-                answered.map(|id| cluster.cluster.membership().attributes(id)).unwrap_or_default();
-        }
-        for rewriters in [&cluster.on_response, &self.listener.on_response] {
-            exchange = rewrite_response(exchange, rewriters, record).await?;
-        }
-        let Some(parts) = exchange.response.take() else {
-            // Nothing takes it but this.
-            return Err(Error::Malformed("the response is lost".into()));
-        };
-        let body = if record.is_head() { Body::empty() } else { Body::upstream(body) };
-        Ok(Response::from_parts(parts, body))
-    }
-}
-
-async fn rewrite_response(
-    mut exchange: Box<Exchange>,
-    rewriters: &[Plugin],
-    record: &mut Record,
-) -> Result<Box<Exchange>, Error> {
-    for rewriter in rewriters {
-        let edits;
-        (exchange, edits) = rewriter.on_response(exchange).await;
-        record.called(rewriter, &exchange);
-        let edits = edits.map_err(|rejected| failed("rewriter", rewriter, &rejected))?;
-        tell::edits(rewriter, record.id(), "on-response", &edits);
-        let Some(response) = &mut exchange.response else { continue };
-        for edit in edits {
-            match edit {
-                Edit::Status(status) if has_body(response.status) => {
-                    response.status = status;
-                    // The upstream's own words for the status before.
-                    response.extensions.remove::<hyper::ext::ReasonPhrase>();
-                }
-                Edit::Status(_) | Edit::Path(_) | Edit::Authority(_) => {}
-                other => edit_headers(&mut response.headers, other, rewriter)?,
-            }
-        }
-    }
-    Ok(exchange)
 }
 
 /// Whether a client waits for consent before it sends its body.
 fn expects(request: &request::Parts) -> bool {
     let consent = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
     request.version == Version::HTTP_11 && request.headers.get(EXPECT).is_some_and(consent)
-}
-
-fn has_body(status: StatusCode) -> bool {
-    !matches!(status.as_u16(), 204 | 304)
-}
-
-fn edit_headers(headers: &mut HeaderMap, edit: Edit, rewriter: &Plugin) -> Result<(), Error> {
-    let done = match edit {
-        Edit::Set(name, value) => headers::set(headers, name, value),
-        Edit::Append(name, value) => headers::append(headers, name, value),
-        Edit::Remove(name) => {
-            headers.remove(name);
-            Ok(())
-        }
-        Edit::Path(_) | Edit::Authority(_) | Edit::Status(_) => Ok(()),
-    };
-    done.map_err(|full| failed("rewriter", rewriter, &full))
 }
 
 /// That a plugin failed, and how.
