@@ -157,10 +157,13 @@ fn the_host_that_went_up_is_the_upstreams_whoever_chose_it() {
     let origin = saying();
     let port = origin.address().port();
     let inner = format!("http://127.0.0.1:{port}/a");
+    let appended = format!("http://front.test:{port}/a");
     for (cluster, own) in [
         ("host-header = 'endpoint'", inner.as_str()),
         ("rewriters = ['host']", "http://INNER.test:80/a"),
         ("", "http://front.test:81/a"),
+        // As nginx does.
+        ("", &appended),
     ] {
         let host =
             "[plugins.host]\ncomponent = 'headers'\nconfig.request.set.host = 'inner.test'\n";

@@ -4,8 +4,8 @@
 //! An upstream speaks of itself in Location, Content-Location, URI, Refresh and in the Domain and
 //! Path of the cookies that it sets. What of that names the upstream is turned into what its client
 //! addressed, by the way that the request has taken: the authority of any endpoint of the cluster,
-//! and the Host that was sent, become the client's scheme and authority; and the beginning of the
-//! path that routers and rewriters have changed is changed back. What points anywhere else is left
+//! and the Host that was sent, with its port or the endpoint's own, become the client's scheme and
+//! authority; and the beginning of the path that routers and rewriters have changed is changed back. What points anywhere else is left
 //! alone, byte by byte. `map`, `cookie-domain` and `cookie-path` say what goes before that, and with
 //! `automatic = false` there is nothing else.
 
@@ -113,6 +113,10 @@ impl Told for Running {
 
     fn sent_host(&self) -> String {
         served::host()
+    }
+
+    fn endpoint(&self) -> String {
+        response::endpoint()
     }
 
     fn is_endpoint(&self, authority: &str) -> bool {

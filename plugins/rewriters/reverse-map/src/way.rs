@@ -17,6 +17,8 @@ pub(crate) trait Told {
     fn paths(&self) -> (String, String);
     /// The Host that the upstream got.
     fn sent_host(&self) -> String;
+    /// The endpoint that answered, as `host:port`.
+    fn endpoint(&self) -> String;
     /// Whether an endpoint of the cluster is called so, as `host:port` or `host`.
     fn is_endpoint(&self, authority: &str) -> bool;
 }
@@ -77,21 +79,28 @@ impl<T: Told> Way<T> {
         self.prefix.get_or_init(prefix).as_ref()
     }
 
-    /// Whether a reference is to the upstream: to the Host that it was sent, or to an endpoint of
-    /// its cluster, or names nobody. Upstreams are spoken to over HTTP, and may know better how their
-    /// clients speak to them.
+    /// Whether a reference is to the upstream: to the Host that it was sent, there also with the port
+    /// that it listens on, or to an endpoint of its cluster, or names nobody. Upstreams are spoken to
+    /// over HTTP, and may know better how their clients speak to them.
     pub(crate) fn is_own(&self, reference: &Reference<'_>) -> bool {
         let Some((scheme, authority)) = reference.base else { return true };
         let front = self.front().scheme;
         let is = |scheme| {
             let Some(named) = Authority::parse(authority, scheme) else { return false };
-            if (scheme == front || scheme == Scheme::Http)
-                && Authority::parse(self.sent_host().as_bytes(), scheme).as_ref() == Some(&named)
-            {
+            let sent = Authority::parse(self.sent_host().as_bytes(), scheme);
+            if (scheme == front || scheme == Scheme::Http) && sent.as_ref() == Some(&named) {
                 return true;
             }
+            let with_own_port = || {
+                let endpoint = self.told.endpoint();
+                // What follows is for telling endpoints of one address apart.
+                let address = endpoint.split('#').next().unwrap_or_default();
+                let own = Authority::parse(address.as_bytes(), scheme);
+                own.is_some_and(|own| own.port == named.port)
+            };
             scheme == Scheme::Http
-                && self.told.is_endpoint(&format!("{}:{}", named.host, named.port))
+                && (sent.is_some_and(|sent| sent.host == named.host) && with_own_port()
+                    || self.told.is_endpoint(&format!("{}:{}", named.host, named.port)))
         };
         match scheme {
             Some(scheme) => is(scheme),

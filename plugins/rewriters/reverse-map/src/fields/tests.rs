@@ -44,6 +44,10 @@ impl Told for Fake {
         self.sent_host.to_owned()
     }
 
+    fn endpoint(&self) -> String {
+        "10.0.0.1:9000#inner.test".to_owned()
+    }
+
     fn is_endpoint(&self, authority: &str) -> bool {
         ["10.0.0.1:9000", "10.0.0.2:9000", "10.0.0.1", "10.0.0.2"].contains(&authority)
     }
@@ -73,13 +77,15 @@ fn what_names_the_upstream_becomes_what_the_client_addressed() {
             ("http://inner.test/login?a=b#c", "http://front.example:8080/app/login?a=b#c"),
             ("HTTP://INNER.TEST:80/login", "http://front.example:8080/app/login"),
             ("http://10.0.0.1:9000/login", "http://front.example:8080/app/login"),
+            ("http://inner.test:9000/login", "http://front.example:8080/app/login"),
             ("http://10.0.0.2:9000", "http://front.example:8080/app/"),
             ("http://10.0.0.2:9000?a", "http://front.example:8080/app/?a"),
             ("//inner.test/login", "//front.example:8080/app/login"),
             ("/login", "/app/login"),
             ("/", "/app/"),
             // Somebody else's.
-            ("http://inner.test:9000/login", "http://inner.test:9000/login"),
+            ("http://inner.test:9001/login", "http://inner.test:9001/login"),
+            ("https://inner.test:9000/login", "https://inner.test:9000/login"),
             ("https://inner.test/login", "https://inner.test/login"),
             ("http://10.0.0.1/login", "http://10.0.0.1/login"),
             ("http://front.example:8080/login", "http://front.example:8080/login"),
