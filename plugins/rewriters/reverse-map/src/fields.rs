@@ -30,7 +30,7 @@ pub(crate) fn url(value: &[u8], config: &Config, way: &Way<impl Told>) -> Option
         if !config.automatic || !way.is_own(&reference) {
             return None;
         }
-        let path = way.prefix().and_then(|prefix| prefix.apply(reference.path));
+        let path = way.back(reference.path);
         // A path alone that the way has not changed needs no changing back.
         let path = path.or_else(|| reference.base.map(|_| reference.path.to_vec()))?;
         Some(way.url(&reference, &path))
@@ -147,7 +147,7 @@ fn path(path: &[u8], config: &Config, way: &Way<impl Told>) -> Option<Vec<u8>> {
     if !path.starts_with(b"/") {
         return None;
     }
-    let found = || way.prefix().filter(|_| config.automatic)?.apply(path);
+    let found = || config.automatic.then(|| way.back(path))?;
     let mut mapped = config.path(path).or_else(found)?;
     // The cookie of a whole site is one for `/app` too, which a path of `/app/` would not match.
     if path == b"/" && mapped.len() > 1 && mapped.ends_with(b"/") {

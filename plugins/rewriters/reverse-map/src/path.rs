@@ -48,6 +48,13 @@ impl Prefix {
         self.from.len()
     }
 
+    /// Whether a path already begins as on the other side, and only looks as if it did not.
+    pub(crate) fn is_applied(&self, path: &[u8]) -> bool {
+        let nested = self.to.len() > self.from.len() && self.to.starts_with(&self.from);
+        let rest = path.strip_prefix(self.to.as_bytes()).filter(|_| nested);
+        matches!(rest, Some([] | [b'/', ..]))
+    }
+
     /// The path on the other side, if it begins so. An empty path is the root.
     pub(crate) fn apply(&self, path: &[u8]) -> Option<Vec<u8>> {
         let path = if path.is_empty() { &b"/"[..] } else { path };
@@ -87,6 +94,21 @@ fn decoded(segment: &str) -> Vec<u8> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn what_already_begins_as_on_the_other_side_is_known() {
+        for (from, to, path, applied) in [
+            ("", "/app", "/app", true),
+            ("", "/app", "/app/a", true),
+            ("", "/app", "/apple", false),
+            ("", "/app", "/a", false),
+            ("/in", "/in/app", "/in/app/a", true),
+            ("/in", "/app", "/app/a", false),
+            ("/app", "", "/a", false),
+        ] {
+            assert_eq!(Prefix::new(from, to).is_applied(path.as_bytes()), applied, "{path}");
+        }
+    }
 
     fn undo(client: &str, upstream: &str) -> Option<(String, String)> {
         Prefix::undoing(client, upstream).map(|prefix| (prefix.from, prefix.to))

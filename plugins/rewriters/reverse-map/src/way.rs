@@ -70,8 +70,14 @@ impl<T: Told> Way<T> {
         self.sent_host.get_or_init(|| self.told.sent_host())
     }
 
+    /// A path as the client knows it; `None` if the way has not changed it, or if the upstream was
+    /// told what its clients see of it and has written that.
+    pub(crate) fn back(&self, path: &[u8]) -> Option<Vec<u8>> {
+        self.prefix().filter(|prefix| !prefix.is_applied(path))?.apply(path)
+    }
+
     /// What changes a path back.
-    pub(crate) fn prefix(&self) -> Option<&Prefix> {
+    fn prefix(&self) -> Option<&Prefix> {
         let prefix = || {
             let (client, upstream) = self.told.paths();
             Prefix::undoing(&client, &upstream)

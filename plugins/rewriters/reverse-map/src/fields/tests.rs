@@ -83,6 +83,9 @@ fn what_names_the_upstream_becomes_what_the_client_addressed() {
             ("//inner.test/login", "//front.example:8080/app/login"),
             ("/login", "/app/login"),
             ("/", "/app/"),
+            // It knows under which path it is seen.
+            ("/app/login", "/app/login"),
+            ("http://inner.test/app/login", "http://front.example:8080/app/login"),
             // Somebody else's.
             ("http://inner.test:9001/login", "http://inner.test:9001/login"),
             ("https://inner.test:9000/login", "https://inner.test:9000/login"),
