@@ -1,0 +1,213 @@
+//! The bytes of a file, as they are or compressed, on a thread that may block.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Write};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+
+use brotli::CompressorWriter;
+use bytes::Bytes;
+use flate2::write::GzEncoder;
+
+use super::coding::Coding;
+use crate::body::Chunks;
+
+/// What is read at a time.
+const CHUNK_BYTES: u64 = 128 << 10;
+
+/// What a compressor gathers before it is sent on.
+const OUT_BYTES: usize = 32 << 10;
+
+/// Compressing is to keep up with a network: levels at which both do some 50 MB/s and more.
+const GZIP_LEVEL: u32 = 5;
+const BROTLI_QUALITY: u32 = 4;
+/// A window of 512 KiB, which bounds the memory that one response takes.
+const BROTLI_WINDOW: u32 = 19;
+
+/// What a body consists of.
+#[derive(Debug)]
+pub(super) enum Part {
+    /// Bytes of our own.
+    Text(Bytes),
+    /// Bytes of the file.
+    Range(Range<u64>),
+}
+
+/// Parts, one after the other.
+#[derive(Debug)]
+pub(super) struct Plain {
+    file: File,
+    parts: VecDeque<Part>,
+}
+
+impl Plain {
+    pub(super) fn new(file: File, parts: impl Into<VecDeque<Part>>) -> Self {
+        Self { file, parts: parts.into() }
+    }
+}
+
+impl Chunks for Plain {
+    fn next(&mut self) -> io::Result<Option<Bytes>> {
+        let range = match self.parts.pop_front() {
+            None => return Ok(None),
+            Some(Part::Text(text)) => return Ok(Some(text)),
+            Some(Part::Range(range)) => range,
+        };
+        let most = usize::try_from(CHUNK_BYTES.min(range.end.saturating_sub(range.start)));
+        let mut chunk = vec![0; most.map_err(io::Error::other)?];
+        let read = loop {
+            match self.file.read_at(&mut chunk, range.start) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        chunk.truncate(read);
+        let start = range.start.saturating_add(u64::try_from(read).map_err(io::Error::other)?);
+        if start < range.end {
+            self.parts.push_front(Part::Range(start..range.end));
+        }
+        Ok(Some(chunk.into()))
+    }
+}
+
+/// The same, compressed.
+pub(super) struct Compressed {
+    plain: Plain,
+    /// None once all is compressed.
+    encoder: Option<Encoder>,
+}
+
+enum Encoder {
+    Gzip(GzEncoder<Vec<u8>>),
+    Brotli(Box<CompressorWriter<Vec<u8>>>),
+}
+
+impl Compressed {
+    /// None if there is no compressor for the coding.
+    pub(super) fn new(plain: Plain, coding: Coding) -> Option<Self> {
+        let out = Vec::new();
+        let encoder = match coding {
+            Coding::Gzip => {
+                Encoder::Gzip(GzEncoder::new(out, flate2::Compression::new(GZIP_LEVEL)))
+            }
+            Coding::Brotli => {
+                let writer = CompressorWriter::new(out, OUT_BYTES, BROTLI_QUALITY, BROTLI_WINDOW);
+                Encoder::Brotli(Box::new(writer))
+            }
+            Coding::Zstandard => return None,
+        };
+        Some(Self { plain, encoder: Some(encoder) })
+    }
+
+    /// Whether there is a compressor for the coding.
+    pub(super) fn can(coding: Coding) -> bool {
+        coding != Coding::Zstandard
+    }
+}
+
+impl Encoder {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Gzip(encoder) => encoder.write_all(bytes),
+            Self::Brotli(encoder) => encoder.write_all(bytes),
+        }
+    }
+
+    fn out(&mut self) -> &mut Vec<u8> {
+        match self {
+            Self::Gzip(encoder) => encoder.get_mut(),
+            Self::Brotli(encoder) => encoder.get_mut(),
+        }
+    }
+
+    fn finish(self) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Gzip(encoder) => encoder.finish(),
+            Self::Brotli(encoder) => Ok(encoder.into_inner()),
+        }
+    }
+}
+
+impl Chunks for Compressed {
+    fn next(&mut self) -> io::Result<Option<Bytes>> {
+        let Some(encoder) = &mut self.encoder else { return Ok(None) };
+        while let Some(chunk) = self.plain.next()? {
+            encoder.write(&chunk)?;
+            if encoder.out().len() >= OUT_BYTES {
+                return Ok(Some(std::mem::take(encoder.out()).into()));
+            }
+        }
+        let Some(encoder) = self.encoder.take() else { return Ok(None) };
+        let rest = encoder.finish()?;
+        Ok(Some(Bytes::from(rest)).filter(|rest| !rest.is_empty()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    fn all(mut chunks: impl Chunks) -> io::Result<Vec<u8>> {
+        let mut all = Vec::new();
+        while let Some(chunk) = chunks.next()? {
+            assert!(!chunk.is_empty());
+            all.extend(chunk);
+        }
+        Ok(all)
+    }
+
+    fn file(bytes: &[u8]) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        file
+    }
+
+    fn text() -> Vec<u8> {
+        (0..60_000_u32).flat_map(|n| format!("line {n} {}\n", n * n % 977).into_bytes()).collect()
+    }
+
+    #[test]
+    fn parts_come_in_their_order() {
+        let text = text();
+        let parts = [
+            Part::Text("<".into()),
+            Part::Range(10..400_000),
+            Part::Text("|".into()),
+            Part::Range(0..3),
+        ];
+        let expected = [b"<", &text[10..400_000], b"|", b"lin"].concat();
+        assert!(all(Plain::new(file(&text), parts)).unwrap() == expected);
+    }
+
+    #[test]
+    fn a_file_that_has_become_shorter_is_an_error() {
+        let plain = || Plain::new(file(b"abc"), [Part::Range(0..4)]);
+        assert_eq!(all(plain()).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        let compressed = Compressed::new(plain(), Coding::Gzip).unwrap();
+        assert_eq!(all(compressed).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn what_is_compressed_is_the_same_again() {
+        let text = text();
+        let length = u64::try_from(text.len()).unwrap();
+        let compressed = |coding| {
+            let plain = Plain::new(file(&text), [Part::Range(0..length)]);
+            all(Compressed::new(plain, coding).unwrap()).unwrap()
+        };
+        let (gzip, brotli) = (compressed(Coding::Gzip), compressed(Coding::Brotli));
+        assert!(gzip.len() < text.len() / 2 && brotli.len() < text.len() / 2);
+        let mut again = Vec::new();
+        flate2::read::GzDecoder::new(&*gzip).read_to_end(&mut again).unwrap();
+        assert!(again == text);
+        again.clear();
+        brotli::Decompressor::new(&*brotli, 4096).read_to_end(&mut again).unwrap();
+        assert!(again == text);
+    }
+}
