@@ -21,12 +21,14 @@ mod path;
 mod range;
 mod read;
 
+use std::fmt;
+
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, request, response};
-use tokio::time::{Duration, timeout};
+use tokio::time::timeout;
 
 pub use self::drain::drain;
 use crate::body::Body;
-use crate::config::Sendfile;
+use crate::config::{Cluster, Sendfile};
 
 /// What a response asks for: to send a file in its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,41 +137,42 @@ pub fn wish(
     })
 }
 
-/// The response with the file that it names. Opening the file takes no longer than `patience`.
+/// The response with the file that it names. Opening the file takes no longer than the cluster's
+/// response timeout, and reading on no longer than its body timeout.
 ///
 /// # Errors
 ///
 /// [`Refusal`], when the file is not one that may be sent.
 pub async fn answer(
     wish: &Wish,
-    sendfile: &Sendfile,
-    patience: Duration,
+    settings: &Cluster,
     request: &request::Parts,
     mut parts: response::Parts,
 ) -> Result<Response<Body>, Refusal> {
+    let sendfile = &settings.sendfile;
     let targets = path::targets(wish, sendfile)?;
     let accepted = coding::accepted(&request.headers, &parts.headers, sendfile.compression);
     let opening = tokio::task::spawn_blocking({
         let accepted = accepted.clone();
         move || open::open(&targets, &accepted)
     });
-    let opened = match timeout(patience, opening).await {
+    let opened = match timeout(settings.response_timeout, opening).await {
         Ok(Ok(opened)) => opened,
         Ok(Err(gone)) => Err(Refusal::new(Outcome::Failed, gone.to_string())),
         Err(_elapsed) => Err(Refusal::new(Outcome::Slow, "opening it took too long")),
     };
     let opened = opened.map_err(|refusal| {
-        let reason = format!("{}: {}", wish.shown(), refusal.reason);
+        let reason = format!("{wish}: {}", refusal.reason);
         Refusal::new(refusal.outcome, reason)
     })?;
-    let body = head::complete(&mut parts, request, opened, &accepted, sendfile.compression)
-        .map_err(|fault| Refusal::new(Outcome::Failed, format!("{}: {fault}", wish.shown())))?;
+    let body = head::complete(&mut parts, request, opened, &accepted, settings)
+        .map_err(|fault| Refusal::new(Outcome::Failed, format!("{wish}: {fault}")))?;
     Ok(Response::from_parts(parts, body))
 }
 
-impl Wish {
+impl fmt::Display for Wish {
     /// The field as it stood there, for the log.
-    fn shown(&self) -> String {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         const LONGEST: usize = 300;
         let name = match self.how {
             How::Path => "X-Sendfile",
@@ -177,6 +180,6 @@ impl Wish {
         };
         let text: String =
             String::from_utf8_lossy(self.value.as_bytes()).chars().take(LONGEST).collect();
-        format!("{name} {text:?}")
+        write!(formatter, "{name} {text:?}")
     }
 }

@@ -91,7 +91,7 @@ fn what_is_no_regular_file_is_not_there_and_holds_nobody_up() {
 fn what_may_not_be_read_is_refused() {
     let scene = scene();
     let path = scene.put("a", "file");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     // Root may read anything.
     let expected = if fs::read(&path).is_ok() { 200 } else { 403 };
     assert_eq!(scene.get("/a", &[]).status(), expected);

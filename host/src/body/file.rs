@@ -11,8 +11,10 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::Duration;
 
 use super::BodyError;
+use crate::deadline::Deadline;
 
 /// Where chunks come from.
 pub trait Chunks: Send {
@@ -30,6 +32,9 @@ pub struct FileBody {
     state: State,
     /// How many bytes are still to come; unknown if that is seen at the end.
     left: Option<u64>,
+    /// The longest that a chunk is waited for.
+    patience: Duration,
+    silence: Deadline,
 }
 
 enum State {
@@ -42,10 +47,11 @@ enum State {
 type Read = (Box<dyn Chunks>, io::Result<Option<Bytes>>);
 
 impl FileBody {
-    /// What these chunks are, of so many bytes together if that is known.
-    pub fn new(chunks: Box<dyn Chunks>, length: Option<u64>) -> Self {
+    /// What these chunks are, of so many bytes together if that is known. Each may take as long as
+    /// `patience`.
+    pub fn new(chunks: Box<dyn Chunks>, length: Option<u64>, patience: Duration) -> Self {
         let state = if length == Some(0) { State::Over } else { State::Waiting(chunks) };
-        Self { state, left: length }
+        Self { state, left: length, patience, silence: Deadline::default() }
     }
 
     /// Counts a chunk. More than was announced must not pass: the client would take it for the next
@@ -86,22 +92,30 @@ impl http_body::Body for FileBody {
                 (chunks, next)
             }));
         }
-        let State::Reading(reading) = &mut self.state else { return Poll::Ready(None) };
-        let read = ready!(Pin::new(reading).poll(context));
+        let this = &mut *self;
+        let State::Reading(reading) = &mut this.state else { return Poll::Ready(None) };
+        let Poll::Ready(read) = Pin::new(reading).poll(context) else {
+            if !this.silence.is_set() {
+                this.silence.set(this.patience);
+            }
+            ready!(this.silence.poll(context));
+            return Poll::Ready(Some(Err(this.fail(io::ErrorKind::TimedOut.into()))));
+        };
+        this.silence.clear();
         Poll::Ready(match read {
             Ok((chunks, Ok(Some(chunk)))) => {
-                self.state = State::Waiting(chunks);
-                Some(self.take(chunk))
+                this.state = State::Waiting(chunks);
+                Some(this.take(chunk))
             }
-            Ok((_, Ok(None))) if self.left.is_some() => {
-                Some(Err(self.fail(io::ErrorKind::UnexpectedEof.into())))
+            Ok((_, Ok(None))) if this.left.is_some() => {
+                Some(Err(this.fail(io::ErrorKind::UnexpectedEof.into())))
             }
             Ok((_, Ok(None))) => {
-                self.state = State::Over;
+                this.state = State::Over;
                 None
             }
-            Ok((_, Err(error))) => Some(Err(self.fail(error))),
-            Err(gone) => Some(Err(self.fail(io::Error::other(gone)))),
+            Ok((_, Err(error))) => Some(Err(this.fail(error))),
+            Err(gone) => Some(Err(this.fail(io::Error::other(gone)))),
         })
     }
 
@@ -150,7 +164,11 @@ mod tests {
         let bytes =
             |chunk: Option<&'static str>| chunk.map(|text| Bytes::from_static(text.as_bytes()));
         let chunks = chunks.into_iter().map(|chunk| chunk.map(bytes)).collect();
-        FileBody::new(Box::new(Given(chunks)), length).collect().await.map(|all| all.to_bytes())
+        let patience = Duration::from_mins(1);
+        FileBody::new(Box::new(Given(chunks)), length, patience)
+            .collect()
+            .await
+            .map(|all| all.to_bytes())
     }
 
     #[tokio::test]
@@ -159,6 +177,22 @@ mod tests {
         assert_eq!(read(chunks(), None).await.unwrap(), "abc");
         assert_eq!(read(chunks(), Some(3)).await.unwrap(), "abc");
         assert_eq!(read(Vec::new(), Some(0)).await.unwrap(), "");
+    }
+
+    #[tokio::test]
+    async fn a_chunk_that_does_not_come_is_an_error() {
+        struct Stuck(std::sync::mpsc::Receiver<()>);
+        impl Chunks for Stuck {
+            fn next(&mut self) -> io::Result<Option<Bytes>> {
+                let _gone = self.0.recv();
+                Ok(None)
+            }
+        }
+        let (free, stuck) = std::sync::mpsc::channel();
+        let body = FileBody::new(Box::new(Stuck(stuck)), None, Duration::from_millis(10));
+        let BodyError::File(error) = body.collect().await.unwrap_err() else { unreachable!() };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        drop(free);
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 use http::response::Parts;
 use http::{Response, Version};
 
-use super::{Served, rewrite, vet};
+use super::{Served, rewrite, tell, vet};
 use crate::body::{Body, UpstreamBody};
 use crate::headers;
 use crate::plugin::{Exchange, Plugin};
@@ -75,13 +75,12 @@ impl Served<'_> {
     ) -> Result<(Parts, Body), Error> {
         let settings = cluster.cluster.settings();
         let status = parts.status;
-        let patience = settings.response_timeout;
-        let (sendfile, request) = (&settings.sendfile, &exchange.request);
         // Apart, as hardly a request needs the room.
-        let answer = sendfile::answer(wish, sendfile, patience, request, parts);
+        let answer = sendfile::answer(wish, settings, &exchange.request, parts);
         let answer = Box::pin(answer).await;
         let outcome = answer.as_ref().map_or_else(|refusal| refusal.outcome, |_| Outcome::Served);
         cluster.metrics.sendfile(self.worker.index, outcome.index());
+        tell::file(record.id(), wish, outcome);
         let response = answer.map_err(|refusal| {
             let endpoint = exchange.endpoint.as_deref().unwrap_or_default();
             // An error of the upstream's own stays what it is.

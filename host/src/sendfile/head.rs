@@ -15,9 +15,9 @@ use super::coding::{Coding, is_compressible};
 use super::condition::{Validators, Verdict};
 use super::open::Opened;
 use super::range::{self, Ranges};
-use super::read::{Compressed, Part, Plain};
+use super::read::{Compressed, Leave, Part, Plain};
 use crate::body::{Body, FileBody};
-use crate::config::Compression;
+use crate::config::{Cluster, Compression};
 use crate::headers::{self, Fault};
 
 /// What is compressed while it is sent: less is not worth it, more is not worth the time. lighttpd's
@@ -46,8 +46,9 @@ pub(super) fn complete(
     request: &request::Parts,
     opened: Opened,
     accepted: &[Coding],
-    compression: Compression,
+    settings: &Cluster,
 ) -> Result<Body, Fault> {
+    let (compression, patience) = (settings.sendfile.compression, settings.body_timeout);
     let now = SystemTime::now();
     // What part the upstream chose was one of its own body.
     if parts.status == StatusCode::PARTIAL_CONTENT {
@@ -62,7 +63,8 @@ pub(super) fn complete(
         && COMPRESSED_BYTES.contains(&opened.length)
         && is_compressible(&content_type);
     let flying = accepted.iter().copied().find(|coding| worth && Compressed::can(*coding));
-    let coding = opened.coding.or(flying);
+    let flying = flying.and_then(|coding| Some((coding, Leave::take()?)));
+    let coding = opened.coding.or_else(|| flying.as_ref().map(|(coding, _)| *coding));
     let fields = &mut parts.headers;
     if let Some(coding) = coding {
         headers::set(fields, CONTENT_ENCODING, HeaderValue::from_static(coding.name()))?;
@@ -85,15 +87,15 @@ pub(super) fn complete(
             }
         }
     }
-    if let Some(coding) = flying {
+    if let Some((coding, leave)) = flying {
         let plain = Plain::new(opened.file, [Part::Range(0..opened.length)]);
-        let Some(chunks) = Compressed::new(plain, coding) else { return Ok(Body::empty()) };
-        return Ok(Body::file(FileBody::new(Box::new(chunks), None)));
+        let Some(chunks) = Compressed::new(plain, coding, leave) else { return Ok(Body::empty()) };
+        return Ok(Body::file(FileBody::new(Box::new(chunks), None, patience)));
     }
     headers::set(&mut parts.headers, ACCEPT_RANGES, HeaderValue::from_static("bytes"))?;
     let stands = ranged && validators.range_stands(&request.headers, now, coding.is_some());
     let ranges = if stands { range::of(&request.headers, opened.length) } else { Ranges::Whole };
-    partial(parts, opened, ranges, &content_type)
+    partial(parts, opened, ranges, &content_type, patience)
 }
 
 /// Sets what belongs to the file instead of the upstream's body, and gives its type: the upstream's
@@ -195,6 +197,7 @@ fn partial(
     opened: Opened,
     ranges: Ranges,
     content_type: &HeaderValue,
+    patience: Duration,
 ) -> Result<Body, Fault> {
     let total = opened.length;
     let ranges = match ranges {
@@ -226,7 +229,7 @@ fn partial(
     };
     set_text(&mut parts.headers, CONTENT_LENGTH, length.to_string())?;
     let chunks = Box::new(Plain::new(opened.file, pieces));
-    Ok(Body::file(FileBody::new(chunks, Some(length))))
+    Ok(Body::file(FileBody::new(chunks, Some(length), patience)))
 }
 
 /// Several parts in one body (RFC 9110, 14.6), and its length.

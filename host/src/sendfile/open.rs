@@ -120,3 +120,44 @@ fn refusal(error: &io::Error) -> Refusal {
         _ => Refusal::new(Outcome::Failed, error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_tell_what_is_missing_from_what_is_not_for_us() {
+        for (errno, outcome) in [
+            (Errno::NOENT, Outcome::Missing),
+            (Errno::NOTDIR, Outcome::Missing),
+            (Errno::LOOP, Outcome::Missing),
+            (Errno::NAMETOOLONG, Outcome::Missing),
+            (Errno::ACCESS, Outcome::Forbidden),
+            (Errno::PERM, Outcome::Forbidden),
+            (Errno::MFILE, Outcome::Failed),
+            (Errno::IO, Outcome::Failed),
+        ] {
+            assert_eq!(refusal(&errno.into()).outcome, outcome, "{errno}");
+        }
+    }
+
+    #[test]
+    fn the_first_place_where_it_is_counts_and_else_the_graver_reason() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = |root: &str, path: &str| {
+            let root = directory.path().join(root);
+            std::fs::create_dir_all(&root).unwrap();
+            let root = std::sync::Arc::new(crate::config::Root::open(&root).unwrap());
+            Target { root, path: path.into() }
+        };
+        let targets = [target("a", "x"), target("b", "x"), target("c", "x")];
+        let outcome = || open(&targets, &[]).map(|found| found.length).map_err(|no| no.outcome);
+        assert_eq!(outcome(), Err(Outcome::Missing));
+        std::os::unix::fs::symlink("../b/y", directory.path().join("a/x")).unwrap();
+        assert_eq!(outcome(), Err(Outcome::Forbidden));
+        std::fs::write(directory.path().join("c/x"), "file").unwrap();
+        assert_eq!(outcome(), Ok(4));
+        std::fs::write(directory.path().join("b/x"), "longer").unwrap();
+        assert_eq!(outcome(), Ok(6));
+    }
+}

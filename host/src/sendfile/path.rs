@@ -22,7 +22,7 @@ pub(super) struct Target {
 /// UTF-8 and not blank, and is simplified before it is compared with the roots. A path that does not
 /// begin with a slash is looked for below each of the roots.
 pub(super) fn targets(wish: &Wish, sendfile: &Sendfile) -> Result<Vec<Target>, Refusal> {
-    let refuse = |outcome, why: &str| Refusal::new(outcome, format!("{}: {why}", wish.shown()));
+    let refuse = |outcome, why: &str| Refusal::new(outcome, format!("{wish}: {why}"));
     let malformed = |why| refuse(Outcome::Malformed, why);
     if wish.several {
         return Err(malformed("it stands there several times"));

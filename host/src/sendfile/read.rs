@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use brotli::CompressorWriter;
 use bytes::Bytes;
@@ -24,6 +25,12 @@ const GZIP_LEVEL: u32 = 5;
 const BROTLI_QUALITY: u32 = 4;
 /// A window of 512 KiB, which bounds the memory that one response takes.
 const BROTLI_WINDOW: u32 = 19;
+
+/// The most files that are compressed at a time: a compressor takes some 3 MiB for as long as its client
+/// takes to read. Beyond that files are sent as they are.
+const COMPRESSORS: usize = 64;
+
+static COMPRESSING: AtomicUsize = AtomicUsize::new(0);
 
 /// What a body consists of.
 #[derive(Debug)]
@@ -74,11 +81,30 @@ impl Chunks for Plain {
     }
 }
 
+/// Leave to compress a file; dropped, another may be.
+#[derive(Debug)]
+pub(super) struct Leave(());
+
+impl Leave {
+    /// None if as many files as may be are being compressed.
+    pub(super) fn take() -> Option<Self> {
+        let more = |now: usize| (now < COMPRESSORS).then_some(now + 1);
+        COMPRESSING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Self(()))
+    }
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        COMPRESSING.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The same, compressed.
 pub(super) struct Compressed {
     plain: Plain,
     /// None once all is compressed.
     encoder: Option<Encoder>,
+    _leave: Leave,
 }
 
 enum Encoder {
@@ -88,7 +114,7 @@ enum Encoder {
 
 impl Compressed {
     /// None if there is no compressor for the coding.
-    pub(super) fn new(plain: Plain, coding: Coding) -> Option<Self> {
+    pub(super) fn new(plain: Plain, coding: Coding, leave: Leave) -> Option<Self> {
         let out = Vec::new();
         let encoder = match coding {
             Coding::Gzip => {
@@ -100,7 +126,7 @@ impl Compressed {
             }
             Coding::Zstandard => return None,
         };
-        Some(Self { plain, encoder: Some(encoder) })
+        Some(Self { plain, encoder: Some(encoder), _leave: leave })
     }
 
     /// Whether there is a compressor for the coding.
@@ -189,7 +215,7 @@ mod tests {
     fn a_file_that_has_become_shorter_is_an_error() {
         let plain = || Plain::new(file(b"abc"), [Part::Range(0..4)]);
         assert_eq!(all(plain()).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
-        let compressed = Compressed::new(plain(), Coding::Gzip).unwrap();
+        let compressed = Compressed::new(plain(), Coding::Gzip, Leave::take().unwrap()).unwrap();
         assert_eq!(all(compressed).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 
@@ -199,7 +225,7 @@ mod tests {
         let length = u64::try_from(text.len()).unwrap();
         let compressed = |coding| {
             let plain = Plain::new(file(&text), [Part::Range(0..length)]);
-            all(Compressed::new(plain, coding).unwrap()).unwrap()
+            all(Compressed::new(plain, coding, Leave::take().unwrap()).unwrap()).unwrap()
         };
         let (gzip, brotli) = (compressed(Coding::Gzip), compressed(Coding::Brotli));
         assert!(gzip.len() < text.len() / 2 && brotli.len() < text.len() / 2);
