@@ -16,14 +16,18 @@ use tokio::time::Duration;
 use super::BodyError;
 use crate::deadline::Deadline;
 
+/// The room that a chunk has.
+const ROOM_BYTES: usize = 64 << 10;
+
 /// Where chunks come from.
 pub trait Chunks: Send {
-    /// The next chunk, not empty; none at the end. May block.
+    /// The next chunk, not empty; none at the end. May block. `room` is empty, and made by the thread that
+    /// drops the chunk: allocators keep what other threads free.
     ///
     /// # Errors
     ///
     /// What keeps it from being made. Nothing is asked for after that.
-    fn next(&mut self) -> io::Result<Option<Bytes>>;
+    fn next(&mut self, room: Vec<u8>) -> io::Result<Option<Bytes>>;
 }
 
 /// A body of chunks that take blocking.
@@ -52,6 +56,12 @@ impl FileBody {
     pub fn new(chunks: Box<dyn Chunks>, length: Option<u64>, patience: Duration) -> Self {
         let state = if length == Some(0) { State::Over } else { State::Waiting(chunks) };
         Self { state, left: length, patience, silence: Deadline::default() }
+    }
+
+    /// The room for the next chunk.
+    fn room(&self) -> Vec<u8> {
+        let left = self.left.and_then(|left| usize::try_from(left).ok());
+        Vec::with_capacity(left.unwrap_or(ROOM_BYTES).min(ROOM_BYTES))
     }
 
     /// Counts a chunk. More than was announced must not pass: the client would take it for the next
@@ -87,8 +97,9 @@ impl http_body::Body for FileBody {
         if let State::Waiting(_) = self.state
             && let State::Waiting(mut chunks) = std::mem::replace(&mut self.state, State::Over)
         {
+            let room = self.room();
             self.state = State::Reading(spawn_blocking(move || {
-                let next = chunks.next();
+                let next = chunks.next(room);
                 (chunks, next)
             }));
         }
@@ -152,7 +163,7 @@ mod tests {
     struct Given(Vec<io::Result<Option<Bytes>>>);
 
     impl Chunks for Given {
-        fn next(&mut self) -> io::Result<Option<Bytes>> {
+        fn next(&mut self, _room: Vec<u8>) -> io::Result<Option<Bytes>> {
             self.0.remove(0)
         }
     }
@@ -183,7 +194,7 @@ mod tests {
     async fn a_chunk_that_does_not_come_is_an_error() {
         struct Stuck(std::sync::mpsc::Receiver<()>);
         impl Chunks for Stuck {
-            fn next(&mut self) -> io::Result<Option<Bytes>> {
+            fn next(&mut self, _room: Vec<u8>) -> io::Result<Option<Bytes>> {
                 let _gone = self.0.recv();
                 Ok(None)
             }

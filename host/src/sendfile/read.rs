@@ -2,9 +2,8 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use brotli::CompressorWriter;
@@ -14,8 +13,11 @@ use flate2::write::GzEncoder;
 use super::coding::Coding;
 use crate::body::Chunks;
 
-/// What is read at a time.
-const CHUNK_BYTES: u64 = 128 << 10;
+/// What is read at a time, if there is no more room.
+const LEAST_BYTES: usize = 4 << 10;
+
+/// What is read at a time to be compressed.
+const IN_BYTES: usize = 64 << 10;
 
 /// What a compressor gathers before it is sent on.
 const OUT_BYTES: usize = 32 << 10;
@@ -54,30 +56,37 @@ impl Plain {
     }
 }
 
-impl Chunks for Plain {
-    fn next(&mut self) -> io::Result<Option<Bytes>> {
+impl Plain {
+    /// Reads the beginning of the next part, as much as there is room for. Nothing if there is none.
+    fn read(&mut self, room: &mut Vec<u8>) -> io::Result<()> {
         let range = match self.parts.pop_front() {
-            None => return Ok(None),
-            Some(Part::Text(text)) => return Ok(Some(text)),
+            None => return Ok(()),
+            Some(Part::Text(text)) => {
+                room.extend_from_slice(&text);
+                return Ok(());
+            }
             Some(Part::Range(range)) => range,
         };
-        let most = usize::try_from(CHUNK_BYTES.min(range.end.saturating_sub(range.start)));
-        let mut chunk = vec![0; most.map_err(io::Error::other)?];
-        let read = loop {
-            match self.file.read_at(&mut chunk, range.start) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                read => break read?,
-            }
-        };
+        let most = u64::try_from(room.capacity().max(LEAST_BYTES)).map_err(io::Error::other)?;
+        let most = most.min(range.end.saturating_sub(range.start));
+        self.file.seek(SeekFrom::Start(range.start))?;
+        // Unlike a mere read, this does not have to write zeros first.
+        let read = (&self.file).take(most).read_to_end(room)?;
         if read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        chunk.truncate(read);
         let start = range.start.saturating_add(u64::try_from(read).map_err(io::Error::other)?);
         if start < range.end {
             self.parts.push_front(Part::Range(start..range.end));
         }
-        Ok(Some(chunk.into()))
+        Ok(())
+    }
+}
+
+impl Chunks for Plain {
+    fn next(&mut self, mut room: Vec<u8>) -> io::Result<Option<Bytes>> {
+        self.read(&mut room)?;
+        Ok(Some(Bytes::from(room)).filter(|chunk| !chunk.is_empty()))
     }
 }
 
@@ -102,6 +111,8 @@ impl Drop for Leave {
 /// The same, compressed.
 pub(super) struct Compressed {
     plain: Plain,
+    /// What is to be compressed next.
+    input: Vec<u8>,
     /// None once all is compressed.
     encoder: Option<Encoder>,
     _leave: Leave,
@@ -126,7 +137,12 @@ impl Compressed {
             }
             Coding::Zstandard => return None,
         };
-        Some(Self { plain, encoder: Some(encoder), _leave: leave })
+        Some(Self {
+            plain,
+            input: Vec::with_capacity(IN_BYTES),
+            encoder: Some(encoder),
+            _leave: leave,
+        })
     }
 
     /// Whether there is a compressor for the coding.
@@ -159,10 +175,18 @@ impl Encoder {
 }
 
 impl Chunks for Compressed {
-    fn next(&mut self) -> io::Result<Option<Bytes>> {
+    fn next(&mut self, room: Vec<u8>) -> io::Result<Option<Bytes>> {
         let Some(encoder) = &mut self.encoder else { return Ok(None) };
-        while let Some(chunk) = self.plain.next()? {
-            encoder.write(&chunk)?;
+        if encoder.out().is_empty() {
+            *encoder.out() = room;
+        }
+        loop {
+            self.input.clear();
+            self.plain.read(&mut self.input)?;
+            if self.input.is_empty() {
+                break;
+            }
+            encoder.write(&self.input)?;
             if encoder.out().len() >= OUT_BYTES {
                 return Ok(Some(std::mem::take(encoder.out()).into()));
             }
@@ -175,13 +199,11 @@ impl Chunks for Compressed {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
-
     use super::*;
 
     fn all(mut chunks: impl Chunks) -> io::Result<Vec<u8>> {
         let mut all = Vec::new();
-        while let Some(chunk) = chunks.next()? {
+        while let Some(chunk) = chunks.next(Vec::with_capacity(1_000))? {
             assert!(!chunk.is_empty());
             all.extend(chunk);
         }
