@@ -29,6 +29,7 @@ mod reload;
 mod rewriting;
 mod routing;
 mod schema;
+mod sendfile;
 mod shutdown;
 mod status;
 mod streaming;

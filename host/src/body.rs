@@ -1,11 +1,12 @@
 //! The one body type of each direction.
 //!
-//! [`Body`] goes downstream: nothing, bytes of our own, or what an upstream sends. [`RequestBody`]
+//! [`Body`] goes downstream: nothing, bytes of our own, what an upstream sends, or a file. [`RequestBody`]
 //! goes upstream. Data passes through both as [`Bytes`], without a copy and with back-pressure: a
 //! chunk is asked for only when the other side has room for it. An error after the head surfaces
 //! as an error of the body, upon which hyper ends the connection without ending the message, so
 //! that the reader can tell.
 
+mod file;
 mod upload;
 mod upstream;
 
@@ -20,6 +21,7 @@ use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::Duration;
 
+pub use self::file::{Chunks, FileBody};
 pub use self::upload::{RequestBody, Upload, UploadError, UploadLimits};
 pub use self::upstream::{DownloadLimits, Transport, UpstreamBody};
 
@@ -35,6 +37,9 @@ pub enum BodyError {
     /// The upstream sent nothing for as long as the body timeout.
     #[error("the upstream fell silent within its response")]
     Silent(Duration),
+    /// The file that is sent could not be read to the end that it had.
+    #[error("the file could not be read to its end")]
+    File(#[source] io::Error),
 }
 
 /// How a body ended.
@@ -57,12 +62,15 @@ pub enum Break {
     Silent(Duration),
     /// What came is not HTTP.
     Malformed,
+    /// The file could not be read on; it has become shorter if this is the end of a file.
+    File(io::ErrorKind),
 }
 
 impl BodyError {
     fn how(&self) -> Break {
         match self {
             Self::Silent(timeout) => Break::Silent(*timeout),
+            Self::File(error) => Break::File(error.kind()),
             Self::Broken(error) => {
                 // hyper tells a malformed chunk from a lost connection by the kind of an IO error.
                 let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
@@ -96,6 +104,7 @@ enum Content {
     Empty,
     Full(Bytes),
     Upstream(UpstreamBody),
+    File(FileBody),
 }
 
 impl Body {
@@ -114,6 +123,11 @@ impl Body {
     /// What an upstream sends.
     pub fn upstream(body: UpstreamBody) -> Self {
         Self::of(Content::Upstream(body))
+    }
+
+    /// What is in a file.
+    pub fn file(body: FileBody) -> Self {
+        Self::of(Content::File(body))
     }
 
     /// The same body, watched. A body that is empty from the start ends when it is dropped.
@@ -147,6 +161,7 @@ impl Body {
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Content::Upstream(body) => Pin::new(body).poll_frame(context),
+            Content::File(body) => Pin::new(body).poll_frame(context),
         }
     }
 }
@@ -194,6 +209,7 @@ impl http_body::Body for Body {
             Content::Empty => true,
             Content::Full(_) => false,
             Content::Upstream(body) => self.broken.is_none() && body.is_end_stream(),
+            Content::File(body) => self.broken.is_none() && body.is_end_stream(),
         }
     }
 
@@ -204,6 +220,7 @@ impl http_body::Body for Body {
                 SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX))
             }
             Content::Upstream(body) => body.size_hint(),
+            Content::File(body) => body.size_hint(),
         }
     }
 }
@@ -222,6 +239,7 @@ impl fmt::Debug for Body {
             Content::Empty => "Empty",
             Content::Full(_) => "Full",
             Content::Upstream(_) => "Upstream",
+            Content::File(_) => "File",
         };
         formatter.debug_tuple("Body").field(&content).finish()
     }

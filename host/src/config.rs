@@ -22,6 +22,7 @@ mod places;
 mod reading;
 mod reference;
 mod schema;
+mod sendfile;
 mod units;
 mod uses;
 mod warnings;
@@ -45,6 +46,7 @@ pub use log::{Log, LogFormat, LogLevel, LogTarget};
 pub use names::{BALANCERS, balancer_names, canonical_balancer, closest, did_you_mean, one_of};
 pub use places::{Part, Places, Spot, Usage};
 pub use reading::Reading;
+pub use sendfile::{Compression, Root, Sendfile};
 pub use units::{ShownDuration, ShownSize};
 
 /// A name given in the configuration: of a listener, cluster, plugin or store.

@@ -8,6 +8,8 @@
 //!   is not. Trailer stays.
 //! - A nomination cannot take away what other parties rely on: Host, framing, credentials, caching
 //!   and the forwarding headers are left alone.
+//! - What an upstream says to a proxy alone goes, heeded or not: X-Sendfile and its kin, which tell of
+//!   paths, X-Accel-*, X-Rewrite-*.
 //! - All that upstreams take for a proxy's word on who the client is goes, whether Linkspan then
 //!   sends it or not: every X-Forwarded-*, X-Host, X-Real-IP and Forwarded, also spelt with
 //!   underscores, which CGI-like upstreams take for hyphens. Of a trusted proxy those stay that
@@ -60,15 +62,17 @@ fn clean_request_but(headers: &mut HeaderMap, believed: fn(&str) -> bool) {
     }
 }
 
-/// Removes from a response what ends here.
+/// Removes from a response what ends here, and what an upstream says to a proxy alone.
 pub fn clean_response(headers: &mut HeaderMap) {
-    strip(headers, ends_at_hop);
+    strip(headers, |name| ends_at_hop(name) || is_instruction(name));
 }
 
 /// Removes from trailers what may only stand in a head (RFC 9110, 6.5.1), and what a client could
 /// pass off as a head's, should the recipient merge the two.
 pub fn clean_trailers(headers: &mut HeaderMap) {
-    strip(headers, |name| ends_at_hop(name) || is_forwarding(name) || is_head_only(name));
+    strip(headers, |name| {
+        ends_at_hop(name) || is_forwarding(name) || is_head_only(name) || is_instruction(name)
+    });
 }
 
 /// The Host for an upstream: what a plugin gave, else what the cluster's rule says. A client that
@@ -301,6 +305,20 @@ fn is_head_only(name: &str) -> bool {
             | "warning"
             | "www-authenticate"
     ) || name.starts_with("if-")
+}
+
+/// Whether it tells a proxy what to do with a response: lighttpd's, Apache's and nginx's.
+fn is_instruction(name: &str) -> bool {
+    matches!(
+        name,
+        "x-sendfile"
+            | "x-sendfile2"
+            | "x-sendfile-temporary"
+            | "x-lighttpd-send-file"
+            | "x-lighttpd-send-file2"
+            | "x-lighttpd-send-tempfile"
+    ) || name.starts_with("x-accel-")
+        || name.starts_with("x-rewrite-")
 }
 
 /// Whether upstreams take it for a proxy's word on the client.

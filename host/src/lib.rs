@@ -27,6 +27,7 @@
 //!   ([`admin`]): it reads what is shared, asks the control thread to reload, and sets states of
 //!   endpoints by hand. What it tells is gathered in one place ([`status`]), which listeners use too,
 //!   on their workers, for their `status-path`.
+//! - **Up to eight threads of each worker** open, read and compress files ([`sendfile`]), which may block.
 //! - **The ticker** counts milliseconds while guests run ([`plugin`]), and sleeps otherwise. One thread
 //!   per log target writes lines ([`log`]).
 //!
@@ -49,7 +50,8 @@
 //!
 //! [`relay`] reads like a table of contents: vet, route, complete, rewrite, attempt, respond. The
 //! upstream connection has no task of its own: the request drives it until the head of the response is
-//! there, then the response's body does ([`cluster::pool`]). Getters of plugins answer from the
+//! there, then the response's body does ([`cluster::pool`]). A response can name a file that is sent in
+//! its place ([`sendfile`]). Getters of plugins answer from the
 //! exchange, which is handed to the store of an instance for the length of a call and back, so nothing
 //! is copied ahead of a plugin asking ([`plugin`]).
 //!
@@ -78,6 +80,7 @@ pub mod dns;
 pub mod headers;
 pub mod metrics;
 pub mod body;
+pub mod sendfile;
 pub mod listener;
 pub mod store;
 pub mod plugin;

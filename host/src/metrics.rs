@@ -156,6 +156,10 @@ impl Drop for Connection {
     }
 }
 
+/// What becomes of responses that name a file to send: it is; it is not one that may be, or its name
+/// is not understood; there is none; it could not be opened otherwise.
+pub const SENDFILES: [&str; 4] = ["served", "refused", "missing", "failed"];
+
 /// The counters of one cluster.
 #[derive(Debug)]
 pub struct ClusterMetrics(PerWorker<ClusterCells>);
@@ -169,6 +173,8 @@ struct ClusterCells {
     dequeued: AtomicU64,
     queue_timeouts: AtomicU64,
     queue_full: AtomicU64,
+    /// By outcome, as [`SENDFILES`] names them.
+    sendfiles: [AtomicU64; 4],
 }
 
 impl ClusterMetrics {
@@ -196,6 +202,13 @@ impl ClusterMetrics {
     /// Counts a request that has waited too long.
     pub fn queue_timeout(&self, worker: usize) {
         increment(&self.0.of(worker).queue_timeouts);
+    }
+
+    /// Counts a response that names a file to send, by its place in [`SENDFILES`].
+    pub fn sendfile(&self, worker: usize, outcome: usize) {
+        if let Some(counter) = self.0.of(worker).sendfiles.get(outcome) {
+            increment(counter);
+        }
     }
 
     /// Counts a request that found no place to wait at.

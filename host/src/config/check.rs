@@ -11,6 +11,7 @@ mod extension;
 mod health;
 mod kinds;
 mod listener;
+mod sendfile;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -129,16 +130,22 @@ struct Context<'c> {
     stores: BTreeSet<String>,
     /// The listeners so far, by address.
     bound: RefCell<BTreeMap<SocketAddr, Name>>,
+    roots: RefCell<sendfile::Roots>,
 }
 
-fn config(root: &mut Table<'_>, directory: &Path, variables: Variables<'_>) -> Config {
-    let context = Context {
+fn context<'c>(root: &mut Table<'_>, directory: &'c Path) -> Context<'c> {
+    Context {
         directory,
         clusters: keys(root, "clusters"),
         plugins: keys(root, "plugins"),
         stores: keys(root, "stores"),
         bound: RefCell::default(),
-    };
+        roots: RefCell::default(),
+    }
+}
+
+fn config(root: &mut Table<'_>, directory: &Path, variables: Variables<'_>) -> Config {
+    let context = context(root, directory);
     let log = root.inner("log", "How the log is written", |table| log(table, &context));
     let (of_listeners, of_clusters) = root.inner("defaults", "What tables share", |table| {
         let about = "Any key of a listener but `bind`, for those that do not set it";

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Health, Name, Statuses};
+use crate::config::{Health, Name, Sendfile, Statuses};
 
 /// The longest silence of either side, unless configured.
 const SILENCE: Duration = Duration::from_mins(1);
@@ -61,6 +61,8 @@ pub struct Cluster {
     /// Over which time the weight of an endpoint that begins to take requests grows. Default zero: it
     /// has its weight at once.
     pub slow_start: Duration,
+    /// The files that endpoints may have sent in their place. Default none.
+    pub sendfile: Sendfile,
 }
 
 impl Default for Cluster {
@@ -94,6 +96,7 @@ impl Default for Cluster {
             fail_attempts: 1,
             force_recovery: true,
             slow_start: Duration::ZERO,
+            sendfile: Sendfile::default(),
         }
     }
 }

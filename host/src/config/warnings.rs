@@ -4,6 +4,7 @@
 //! looks past the one that matters.
 
 mod endpoints;
+mod sendfile;
 
 use std::collections::BTreeSet;
 
@@ -62,12 +63,13 @@ fn clusters(config: &Config, places: &Places<'_>, warnings: &mut Vec<Fault>) {
             let expected = "no `default-cluster` and no router's `config` names it";
             warnings.push(places.fault(&spot, Part::Key, message).expected(expected));
         }
-        for key in ["balancer", "rewriters"] {
+        for key in ["balancer", "rewriters", "sendfile-roots"] {
             repeated(places, spot.get(key).as_ref(), warnings);
         }
         failing(cluster, places, &spot, warnings);
         heartbeat(config, cluster, places, &spot, warnings);
         endpoints::of(cluster, places, &spot, warnings);
+        sendfile::of(cluster, places, &spot, warnings);
         waiting(cluster, places, &spot, warnings);
     }
 }

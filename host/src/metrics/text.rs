@@ -10,7 +10,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::cells::{Bounds, Distribution, PerWorker};
-use super::{ClusterCells, ListenerCells, Metrics, Table, lock};
+use super::{ClusterCells, ListenerCells, Metrics, SENDFILES, Table, lock};
 
 pub(super) const MICROSECOND: u64 = 1_000;
 pub(super) const MILLISECOND: u64 = 1_000_000;
@@ -198,6 +198,19 @@ impl Metrics {
         });
         counter("linkspan_upstream_queue_full", "Requests that found the queue full", |cells| {
             &cells.queue_full
+        });
+        let sendfiles = self.clusters.samples("cluster", |cluster| {
+            let outcomes = SENDFILES.iter().enumerate().map(|(index, outcome)| {
+                let count = cluster.0.sum(|cells| cells.sendfiles.get(index));
+                (Some(("outcome", *outcome)), Value::Counter(count))
+            });
+            outcomes.collect()
+        });
+        families.push(Family {
+            name: "linkspan_sendfiles",
+            help: "Responses that name a file to send",
+            samples: sendfiles,
+            kind: MetricType::Counter,
         });
         let waiting = self.clusters.sample("cluster", |cluster| {
             // Those who have left first, as with connections.

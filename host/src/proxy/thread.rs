@@ -17,6 +17,9 @@ use crate::worker::Worker;
 /// The time between two looks at the access log.
 const FLUSH: Duration = Duration::from_millis(100);
 
+/// The most threads of a worker that wait for files.
+const FILE_THREADS: usize = 8;
+
 /// Flushes between two sweeps of idle connections.
 const SWEEP: u32 = 10;
 
@@ -35,10 +38,14 @@ pub(super) struct Start {
 impl Start {
     /// Runs the worker on this thread, until no connection can come any more.
     pub(super) fn run(self) {
-        let runtime =
-            Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
-        match runtime {
-            Ok(runtime) => runtime.block_on(self.serve()),
+        let mut builder = Builder::new_current_thread();
+        builder.enable_all().max_blocking_threads(FILE_THREADS);
+        match builder.build_local(LocalOptions::default()) {
+            Ok(runtime) => {
+                runtime.block_on(self.serve());
+                // A file system that hangs must not keep the process.
+                runtime.shutdown_background();
+            }
             Err(error) => tracing::error!(worker = self.make.worker, "cannot run: {error}"),
         }
     }

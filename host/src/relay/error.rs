@@ -72,6 +72,14 @@ pub enum Error {
     /// What the upstream sent is not HTTP.
     #[error("{0}")]
     Malformed(Box<str>),
+    /// The upstream names a file that is not sent.
+    #[error("{reason}")]
+    Sendfile {
+        /// What the client gets.
+        status: StatusCode,
+        /// Which, and why not.
+        reason: Box<str>,
+    },
     /// The upstream did not answer in time.
     #[error("{0}")]
     Timeout(Box<str>),
@@ -161,7 +169,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// The reasons as metric labels.
-pub const LABELS: [&str; 17] = [
+pub const LABELS: [&str; 18] = [
     "bad_request",
     "method",
     "too_large",
@@ -179,6 +187,7 @@ pub const LABELS: [&str; 17] = [
     "listener_gone",
     "queue_full",
     "queue_timeout",
+    "sendfile",
 ];
 
 /// Who is to blame.
@@ -213,6 +222,7 @@ impl Error {
             | Self::Connect(_)
             | Self::Broken(_)
             | Self::Malformed(_)
+            | Self::Sendfile { .. }
             | Self::Timeout(_) => Side::Upstream,
         }
     }
@@ -238,6 +248,7 @@ impl Error {
             | Self::ListenerGone(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Broken(_) | Self::Malformed(_) => StatusCode::BAD_GATEWAY,
             Self::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Sendfile { status, .. } => *status,
         }
     }
 
@@ -262,6 +273,7 @@ impl Error {
             Self::ListenerGone(_) => 14,
             Self::QueueFull(_) => 15,
             Self::QueueTimeout(_) => 16,
+            Self::Sendfile { .. } => 17,
         }
     }
 

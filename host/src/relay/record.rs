@@ -2,6 +2,7 @@
 //! been sent, or given up.
 
 use std::fmt::Write;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -55,6 +56,8 @@ pub(crate) struct Record {
     queued: Option<Duration>,
     queued_since: Option<Instant>,
     bytes_down: u64,
+    /// Whether these come from a file instead of the endpoint.
+    pub(crate) from_file: bool,
     /// The request's body, for its length.
     pub(crate) upload: Upload,
     /// Counts the request among its endpoint's as long as it lasts.
@@ -98,6 +101,7 @@ impl Record {
             queued: None,
             queued_since: None,
             bytes_down: 0,
+            from_file: false,
             upload: Upload::empty(),
             in_flight: None,
             error: None,
@@ -213,6 +217,16 @@ impl Record {
             Break::Malformed => {
                 format!("{endpoint}: sent what is not HTTP/1, after {bytes} bytes of its response")
             }
+            Break::File(io::ErrorKind::UnexpectedEof) => {
+                format!(
+                    "{endpoint}: the file that it names became shorter, after {bytes} bytes of it"
+                )
+            }
+            Break::File(kind) => {
+                format!(
+                    "{endpoint}: reading the file that it names failed after {bytes} bytes: {kind}"
+                )
+            }
         }
     }
 
@@ -262,7 +276,9 @@ impl Drop for Record {
         let bytes_up = self.upload.received_bytes();
         if let Some(endpoint) = &self.endpoint {
             endpoint.add_sent(bytes_up);
-            endpoint.add_received(self.bytes_down);
+            if !self.from_file {
+                endpoint.add_received(self.bytes_down);
+            }
         }
         let status = self.status.map_or(0, |status| status.as_u16());
         let total = self.started.elapsed();

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use http::response::Parts;
 use http::{Response, Version};
 
-use super::{Served, rewrite, vet};
+use super::{Served, rewrite, tell, vet};
 use crate::body::{Body, UpstreamBody};
 use crate::headers;
 use crate::plugin::{Exchange, Plugin};
 use crate::relay::error::Error;
 use crate::relay::record::Record;
+use crate::sendfile::{self, Outcome, Wish};
 use crate::view::ClusterUse;
 
 impl Served<'_> {
@@ -29,11 +31,23 @@ impl Served<'_> {
         if !vet::plainly_coded(&parts.headers) {
             return Err(malformed("answers in a transfer coding other than chunked"));
         }
+        let settings = cluster.cluster.settings();
+        let method = &exchange.request.method;
+        let wish = sendfile::wish(&settings.sendfile, method, parts.status, &parts.headers);
         headers::clean_response(&mut parts.headers);
         headers::append_via(&mut parts.headers, parts.version)
             .map_err(|_full| malformed("answers with too many header fields"))?;
         // hyper answers each client in the version that it speaks.
         parts.version = Version::HTTP_11;
+        let body = match wish {
+            None => Body::upstream(body),
+            Some(wish) => {
+                sendfile::drain(body, record.in_flight.take());
+                let file;
+                (parts, file) = self.send(&wish, &exchange, parts, cluster, record).await?;
+                file
+            }
+        };
         exchange.response = Some(parts);
         let mut all = cluster.on_response.iter().chain(&self.listener.on_response);
         if all.any(Plugin::asks_who_served) {
@@ -49,7 +63,35 @@ impl Served<'_> {
             // Nothing takes it but this.
             return Err(Error::Malformed("the response is lost".into()));
         };
-        let body = if record.is_head() { Body::empty() } else { Body::upstream(body) };
+        let body = if record.is_head() { Body::empty() } else { body };
         Ok(Response::from_parts(parts, body))
+    }
+
+    /// The response with the file that it names.
+    async fn send(
+        &self,
+        wish: &Wish,
+        exchange: &Exchange,
+        parts: Parts,
+        cluster: &ClusterUse,
+        record: &mut Record,
+    ) -> Result<(Parts, Body), Error> {
+        let settings = cluster.cluster.settings();
+        let status = parts.status;
+        // Apart, as hardly a request needs the room.
+        let answer = sendfile::answer(wish, settings, &exchange.request, parts);
+        let answer = Box::pin(answer).await;
+        let outcome = answer.as_ref().map_or_else(|refusal| refusal.outcome, |_| Outcome::Served);
+        cluster.metrics.sendfile(self.worker.index, outcome.index());
+        tell::file(record.id(), wish, outcome);
+        let response = answer.map_err(|refusal| {
+            let endpoint = exchange.endpoint.as_deref().unwrap_or_default();
+            // An error of the upstream's own stays what it is.
+            let failed = status.is_client_error() || status.is_server_error();
+            let status = if failed { status } else { refusal.outcome.status() };
+            Error::Sendfile { status, reason: format!("{endpoint}: {refusal}").into() }
+        })?;
+        record.from_file = true;
+        Ok(response.into_parts())
     }
 }

@@ -1,9 +1,11 @@
-//! What logs are told, where that is traced, of what plugins decide.
+//! What logs are told, where that is traced, of what plugins decide and what upstreams want.
 
 use http::HeaderName;
 
 use crate::log::id::RequestId;
+use crate::metrics::SENDFILES;
 use crate::plugin::{Decision, Edit, Plugin, Rejected, Upstream};
+use crate::sendfile::{Outcome, Wish};
 
 /// Traces a router's decision.
 pub(super) fn decision(router: &Plugin, id: &RequestId, decision: &Result<Decision, Rejected>) {
@@ -46,4 +48,10 @@ pub(super) fn edits(rewriter: &Plugin, id: &RequestId, call: &'static str, edits
     });
     let edited = named.collect::<Vec<_>>().join(", ");
     tracing::trace!(%id, plugin, call, count = edits.len(), edited, "rewrite");
+}
+
+/// Traces which file an upstream has sent in place of its response.
+pub(super) fn file(id: &RequestId, wish: &Wish, outcome: Outcome) {
+    let outcome = SENDFILES.get(outcome.index());
+    tracing::trace!(%id, file = %wish, outcome, "sendfile");
 }

@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 
 use crate::config::check::endpoint::{EndpointKind, IN_FLIGHT, MAX_CONNECTIONS};
 use crate::config::check::health::{StatusKind, health};
+use crate::config::check::sendfile::sendfile;
 use crate::config::check::{Context, DAY, plugins, timeout};
 use crate::config::file::{Choice, List, OneOrMore, Period, Size, Table, Truth, Whole, key};
 use crate::config::{Cluster, ForwardedHeaders, HostHeader, Name, Statuses};
@@ -24,7 +25,7 @@ pub(super) fn cluster(
         let key = key("endpoints", about, List(EndpointKind)).such_as(Vec::<Json>::new());
         table.required(key, "a list of addresses, which can be empty")
     };
-    table.later(&["sendfile-roots", "tls"]);
+    table.later(&["tls"]);
     const HOST_HEADERS: Choice<HostHeader> = Choice(&[
         ("preserve", HostHeader::Preserve, "what the client sent"),
         ("endpoint", HostHeader::Endpoint, "the endpoint's address"),
@@ -83,6 +84,7 @@ pub(super) fn cluster(
         fail_attempts: table.or(fail_attempts, default.fail_attempts),
         force_recovery: table.or(key("force-recovery", recovery, Truth), default.force_recovery),
         slow_start: table.or(slow, default.slow_start),
+        sendfile: sendfile(table, context),
     }
 }
 

@@ -86,10 +86,7 @@ fn what_comes_later_is_refused_by_name() {
         format!("stores.s.type: {later}, expected `memory`")
     );
     let cluster = "[clusters.c]\nendpoints = []\n";
-    assert_eq!(
-        fault(&format!("{cluster}sendfile-roots = []")),
-        format!("clusters.c.sendfile-roots: {later}")
-    );
+    assert_eq!(fault(&format!("{cluster}tls = {{}}")), format!("clusters.c.tls: {later}"));
     let https = fault("[clusters.c]\nendpoints = ['https://a']");
     assert!(https.contains("`https` endpoints are not available in this version"), "{https}");
 }
