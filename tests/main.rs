@@ -9,6 +9,7 @@
 mod access;
 mod admin;
 mod balancing;
+mod bodies;
 mod cli;
 mod configuration;
 mod connections;

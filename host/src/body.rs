@@ -1,7 +1,7 @@
 //! The one body type of each direction.
 //!
-//! [`Body`] goes downstream: nothing, bytes of our own, or what an upstream sends. [`RequestBody`]
-//! goes upstream. Data passes through both as [`Bytes`], without a copy and with back-pressure: a
+//! [`Body`] goes downstream: nothing, bytes of our own, what an upstream sends, or what is made of
+//! another body on its way. [`RequestBody`] goes upstream. Data passes through both as [`Bytes`], without a copy and with back-pressure: a
 //! chunk is asked for only when the other side has room for it. An error after the head surfaces
 //! as an error of the body, upon which hyper ends the connection without ending the message, so
 //! that the reader can tell.
@@ -35,6 +35,9 @@ pub enum BodyError {
     /// The upstream sent nothing for as long as the body timeout.
     #[error("the upstream fell silent within its response")]
     Silent(Duration),
+    /// A plugin failed to transform it, as whoever called it has written down.
+    #[error("a plugin broke off the response")]
+    Transformed,
 }
 
 /// How a body ended.
@@ -57,12 +60,15 @@ pub enum Break {
     Silent(Duration),
     /// What came is not HTTP.
     Malformed,
+    /// A plugin failed to transform it.
+    Transformed,
 }
 
 impl BodyError {
     fn how(&self) -> Break {
         match self {
             Self::Silent(timeout) => Break::Silent(*timeout),
+            Self::Transformed => Break::Transformed,
             Self::Broken(error) => {
                 // hyper tells a malformed chunk from a lost connection by the kind of an IO error.
                 let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
@@ -96,6 +102,7 @@ enum Content {
     Empty,
     Full(Bytes),
     Upstream(UpstreamBody),
+    Made(Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError>>>),
 }
 
 impl Body {
@@ -114,6 +121,11 @@ impl Body {
     /// What an upstream sends.
     pub fn upstream(body: UpstreamBody) -> Self {
         Self::of(Content::Upstream(body))
+    }
+
+    /// What something makes of another body while it is read.
+    pub fn made(body: impl http_body::Body<Data = Bytes, Error = BodyError> + 'static) -> Self {
+        Self::of(Content::Made(Box::pin(body)))
     }
 
     /// The same body, watched. A body that is empty from the start ends when it is dropped.
@@ -147,6 +159,7 @@ impl Body {
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Content::Upstream(body) => Pin::new(body).poll_frame(context),
+            Content::Made(body) => body.as_mut().poll_frame(context),
         }
     }
 }
@@ -194,6 +207,7 @@ impl http_body::Body for Body {
             Content::Empty => true,
             Content::Full(_) => false,
             Content::Upstream(body) => self.broken.is_none() && body.is_end_stream(),
+            Content::Made(body) => self.broken.is_none() && body.is_end_stream(),
         }
     }
 
@@ -204,6 +218,7 @@ impl http_body::Body for Body {
                 SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX))
             }
             Content::Upstream(body) => body.size_hint(),
+            Content::Made(body) => body.size_hint(),
         }
     }
 }
@@ -222,6 +237,7 @@ impl fmt::Debug for Body {
             Content::Empty => "Empty",
             Content::Full(_) => "Full",
             Content::Upstream(_) => "Upstream",
+            Content::Made(_) => "Made",
         };
         formatter.debug_tuple("Body").field(&content).finish()
     }

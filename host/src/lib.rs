@@ -7,7 +7,8 @@
 //!
 //! ```text
 //! accept -> read head -> ROUTERS decide -> REWRITERS edit the request head -> BALANCER picks an endpoint
-//!        -> connect or reuse -> relay request -> relay response -> REWRITERS edit the head
+//!        -> connect or reuse -> relay request -> relay response -> REWRITERS edit the head, and the
+//!        body, if they ask to
 //! ```
 //!
 //! # Threads
@@ -51,7 +52,8 @@
 //! upstream connection has no task of its own: the request drives it until the head of the response is
 //! there, then the response's body does ([`cluster::pool`]). Getters of plugins answer from the
 //! exchange, which is handed to the store of an instance for the length of a call and back, so nothing
-//! is copied ahead of a plugin asking ([`plugin`]).
+//! is copied ahead of a plugin asking ([`plugin`]). A body that plugins transform is pulled through
+//! them: each call is made when the client has taken what the last one gave ([`plugin::Session`]).
 //!
 //! # What is not
 //!

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::{request, response};
+use http::{Request, Response, request, response};
 use smallvec::SmallVec;
 
 use crate::config::Name;
@@ -49,6 +49,38 @@ pub struct Exchange {
     pub tried: SmallVec<[EndpointId; 4]>,
     /// What logs are told of it.
     pub trail: Trail,
+}
+
+impl Exchange {
+    /// A copy for calls that go on while this is changed. What heads carry that is no field of theirs
+    /// is left out.
+    #[must_use]
+    pub fn copy(&self) -> Box<Self> {
+        let (mut request, ()) = Request::new(()).into_parts();
+        request.method = self.request.method.clone();
+        request.uri = self.request.uri.clone();
+        request.version = self.request.version;
+        request.headers = self.request.headers.clone();
+        let response = self.response.as_ref().map(|from| {
+            let (mut response, ()) = Response::new(()).into_parts();
+            response.status = from.status;
+            response.version = from.version;
+            response.headers = from.headers.clone();
+            response
+        });
+        let trail = Trail::new(self.trail.id.clone(), self.trail.measured);
+        Box::new(Self {
+            connection: Arc::clone(&self.connection),
+            authority: self.authority.clone(),
+            request,
+            response,
+            cluster: self.cluster.clone(),
+            endpoint: self.endpoint.clone(),
+            attributes: self.attributes.clone(),
+            tried: self.tried.clone(),
+            trail,
+        })
+    }
 }
 
 /// The keys of an endpoint's table that are not the host's.

@@ -2,6 +2,7 @@
 
 use http::{Response, Version};
 
+use super::transform::transformed;
 use super::{Served, rewrite, vet};
 use crate::body::{Body, UpstreamBody};
 use crate::headers;
@@ -39,14 +40,15 @@ impl Served<'_> {
             exchange.attributes =
                 answered.map(|id| cluster.cluster.membership().attributes(id)).unwrap_or_default();
         }
+        let mut sessions = Vec::new();
         for rewriters in [&cluster.on_response, &self.listener.on_response] {
-            exchange = rewrite::response(exchange, rewriters, record).await?;
+            exchange = rewrite::response(exchange, rewriters, &mut sessions, record).await?;
         }
         let Some(parts) = exchange.response.take() else {
             // Nothing takes it but this.
             return Err(Error::Malformed("the response is lost".into()));
         };
         let body = if record.is_head() { Body::empty() } else { Body::upstream(body) };
-        Ok(Response::from_parts(parts, body))
+        Ok(Response::from_parts(parts, transformed(body, sessions, record)))
     }
 }

@@ -7,7 +7,7 @@ use crate::plugin::guest::{Guest, Running};
 
 impl served::Host for Guest {
     fn attribute(&mut self, name: String) -> Result<Option<String>> {
-        if self.running != Running::Response {
+        if !matches!(self.running, Running::Response | Running::Body) {
             return Err(wasmtime::Error::msg("asked who served outside a call about a response"));
         }
         let mut attributes = self.exchange()?.attributes.iter().flat_map(|table| table.iter());

@@ -40,6 +40,8 @@ pub(crate) enum Misdeed {
     CrlfHeader,
     /// `route`, edits: 40,000 fields.
     ManyHeaders,
+    /// Edits: to transform the body, without an interface for that.
+    TransformBody,
     /// `route`: responds with 2 MiB.
     BigBody,
     /// `pick`: an endpoint that does not exist.
