@@ -33,6 +33,7 @@ mod schema;
 mod shutdown;
 mod status;
 mod streaming;
+mod substitute;
 mod support;
 mod tidy;
 mod upstreams;
