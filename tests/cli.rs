@@ -162,7 +162,12 @@ fn plugins_in_a_pipe_are_lines_with_tabs() {
 #[test]
 fn inspecting_as_json_and_in_words() {
     let inspect = |arguments: &[&str]| {
-        finish(Binary::prepared("", &[], arguments, put(&["waits", "no-kind", "uses-hashmap"])))
+        finish(Binary::prepared(
+            "",
+            &[],
+            arguments,
+            put(&["waits", "no-kind", "uses-hashmap", "bodies"]),
+        ))
     };
     let (code, told, _) = inspect(&["inspect", "--json", "plugins.d/waits.wasm"]);
     let report: Value = serde_json::from_str(&told).unwrap();
@@ -182,6 +187,11 @@ fn inspecting_as_json_and_in_words() {
     for text in ["synchronous: ", "the worker's own thread", "to grant  nothing", "names"] {
         assert!(told.contains(text), "no {text}: {told}");
     }
+    let (code, told, _) = inspect(&["inspect", "plugins.d/bodies.wasm"]);
+    assert!(code == 0 && told.contains("bodies    transformed"), "{told}");
+    let (_, told, _) = inspect(&["inspect", "--json", "plugins.d/bodies.wasm"]);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((&told["transforms"], &told["uncalled"]), (&true.into(), &Value::Array(Vec::new())));
     assert_eq!(inspect(&["inspect", "nowhere.wasm"]).0, 1);
     assert_eq!(inspect(&["inspect"]).0, 2);
 }

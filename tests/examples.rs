@@ -230,27 +230,33 @@ fn noise(state: &mut u64) -> u8 {
     state.to_le_bytes()[3]
 }
 
-/// A real nginx with the example's configuration. Dropped, it ends.
-struct Nginx {
-    address: SocketAddr,
+/// A real nginx. Dropped, it ends.
+pub(crate) struct Nginx {
+    pub(crate) address: SocketAddr,
     process: Child,
     _directory: TempDir,
 }
 
 impl Nginx {
+    /// One with the example's configuration.
     #[track_caller]
     fn start(name: &str, root: &str) -> Self {
+        let template = fs::read_to_string(examples().join("monkey/origin.conf")).unwrap();
+        Self::serve(&template.replace("NAME", name).replace("ROOT", root))
+    }
+
+    /// One with a configuration in which `PORT` stands for the port.
+    #[track_caller]
+    pub(crate) fn serve(template: &str) -> Self {
         // A port that was free can be taken before nginx has it.
-        let tries = (0..5).find_map(|_| Self::try_start(name, root));
+        let tries = (0..5).find_map(|_| Self::try_serve(template));
         tries.unwrap_or_else(|| panic!("nginx does not start"))
     }
 
-    fn try_start(name: &str, root: &str) -> Option<Self> {
+    fn try_serve(template: &str) -> Option<Self> {
         let directory = TempDir::new().unwrap();
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let template = fs::read_to_string(examples().join("monkey/origin.conf")).unwrap();
-        let port = address.port().to_string();
-        let text = template.replace("PORT", &port).replace("NAME", name).replace("ROOT", root);
+        let text = template.replace("PORT", &address.port().to_string());
         let file = directory.path().join("nginx.conf");
         fs::write(&file, text).unwrap();
         let mut command = Command::new(program());

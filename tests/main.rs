@@ -9,6 +9,7 @@
 mod access;
 mod admin;
 mod balancing;
+mod bodies;
 mod cli;
 mod configuration;
 mod connections;
@@ -33,6 +34,7 @@ mod sendfile;
 mod shutdown;
 mod status;
 mod streaming;
+mod substitute;
 mod support;
 mod tidy;
 mod upstreams;

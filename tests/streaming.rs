@@ -226,7 +226,7 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 /// Writes until the other side takes no more for a while, and says how much it took.
-fn fill(peer: &mut Peer, chunk: &[u8], taken: &AtomicUsize) {
+pub(crate) fn fill(peer: &mut Peer, chunk: &[u8], taken: &AtomicUsize) {
     peer.stream().set_write_timeout(Some(Duration::from_millis(300))).unwrap();
     while let Ok(bytes) = peer.stream().write(chunk) {
         taken.fetch_add(bytes, Ordering::SeqCst);

@@ -1,10 +1,10 @@
 //! The one body type of each direction.
 //!
-//! [`Body`] goes downstream: nothing, bytes of our own, what an upstream sends, or a file. [`RequestBody`]
-//! goes upstream. Data passes through both as [`Bytes`], without a copy and with back-pressure: a
-//! chunk is asked for only when the other side has room for it. An error after the head surfaces
-//! as an error of the body, upon which hyper ends the connection without ending the message, so
-//! that the reader can tell.
+//! [`Body`] goes downstream: nothing, bytes of our own, what an upstream sends, a file, or what is
+//! made of another body on its way. [`RequestBody`] goes upstream. Data passes through both as
+//! [`Bytes`], without a copy and with back-pressure: a chunk is asked for only when the other side
+//! has room for it. An error after the head surfaces as an error of the body, upon which hyper ends
+//! the connection without ending the message, so that the reader can tell.
 
 mod file;
 mod upload;
@@ -40,6 +40,9 @@ pub enum BodyError {
     /// The file that is sent could not be read to the end that it had.
     #[error("the file could not be read to its end")]
     File(#[source] io::Error),
+    /// A plugin failed to transform it, as whoever called it has written down.
+    #[error("a plugin broke off the response")]
+    Transformed,
 }
 
 /// How a body ended.
@@ -64,6 +67,8 @@ pub enum Break {
     Malformed,
     /// The file could not be read on; it has become shorter if this is the end of a file.
     File(io::ErrorKind),
+    /// A plugin failed to transform it.
+    Transformed,
 }
 
 impl BodyError {
@@ -71,6 +76,7 @@ impl BodyError {
         match self {
             Self::Silent(timeout) => Break::Silent(*timeout),
             Self::File(error) => Break::File(error.kind()),
+            Self::Transformed => Break::Transformed,
             Self::Broken(error) => {
                 // hyper tells a malformed chunk from a lost connection by the kind of an IO error.
                 let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
@@ -105,6 +111,7 @@ enum Content {
     Full(Bytes),
     Upstream(UpstreamBody),
     File(FileBody),
+    Made(Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError>>>),
 }
 
 impl Body {
@@ -128,6 +135,11 @@ impl Body {
     /// What is in a file.
     pub fn file(body: FileBody) -> Self {
         Self::of(Content::File(body))
+    }
+
+    /// What something makes of another body while it is read.
+    pub fn made(body: impl http_body::Body<Data = Bytes, Error = BodyError> + 'static) -> Self {
+        Self::of(Content::Made(Box::pin(body)))
     }
 
     /// The same body, watched. A body that is empty from the start ends when it is dropped.
@@ -162,6 +174,7 @@ impl Body {
             }
             Content::Upstream(body) => Pin::new(body).poll_frame(context),
             Content::File(body) => Pin::new(body).poll_frame(context),
+            Content::Made(body) => body.as_mut().poll_frame(context),
         }
     }
 }
@@ -210,6 +223,7 @@ impl http_body::Body for Body {
             Content::Full(_) => false,
             Content::Upstream(body) => self.broken.is_none() && body.is_end_stream(),
             Content::File(body) => self.broken.is_none() && body.is_end_stream(),
+            Content::Made(body) => self.broken.is_none() && body.is_end_stream(),
         }
     }
 
@@ -221,6 +235,7 @@ impl http_body::Body for Body {
             }
             Content::Upstream(body) => body.size_hint(),
             Content::File(body) => body.size_hint(),
+            Content::Made(body) => body.size_hint(),
         }
     }
 }
@@ -240,6 +255,7 @@ impl fmt::Debug for Body {
             Content::Full(_) => "Full",
             Content::Upstream(_) => "Upstream",
             Content::File(_) => "File",
+            Content::Made(_) => "Made",
         };
         formatter.debug_tuple("Body").field(&content).finish()
     }

@@ -62,6 +62,8 @@ files! {
     hashing "hashing.wit"
     /// Imported, if granted: stores.
     keyvalue "keyvalue.wit"
+    /// Imported: saying that a body cannot be transformed.
+    giving_up "giving-up.wit"
     /// Imported: numbers that the instances of a plugin share.
     cells "cells.wit"
     /// Imported: the time.

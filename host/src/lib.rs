@@ -7,7 +7,8 @@
 //!
 //! ```text
 //! accept -> read head -> ROUTERS decide -> REWRITERS edit the request head -> BALANCER picks an endpoint
-//!        -> connect or reuse -> relay request -> relay response -> REWRITERS edit the head
+//!        -> connect or reuse -> relay request -> relay response -> REWRITERS edit the head, and the
+//!        body, if they ask to
 //! ```
 //!
 //! # Threads
@@ -53,7 +54,8 @@
 //! there, then the response's body does ([`cluster::pool`]). A response can name a file that is sent in
 //! its place ([`sendfile`]). Getters of plugins answer from the
 //! exchange, which is handed to the store of an instance for the length of a call and back, so nothing
-//! is copied ahead of a plugin asking ([`plugin`]).
+//! is copied ahead of a plugin asking ([`plugin`]). A body that plugins transform is pulled through
+//! them: each call is made when the client has taken what the last one gave ([`plugin::Session`]).
 //!
 //! # What is not
 //!

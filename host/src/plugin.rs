@@ -8,7 +8,8 @@
 //! Knows nothing of relaying, connections or configuration files. Plugins never see sockets,
 //! files or the environment. Calls are synchronous, on the worker's own thread, unless a component
 //! can wait for a store or has once missed its deadline: then they yield, and run in a task of
-//! their own that outlives its request.
+//! their own that outlives its request. Calls about a body always do, and go to the instance that
+//! began it ([`Session`]).
 
 mod bindings;
 mod cache;
@@ -41,7 +42,7 @@ use crate::log::access::calls::Label;
 use crate::plugin::bindings::balancer::Choice;
 use crate::plugin::guest::Running;
 use crate::plugin::instance::{Call, Faces};
-use crate::plugin::pool::{About, Pool};
+use crate::plugin::pool::{About, Bodies, Pool};
 
 /// The contract that this host serves: package and version.
 pub const CONTRACT: &str = "linkspan:plugin@0.1.0";
@@ -56,12 +57,13 @@ pub use host::{Around, BuiltIn, Host, Settings, Source, read, version};
 pub use members::{Endpoint, EndpointId, EndpointState, Figure, Members, Picked, Siblings};
 pub use names::has_names;
 pub use nursery::{Nursery, Order};
-pub use pool::Shared;
+pub use pool::{Session, Shared, Transformed};
 
 /// A plugin as one worker uses it. Cloning shares its instances.
 #[derive(Clone)]
 pub struct Plugin {
     pool: Rc<Pool>,
+    bodies: Rc<Bodies>,
 }
 
 /// A plugin failed, and its request is rejected; with why, in a few words.
@@ -92,7 +94,9 @@ impl Plugin {
         first: Option<Newborn>,
         shared: Option<Shared>,
     ) -> Self {
-        Self { pool: Pool::new(definition, nursery, worker, first, shared) }
+        let pool = Pool::new(definition, nursery, worker, first, shared);
+        let bodies = Bodies::new(&pool);
+        Self { pool, bodies }
     }
 
     /// What it is made of.
@@ -202,10 +206,29 @@ impl Plugin {
         let face = |faces: &Faces| faces.on_response;
         let call = Call { name: "on-response", face, params: (), running: Running::Response };
         let (mut exchange, result) = self.pool.call(call, exchange).await;
-        let kept =
-            |(edits,)| self.kept(convert::response_edits(edits), "on-response", &mut exchange);
+        let transforms = self.pool.definition.component.transforms();
+        let kept = |(edits,)| {
+            let edits = convert::response_edits(edits, transforms);
+            self.kept(edits, "on-response", &mut exchange)
+        };
         let edits = result.and_then(kept);
         (exchange, edits.or_else(|f| self.instead(&f, OnFailure::Skip, Vec::new())))
+    }
+
+    /// Has a rewriter begin the body of a response, whose head it is asked about as it is now. None
+    /// if it failed, and is to be passed over.
+    ///
+    /// # Errors
+    ///
+    /// If it failed, and its `on-failure` is `reject`.
+    pub async fn begin_body(
+        &self,
+        mut exchange: Box<Exchange>,
+    ) -> (Box<Exchange>, Result<Option<Session>, Rejected>) {
+        let (cost, begun) = self.bodies.begin(exchange.copy()).await;
+        exchange.trail.cost = cost;
+        let session = begun.map(Some).or_else(|f| self.instead(&f, OnFailure::Skip, None));
+        (exchange, session)
     }
 
     /// As access lines name it.

@@ -14,6 +14,7 @@ mod respond;
 mod rewrite;
 pub(crate) mod serve;
 mod tell;
+mod transform;
 mod vet;
 
 use std::rc::Rc;

@@ -127,6 +127,7 @@ Keys of --json, one object:
   size_bytes   of the file
   compile_ms   how long compiling took
   waits        whether its calls may wait for a store
+  transforms   whether it can transform bodies
   names        whether it carries the names of its functions, for the report of a trap
   imports      the interfaces that it imports
   uncalled     what it exports and this version does not call

@@ -24,6 +24,7 @@ struct Report {
     size_bytes: Option<usize>,
     compile_ms: Option<u64>,
     waits: Option<bool>,
+    transforms: Option<bool>,
     names: Option<bool>,
     imports: Option<Vec<String>>,
     uncalled: Option<Vec<String>>,
@@ -84,6 +85,7 @@ impl Report {
         self.contract = Some(CONTRACT);
         self.digest = Some(Arc::clone(&component.digest));
         self.waits = Some(component.waits);
+        self.transforms = Some(component.transforms());
         self.imports = Some(component.imports.clone());
         self.uncalled = Some(component.uncalled.clone());
         self.needs = Some(component.needs());
@@ -98,6 +100,8 @@ impl Report {
             "synchronous: nothing it imports can wait, so calls are made on the worker's own \
              thread,\nat least cost, and end at the deadline"
         };
+        let bodies = "transformed, if `on-response` asks for that: piece by piece, in calls that are\n\
+                      asynchronous, to instances of their own";
         let mut grants = Vec::new();
         if self.needs.as_ref().is_some_and(|needs| needs.contains(&"stores")) {
             grants.push("stores = [\"NAME\"], for it imports keyvalue; else it is refused");
@@ -121,6 +125,7 @@ impl Report {
             ("size", self.size_bytes.map(|size| format!("{size} bytes"))),
             ("compiled", self.compile_ms.map(|ms| format!("in {ms} ms"))),
             ("calls", text(calls)),
+            ("bodies", text(bodies).filter(|_| self.transforms == Some(true))),
             (
                 "to grant",
                 if grants.is_empty() { text("nothing") } else { text(&grants.join("\n")) },

@@ -30,6 +30,8 @@ wasmtime::component::bindgen!({
             import linkspan:plugin/balancer@0.1.0;
             import linkspan:plugin/outcomes@0.1.0;
             import linkspan:plugin/edits@0.1.0;
+            import linkspan:plugin/body@0.1.0;
+            import linkspan:plugin/giving-up@0.1.0;
         }
     ",
     world: "linkspan:host/everything",
@@ -44,6 +46,7 @@ wasmtime::component::bindgen!({
 });
 
 pub(super) use linkspan::plugin::{
-    attempts, balancer, cells, clock, clusters, edits, endpoints, hashing, keyvalue, log, metrics,
-    original, phases, random, reports, request, response, router, served, types,
+    attempts, balancer, body, cells, clock, clusters, edits, endpoints, giving_up, hashing,
+    keyvalue, log, metrics, original, phases, random, reports, request, response, router, served,
+    types,
 };

@@ -58,6 +58,10 @@ pub(super) struct Exports {
     pub(super) on_request: Option<ComponentExportIndex>,
     pub(super) on_response: Option<ComponentExportIndex>,
     pub(super) decide: Option<ComponentExportIndex>,
+    pub(super) begin: Option<ComponentExportIndex>,
+    pub(super) transform: Option<ComponentExportIndex>,
+    pub(super) finish: Option<ComponentExportIndex>,
+    pub(super) abandon: Option<ComponentExportIndex>,
 }
 
 /// A component that fits the contract.
@@ -139,6 +143,12 @@ impl Component {
         })
     }
 
+    /// Whether it can transform bodies.
+    #[must_use]
+    pub fn transforms(&self) -> bool {
+        self.exports.begin.is_some()
+    }
+
     /// The grants that it cannot do without, as they are called in `grants`.
     #[must_use]
     pub fn needs(&self) -> Vec<&'static str> {
@@ -218,6 +228,12 @@ fn find_exports(
             }
             "request-rewriter" => exports.on_request = function("on-request"),
             "response-rewriter" => exports.on_response = function("on-response"),
+            "body" => {
+                exports.begin = function("begin");
+                exports.transform = function("transform");
+                exports.finish = function("finish");
+                exports.abandon = function("abandon");
+            }
             "stream-router" => {
                 exports.decide = function("decide");
                 uncalled.push(interface.to_owned());

@@ -34,6 +34,8 @@ pub enum Edit {
     Authority(HeaderValue),
     /// Replaces the status.
     Status(StatusCode),
+    /// Has the body passed through the plugin.
+    TransformBody,
 }
 
 /// Where a router sends a request, checked.
@@ -208,17 +210,25 @@ pub(super) fn request_edits(edits: Vec<edits::Edit>) -> Result<Vec<Edit>, Failur
             Err(contract("a request has one Host"))
         }
         edits::Edit::Status(_) => Err(contract("a request has no status")),
+        edits::Edit::TransformBody => Err(contract("bodies of requests cannot be transformed yet")),
         other => header_edit(other),
     })
 }
 
-/// Checks the changes to a response's head.
-pub(super) fn response_edits(edits: Vec<edits::Edit>) -> Result<Vec<Edit>, Failure> {
+/// Checks the changes to a response's head, of a plugin that `transforms` bodies or does not.
+pub(super) fn response_edits(
+    edits: Vec<edits::Edit>,
+    transforms: bool,
+) -> Result<Vec<Edit>, Failure> {
     checked(edits, |edit| match edit {
         edits::Edit::Status(code @ (204 | 304)) => Err(contract(format!("{code} has no body"))),
         edits::Edit::Status(code) => Ok(Edit::Status(status(code)?)),
         edits::Edit::Path(_) | edits::Edit::Authority(_) => {
             Err(contract("a response has neither path nor Host"))
+        }
+        edits::Edit::TransformBody if transforms => Ok(Edit::TransformBody),
+        edits::Edit::TransformBody => {
+            Err(contract("asks to transform a body, and exports no `body` to do it with"))
         }
         other => header_edit(other),
     })
@@ -239,9 +249,9 @@ fn header_edit(edit: edits::Edit) -> Result<Edit, Failure> {
         edits::Edit::Set(given) => field(given).map(|(name, value)| Edit::Set(name, value)),
         edits::Edit::Append(given) => field(given).map(|(name, value)| Edit::Append(name, value)),
         edits::Edit::Remove(text) => name(&text).map(Edit::Remove),
-        edits::Edit::TransformBody => Err(contract("bodies cannot be transformed yet")),
-        edits::Edit::Path(_) | edits::Edit::Authority(_) | edits::Edit::Status(_) => {
-            Err(contract("the change does not fit the phase"))
-        }
+        edits::Edit::TransformBody
+        | edits::Edit::Path(_)
+        | edits::Edit::Authority(_)
+        | edits::Edit::Status(_) => Err(contract("the change does not fit the phase")),
     }
 }

@@ -39,13 +39,20 @@ pub enum Failure {
     /// The plugin is parked after repeated failures.
     #[error("parked after repeated failures")]
     Parked,
+    /// The guest will not go on with a body, which is no fault of its own.
+    #[error("gave up the body: {0}")]
+    GivenUp(String),
+    /// The instance that had begun a body broke off in another call.
+    #[error("its instance was lost in a call about another body")]
+    Lost,
     /// An instance could not be made.
     #[error("a new instance could not be started")]
     Birth(#[source] Box<Refusal>),
 }
 
 impl Failure {
-    /// Which of [`FAILURES`] it counts as; `None` for [`Self::Busy`], which is counted apart.
+    /// Which of [`FAILURES`] it counts as; `None` for [`Self::Busy`], which is counted apart, and for
+    /// what is counted where it arose, or is no failure.
     #[must_use]
     pub fn index(&self) -> Option<usize> {
         let label = self.label();
@@ -58,7 +65,7 @@ impl Failure {
             Self::Trapped(_) | Self::TimedOut { .. } | Self::OutOfMemory(_) | Self::Birth(_) => {
                 true
             }
-            Self::Contract(_) | Self::Busy | Self::Parked => false,
+            Self::Contract(_) | Self::Busy | Self::Parked | Self::GivenUp(_) | Self::Lost => false,
         }
     }
 
@@ -111,6 +118,8 @@ impl Failure {
             Self::Contract(_) => "contract",
             Self::Busy => "busy",
             Self::Parked => "parked",
+            Self::GivenUp(_) => "given-up",
+            Self::Lost => "lost",
             Self::Birth(_) => "birth",
         }
     }
@@ -188,9 +197,9 @@ pub enum Misuse {
          `grants = {{ stores = [...] }}`"
     )]
     NoStores,
-    /// One that waits for stores cannot have a single instance.
-    #[error("a plugin that waits for stores cannot have `instances = \"shared\"`")]
-    Shared,
+    /// One that waits for stores, or transforms bodies, cannot have a single instance.
+    #[error("a plugin that {0} cannot have `instances = \"shared\"`")]
+    Shared(&'static str),
     /// Its `on-failure` is for another kind.
     #[error("`on-failure = \"{given}\"` is not for a {kind}")]
     OnFailure {

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::{HeaderValue, Uri, request, response};
+use http::{HeaderValue, Request, Response, Uri, request, response};
 use smallvec::SmallVec;
 
 use crate::config::Name;
@@ -53,8 +53,41 @@ pub struct Exchange {
     pub trail: Trail,
 }
 
+impl Exchange {
+    /// A copy for calls that go on while this is changed. What heads carry that is no field of theirs
+    /// is left out.
+    #[must_use]
+    pub fn copy(&self) -> Box<Self> {
+        let (mut request, ()) = Request::new(()).into_parts();
+        request.method = self.request.method.clone();
+        request.uri = self.request.uri.clone();
+        request.version = self.request.version;
+        request.headers = self.request.headers.clone();
+        let response = self.response.as_ref().map(|from| {
+            let (mut response, ()) = Response::new(()).into_parts();
+            response.status = from.status;
+            response.version = from.version;
+            response.headers = from.headers.clone();
+            response
+        });
+        let trail = Trail::new(self.trail.id.clone(), self.trail.measured);
+        Box::new(Self {
+            connection: Arc::clone(&self.connection),
+            authority: self.authority.clone(),
+            request,
+            response,
+            cluster: self.cluster.clone(),
+            endpoint: self.endpoint.clone(),
+            attributes: self.attributes.clone(),
+            tried: self.tried.clone(),
+            taken: self.taken.clone(),
+            trail,
+        })
+    }
+}
+
 /// The way that a request has taken, as far as undoing it on the response needs to know.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Taken {
     /// The target as the client sent it, once that was changed.
     pub original: Option<Uri>,

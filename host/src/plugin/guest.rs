@@ -30,6 +30,8 @@ pub(super) enum Running {
     Request,
     /// One about a response.
     Response,
+    /// One about the body of a response.
+    Body,
 }
 
 /// The data of an instance's store.
@@ -40,6 +42,8 @@ pub(super) struct Guest {
     pub(super) running: Running,
     /// What that call is about.
     pub(super) exchange: Option<Box<Exchange>>,
+    /// Why the body that the running call is about is given up, if it is.
+    pub(super) given_up: Option<String>,
     /// The cluster that a balancer's instance belongs to.
     pub(super) members: Option<Arc<dyn Members>>,
     /// The phases that the plugin need not be called for, as it said in `configure`.
@@ -69,6 +73,7 @@ impl Guest {
             identity,
             running: Running::Other,
             exchange: None,
+            given_up: None,
             members,
             skips: Skips::default(),
             random: Random::seeded(),
@@ -90,7 +95,7 @@ impl Guest {
     /// Traps the guest if no call about a request is running.
     pub(super) fn exchange(&self) -> wasmtime::Result<&Exchange> {
         match (&self.exchange, self.running) {
-            (Some(exchange), Running::Request | Running::Response) => Ok(exchange),
+            (Some(exchange), Running::Request | Running::Response | Running::Body) => Ok(exchange),
             _ => Err(wasmtime::Error::msg("asked about a request outside a call about one")),
         }
     }

@@ -291,8 +291,10 @@ fn misuses(config: &config::Plugin, component: &Component, kinds: &[Kind]) -> Ve
             misuses.push(Misuse::NoStores);
         }
         if config.instances == Instances::Shared {
-            misuses.push(Misuse::Shared);
+            misuses.push(Misuse::Shared("waits for stores"));
         }
+    } else if component.transforms() && config.instances == Instances::Shared {
+        misuses.push(Misuse::Shared("transforms bodies"));
     }
     misuses
 }

@@ -6,6 +6,7 @@ mod cells;
 mod clock;
 mod clusters;
 mod endpoints;
+mod giving_up;
 mod hashing;
 pub(super) mod keyvalue;
 mod log;
@@ -40,7 +41,7 @@ pub(super) const CLUSTERS: &str = "linkspan:plugin/clusters@0.1.0";
 pub(super) const SERVED: &str = "linkspan:plugin/served@0.1.0";
 
 /// The interfaces that a component may import.
-pub(super) const OFFERED: [&str; 19] = [
+pub(super) const OFFERED: [&str; 20] = [
     "types",
     "edits",
     "request",
@@ -57,6 +58,7 @@ pub(super) const OFFERED: [&str; 19] = [
     "attempts",
     "served",
     "phases",
+    "giving-up",
     "clusters",
     "keyvalue",
     "connection",
@@ -84,6 +86,7 @@ pub(super) fn link(linker: &mut Linker<Guest>, waiting: bool) -> wasmtime::Resul
     bindings::attempts::add_to_linker::<_, This>(linker, this)?;
     bindings::served::add_to_linker::<_, This>(linker, this)?;
     bindings::phases::add_to_linker::<_, This>(linker, this)?;
+    bindings::giving_up::add_to_linker::<_, This>(linker, this)?;
     bindings::clusters::add_to_linker::<_, This>(linker, this)?;
     if waiting {
         bindings::keyvalue::add_to_linker::<_, This>(linker, this)?;

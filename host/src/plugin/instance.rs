@@ -5,8 +5,8 @@
 use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, Instance as Wasm, Lift, Lower, TypedFunc};
 
-use crate::plugin::bindings::types::Picked;
-use crate::plugin::bindings::{balancer, edits, router};
+use crate::plugin::bindings::types::{Phase, Picked};
+use crate::plugin::bindings::{balancer, body, edits, router};
 use crate::plugin::component::Exports;
 use crate::plugin::definition::Definition;
 use crate::plugin::error::{Failure, Refusal};
@@ -23,6 +23,9 @@ const REASON_BYTES: usize = 64 << 10;
 /// The parameters of `pick`.
 pub(super) type PickParams = (u32, u32, Option<Picked>);
 
+/// A call that gives part of a body.
+type Output<P> = Option<TypedFunc<P, (body::Output,)>>;
+
 /// The parameters of `changed`.
 type ChangedParams = (u32, Vec<(EndpointId, EndpointState)>);
 
@@ -33,6 +36,10 @@ pub(super) struct Faces {
     pub(super) pick: Option<TypedFunc<PickParams, (balancer::Choice,)>>,
     pub(super) on_request: Option<TypedFunc<(), (Vec<edits::Edit>,)>>,
     pub(super) on_response: Option<TypedFunc<(), (Vec<edits::Edit>,)>>,
+    pub(super) begin: Option<TypedFunc<(u64, Phase), ()>>,
+    pub(super) transform: Output<(u64, Vec<u8>)>,
+    pub(super) finish: Output<(u64,)>,
+    pub(super) abandon: Option<TypedFunc<(u64,), ()>>,
     update: Option<TypedFunc<(u32, Vec<balancer::Endpoint>), ()>>,
     changed: Option<TypedFunc<ChangedParams, ()>>,
 }
@@ -211,6 +218,11 @@ impl Instance {
         self.end(result)
     }
 
+    /// Why the last call gave up its body, if it did.
+    pub(super) fn given_up(&mut self) -> Option<String> {
+        self.store.data_mut().given_up.take()
+    }
+
     fn begin(&mut self, running: Running, deadline: std::time::Duration, yields: bool) {
         self.store.set_epoch_deadline(1);
         let guest = self.store.data_mut();
@@ -282,6 +294,10 @@ fn look_up(exports: &Exports, wasm: &Wasm, store: &mut Store<Guest>) -> wasmtime
         pick: face!(pick),
         on_request: face!(on_request),
         on_response: face!(on_response),
+        begin: face!(begin),
+        transform: face!(transform),
+        finish: face!(finish),
+        abandon: face!(abandon),
         update: face!(update),
         changed: face!(changed),
     })

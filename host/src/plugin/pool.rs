@@ -8,6 +8,7 @@
 //! - Synchronous calls need one instance. Those that wait or yield overlap, and then there are as
 //!   many instances as requests that want one, up to the plugin's limit.
 
+mod bodies;
 mod instances;
 mod shared;
 mod verdict;
@@ -36,6 +37,8 @@ use crate::plugin::nursery::Nursery;
 use crate::plugin::pool::instances::{Delivery, Vacancy};
 use crate::plugin::pool::verdict::Probe;
 
+pub(super) use bodies::Bodies;
+pub use bodies::{Session, Transformed};
 pub use shared::Shared;
 pub(super) use verdict::About;
 
@@ -67,6 +70,8 @@ pub(super) struct Pool {
     births: Cell<usize>,
     /// Counts calls, to measure some.
     turn: Cell<u64>,
+    /// Whether its instances are held for longer than a call, so that there may be several.
+    lends: bool,
 }
 
 /// An answer, or why there is none, with the exchange that it was about.
@@ -95,6 +100,24 @@ impl Pool {
             waiting: RefCell::default(),
             births: Cell::new(0),
             turn: Cell::new(0),
+            lends: false,
+        })
+    }
+
+    /// A pool of further instances of the same plugin, to be held for longer than a call.
+    fn lending(&self) -> Rc<Self> {
+        Rc::new(Self {
+            definition: Arc::clone(&self.definition),
+            label: Rc::clone(&self.label),
+            worker: self.worker,
+            nursery: self.nursery.clone(),
+            shared: None,
+            idle: RefCell::default(),
+            waiting: RefCell::default(),
+            live: Cell::new(0),
+            births: Cell::new(0),
+            turn: Cell::new(0),
+            lends: true,
         })
     }
 
@@ -158,7 +181,7 @@ impl Pool {
         R: ComponentNamedList + Lift + Send + Sync + 'static,
     {
         let pool = Rc::clone(self);
-        let task = spawn_local(async move {
+        let call = async move {
             let (mut held, name, sampled) = (held, call.name, pool.sampled());
             let instance = &mut held.instance;
             let limit = pool.definition.identity.limits.deadline;
@@ -181,15 +204,8 @@ impl Pool {
             let about = About { call: name, exchange: Some(&exchange) };
             pool.end(held, failure, about, probe);
             (exchange, result)
-        });
-        match task.await {
-            Ok(answered) => answered,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime ends, and the request with it.
-                Err(_cancelled) => std::future::pending().await,
-            },
-        }
+        };
+        apart(call).await
     }
 
     /// Puts an instance back, or leaves its place to another, and draws the consequences.
@@ -234,6 +250,18 @@ impl Pool {
         let turn = self.turn.get();
         self.turn.set(turn.wrapping_add(1));
         turn % SAMPLED == SAMPLED / 2
+    }
+}
+
+/// Runs a future in a task of its own, which is not dropped with whoever awaits it.
+async fn apart<T: 'static>(future: impl Future<Output = T> + 'static) -> T {
+    match spawn_local(future).await {
+        Ok(output) => output,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime ends, and the request with it.
+            Err(_cancelled) => std::future::pending().await,
+        },
     }
 }
 

@@ -21,6 +21,7 @@ use crate::metrics::ListenerMetrics;
 use crate::plugin::{Exchange, Plugin};
 use crate::relay::client::{Client, OpenRequest};
 use crate::relay::error::{Error, Limit};
+use crate::relay::transform::Transformation;
 use crate::worker::Worker;
 
 /// One request. Dropping it writes it down.
@@ -47,6 +48,8 @@ pub(crate) struct Record {
     /// Attempts at an endpoint.
     pub(crate) attempts: u32,
     calls: Calls,
+    /// What plugins do to the body of the response, where they do.
+    transformation: Option<Rc<Transformation>>,
     /// How attempts failed that were not the last.
     retried: String,
     /// How long the last attempt took to connect, if it had to.
@@ -95,6 +98,7 @@ impl Record {
             balancer: None,
             attempts: 0,
             calls: Calls::default(),
+            transformation: None,
             retried: String::new(),
             connect: None,
             first_byte: None,
@@ -157,6 +161,12 @@ impl Record {
         }
     }
 
+    /// Plugins transform its response, and write down here what comes of it.
+    pub(crate) fn transformation(&mut self) -> Rc<Transformation> {
+        let measured = self.worker.writes_access();
+        Rc::clone(self.transformation.get_or_insert_with(|| Transformation::new(measured)))
+    }
+
     /// A balancer chose, or failed, and the fallback chose.
     pub(crate) fn chosen(&mut self, balancer: &Plugin, fallback: bool) {
         self.balancer = Some((balancer.clone(), fallback));
@@ -203,10 +213,14 @@ impl Record {
 
     /// How the upstream broke off its response.
     fn broken(&self, how: Break) -> String {
+        if let (Break::Transformed, Some(transformation)) = (how, &self.transformation) {
+            let bytes = self.bytes_down;
+            return format!("{}, after {bytes} bytes of the response", transformation.failure());
+        }
         let endpoint = self.endpoint.as_ref().map(|endpoint| &**endpoint.label());
         let (endpoint, bytes) = (endpoint.unwrap_or("the upstream"), self.bytes_down);
         match how {
-            Break::Closed => {
+            Break::Closed | Break::Transformed => {
                 format!("{endpoint}: closed the connection after {bytes} bytes of its response")
             }
             Break::Silent(timeout) => {
@@ -288,6 +302,9 @@ impl Drop for Record {
         }
         if !self.worker.writes_access() {
             return;
+        }
+        if let Some(transformation) = &self.transformation {
+            self.calls.join(transformation.take_calls());
         }
         let (reason, balancer) = (self.reason(), self.balancer.as_ref());
         self.worker.write(&AccessRecord {

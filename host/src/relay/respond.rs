@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::response::Parts;
 use http::{Response, Version};
 
+use super::transform::transformed;
 use super::{Served, rewrite, tell, vet};
 use crate::body::{Body, UpstreamBody};
 use crate::headers;
@@ -56,15 +57,16 @@ impl Served<'_> {
             exchange.attributes = answered.map(|id| membership.attributes(id)).unwrap_or_default();
             exchange.taken.siblings = Some(Arc::clone(&membership) as _);
         }
+        let mut sessions = Vec::new();
         for rewriters in [&cluster.on_response, &self.listener.on_response] {
-            exchange = rewrite::response(exchange, rewriters, record).await?;
+            exchange = rewrite::response(exchange, rewriters, &mut sessions, record).await?;
         }
         let Some(parts) = exchange.response.take() else {
             // Nothing takes it but this.
             return Err(Error::Malformed("the response is lost".into()));
         };
         let body = if record.is_head() { Body::empty() } else { body };
-        Ok(Response::from_parts(parts, body))
+        Ok(Response::from_parts(parts, transformed(body, sessions, record)))
     }
 
     /// The response with the file that it names.

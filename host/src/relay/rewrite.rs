@@ -1,11 +1,11 @@
 //! What rewriters do to the heads of requests and responses.
 
-use http::header::HOST;
+use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::{failed, set_path, tell};
 use crate::headers;
-use crate::plugin::{Edit, Exchange, Plugin};
+use crate::plugin::{Edit, Exchange, Plugin, Session};
 use crate::relay::error::Error;
 use crate::relay::record::Record;
 
@@ -30,7 +30,7 @@ pub(super) async fn request(
                     exchange.request.headers.insert(HOST, authority.clone());
                     *host = Some(authority);
                 }
-                Edit::Status(_) => {}
+                Edit::Status(_) | Edit::TransformBody => {}
                 other => edit_headers(&mut exchange.request.headers, other, rewriter)?,
             }
         }
@@ -38,10 +38,12 @@ pub(super) async fn request(
     Ok(exchange)
 }
 
-/// Asks rewriters about a response, and does what they say.
+/// Asks rewriters about a response, and does what they say. Those that ask to transform its body
+/// begin with that, in the order of `sessions`.
 pub(super) async fn response(
     mut exchange: Box<Exchange>,
     rewriters: &[Plugin],
+    sessions: &mut Vec<Session>,
     record: &mut Record,
 ) -> Result<Box<Exchange>, Error> {
     for rewriter in rewriters {
@@ -50,6 +52,17 @@ pub(super) async fn response(
         record.called(rewriter, &exchange);
         let edits = edits.map_err(|rejected| failed("rewriter", rewriter, &rejected))?;
         tell::edits(rewriter, record.id(), "on-response", &edits);
+        if edits.contains(&Edit::TransformBody) && sends_body(&exchange, record) {
+            // Before the edits are made: the plugin is asked about the body that it decided on.
+            let begun;
+            (exchange, begun) = rewriter.begin_body(exchange).await;
+            record.called(rewriter, &exchange);
+            match begun.map_err(|rejected| failed("rewriter", rewriter, &rejected))? {
+                Some(session) => sessions.push(session),
+                // Passed over: edits without what they tell of would be wrong.
+                None => continue,
+            }
+        }
         let Some(response) = &mut exchange.response else { continue };
         for edit in edits {
             match edit {
@@ -59,11 +72,19 @@ pub(super) async fn response(
                     response.extensions.remove::<hyper::ext::ReasonPhrase>();
                 }
                 Edit::Status(_) | Edit::Path(_) | Edit::Authority(_) => {}
+                Edit::TransformBody => {
+                    response.headers.remove(CONTENT_LENGTH);
+                }
                 other => edit_headers(&mut response.headers, other, rewriter)?,
             }
         }
     }
     Ok(exchange)
+}
+
+/// Whether the client is sent a body, be it an empty one.
+fn sends_body(exchange: &Exchange, record: &Record) -> bool {
+    !record.is_head() && exchange.response.as_ref().is_some_and(|r| has_body(r.status))
 }
 
 fn has_body(status: StatusCode) -> bool {
@@ -78,7 +99,7 @@ fn edit_headers(headers: &mut HeaderMap, edit: Edit, rewriter: &Plugin) -> Resul
             headers.remove(name);
             Ok(())
         }
-        Edit::Path(_) | Edit::Authority(_) | Edit::Status(_) => Ok(()),
+        Edit::Path(_) | Edit::Authority(_) | Edit::Status(_) | Edit::TransformBody => Ok(()),
     };
     done.map_err(|full| failed("rewriter", rewriter, &full))
 }

@@ -45,6 +45,7 @@ pub(super) fn edits(rewriter: &Plugin, id: &RequestId, call: &'static str, edits
         Edit::Path(_) => "path".to_owned(),
         Edit::Authority(_) => "authority".to_owned(),
         Edit::Status(status) => format!("status {}", status.as_u16()),
+        Edit::TransformBody => "transform body".to_owned(),
     });
     let edited = named.collect::<Vec<_>>().join(", ");
     tracing::trace!(%id, plugin, call, count = edits.len(), edited, "rewrite");

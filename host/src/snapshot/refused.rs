@@ -139,12 +139,11 @@ impl Refused {
                 let fault = fault.unwrap_or_else(|| place.whole(&message));
                 vec![fault.expected("expected stores").help(Some(help))]
             }
-            Misuse::Shared => {
-                let message = "a plugin that waits for stores cannot have a single instance";
-                let fault = place.at(&["instances"], Part::Value, message);
-                vec![
-                    fault.unwrap_or_else(|| place.whole(message)).expected("expected `per-worker`"),
-                ]
+            Misuse::Shared(does) => {
+                let message = format!("a plugin that {does} cannot have a single instance");
+                let fault = place.at(&["instances"], Part::Value, &message);
+                let fault = fault.unwrap_or_else(|| place.whole(&message));
+                vec![fault.expected("expected `per-worker`")]
             }
             Misuse::OnFailure { given, kind } => {
                 let message = format!("`{given}` is not for a {kind}");

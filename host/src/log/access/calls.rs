@@ -70,6 +70,21 @@ impl Calls {
         self.0.push(Sum { label, calls, time: cost.time, failed: cost.failed });
     }
 
+    /// Adds the calls of another list.
+    pub fn join(&mut self, others: Self) {
+        for other in others.0 {
+            let own = self.0.iter_mut().find(|sum| Rc::ptr_eq(&sum.label, &other.label));
+            match own {
+                Some(sum) => {
+                    sum.calls += other.calls;
+                    sum.time += other.time;
+                    sum.failed = other.failed.or(sum.failed);
+                }
+                None => self.0.push(other),
+            }
+        }
+    }
+
     /// Whether there were none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

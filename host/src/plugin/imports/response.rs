@@ -10,7 +10,7 @@ use crate::plugin::guest::{Guest, Running};
 impl Guest {
     fn response(&self) -> Result<&http::response::Parts> {
         match (self.running, &self.exchange()?.response) {
-            (Running::Response, Some(response)) => Ok(response),
+            (Running::Response | Running::Body, Some(response)) => Ok(response),
             _ => Err(wasmtime::Error::msg("asked about a response outside a call about one")),
         }
     }

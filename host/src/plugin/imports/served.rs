@@ -8,7 +8,7 @@ use crate::plugin::guest::{Guest, Running};
 
 impl Guest {
     fn answered(&self) -> Result<&Exchange> {
-        if self.running != Running::Response {
+        if !matches!(self.running, Running::Response | Running::Body) {
             return Err(wasmtime::Error::msg("asked who served outside a call about a response"));
         }
         self.exchange()

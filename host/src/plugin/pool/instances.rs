@@ -26,6 +26,11 @@ impl Pool {
         Ok((instance, Vacancy::own(self)))
     }
 
+    /// Whether an instance is there, or may be made.
+    pub(super) fn has_room(&self) -> bool {
+        !self.idle.borrow().is_empty() || self.live.get() < self.most()
+    }
+
     async fn wait(self: &Rc<Self>) -> Result<Box<Instance>, Failure> {
         let (sender, receiver) = oneshot::channel();
         {
@@ -86,7 +91,8 @@ impl Pool {
     /// How many instances there may be. Calls that neither wait nor yield do not overlap.
     fn most(&self) -> usize {
         let identity = &self.definition.identity;
-        let overlap = self.definition.component.waits || identity.yields.load(Ordering::Relaxed);
+        let waits = self.definition.component.waits || self.lends;
+        let overlap = waits || identity.yields.load(Ordering::Relaxed);
         if overlap { identity.limits.instances } else { 1 }
     }
 

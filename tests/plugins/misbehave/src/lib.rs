@@ -181,6 +181,7 @@ fn bad_edits(misdeed: Misdeed) -> Vec<Edit> {
         Misdeed::FramingHeader => vec![Edit::Set(field("transfer-encoding", "chunked"))],
         Misdeed::CrlfHeader => vec![Edit::Append(field("x-a", "1\r\nx-b: 2"))],
         Misdeed::ManyHeaders => many_fields().map(Edit::Append).collect(),
+        Misdeed::TransformBody => vec![Edit::TransformBody],
         Misdeed::BadPath => vec![Edit::Path("no slash\r\nx: y".to_owned())],
         _ => Vec::new(),
     }

@@ -42,6 +42,8 @@ pub(crate) enum Misdeed {
     ManyHeaders,
     /// `route`, edits: what the request gives, byte by byte; see `given`.
     Given,
+    /// Edits: to transform the body, without an interface for that.
+    TransformBody,
     /// `route`: responds with 2 MiB.
     BigBody,
     /// `pick`: an endpoint that does not exist.
