@@ -8,7 +8,8 @@
 
 use crate::bindings::exports::linkspan::plugin::{lifecycle, router};
 use crate::bindings::linkspan::plugin::{clusters, request};
-use crate::rules::{Clusters, Request, Rules};
+use crate::rules::{Request, Rules};
+use linkspan_plugin_common::clusters::Clusters;
 use std::cell::RefCell;
 
 mod config;

@@ -5,8 +5,9 @@ use crate::bindings::linkspan::plugin::types::{Field, Response};
 use crate::config::{Config, Redirect, Respond, Rule as Written};
 use crate::patterns::{self, Patterns};
 use crate::template::Template;
+use linkspan_plugin_common::clusters::{self, Clusters};
 use linkspan_plugin_common::config::parse_part;
-use linkspan_plugin_common::{fields, names};
+use linkspan_plugin_common::{authority, fields};
 use regex_automata::PatternID;
 use regex_automata::meta::Regex;
 use regex_automata::nfa::thompson::pikevm::PikeVM;
@@ -18,12 +19,6 @@ pub(crate) trait Request {
     fn authority(&self) -> String;
     fn method(&self) -> String;
     fn header_values(&self, name: &str) -> Vec<Vec<u8>>;
-}
-
-/// The clusters that a rule may name.
-pub(crate) trait Clusters {
-    fn exists(&self, name: &str) -> bool;
-    fn names(&self) -> Vec<String>;
 }
 
 pub(crate) struct Rules {
@@ -132,7 +127,10 @@ impl Rule {
         self.method
             .as_ref()
             .is_none_or(|methods| methods.iter().any(|method| method == asked.method()))
-            && self.host.as_ref().is_none_or(|host| host.is_match(without_port(asked.authority())))
+            && self
+                .host
+                .as_ref()
+                .is_none_or(|host| host.is_match(authority::split(asked.authority()).0))
             && self.header.iter().all(|(name, pattern)| {
                 asked.request.header_values(name).iter().any(|value| pattern.is_match(value))
             })
@@ -179,13 +177,8 @@ fn consequence(
                 Some(path) => Some(path?),
                 None => None,
             };
-            if !clusters.exists(&cluster) {
-                let names = clusters.names();
-                let meant = names::did_you_mean(&cluster, names.iter().map(String::as_str));
-                faults.push(format!(
-                    ".cluster: there is no cluster `{cluster}`, \
-                     expected the NAME of a table `[clusters.NAME]`{meant}"
-                ));
+            if let Err(fault) = clusters::known(clusters, &cluster) {
+                faults.push(format!(".cluster: {fault}"));
             }
             let upstream = Upstream::Cluster(cluster);
             Some((Decision::Forward(Target { upstream, host: None, path: None }), path))
@@ -291,14 +284,6 @@ fn text_response(status: u16, body: String) -> Response {
         status,
         headers: if body.is_empty() { Vec::new() } else { vec![kind] },
         body: body.into_bytes(),
-    }
-}
-
-/// The host of `host`, `host:port`, `[::1]` and `[::1]:port`.
-fn without_port(authority: &str) -> &str {
-    match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => host,
-        _ => authority,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Texts with `$0` to `$9` for what the pattern and its groups matched, and `$$` for a dollar sign.
 
+use linkspan_plugin_common::path;
 use std::mem;
 
 /// A text to put matches into.
@@ -60,7 +61,7 @@ impl Template {
                     matched(*group)
                         .unwrap_or_default()
                         .iter()
-                        .for_each(|byte| push_encoded(&mut text, *byte));
+                        .for_each(|byte| push_in_path(&mut text, *byte));
                 }
             }
         }
@@ -68,15 +69,11 @@ impl Template {
     }
 }
 
-/// RFC 3986: what is neither a `pchar` nor a slash is encoded; so no line break, no `?` and no `#`
-/// gets out of a path.
-fn push_encoded(text: &mut String, byte: u8) {
-    if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&byte) {
-        text.push(char::from(byte));
-    } else {
-        let digit =
-            |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'A' + nibble - 10 });
-        text.extend(['%', digit(byte >> 4), digit(byte & 15)]);
+/// So no line break, no `?` and no `#` gets out of a path.
+fn push_in_path(text: &mut String, byte: u8) {
+    match path::is_plain(byte) {
+        true => text.push(char::from(byte)),
+        false => path::push_encoded(text, byte),
     }
 }
 

@@ -130,15 +130,6 @@ fn other_conditions_narrow_a_rule_down() {
 }
 
 #[test]
-fn ports_are_no_part_of_a_host() {
-    for (authority, host) in
-        [("a", "a"), ("a:1", "a"), ("[::1]", "[::1]"), ("[::1]:80", "[::1]"), ("", "")]
-    {
-        assert_eq!(without_port(authority), host);
-    }
-}
-
-#[test]
 fn groups_go_into_paths_and_locations() {
     let rules = r#"{"rules": [
         {"match": ["^/old/(.*)", "^/older(/.*)"], "cluster": "a", "path": "/new/$1?from=$0"},
