@@ -1,5 +1,8 @@
 //! Where requests go: routers in turn, then the default cluster, then 404.
 
+mod host;
+mod prefix;
+
 use crate::support::{Origin, Proxy, one_cluster};
 
 /// A listener that asks `routers`, in front of clusters of one origin each.
