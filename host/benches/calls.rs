@@ -320,6 +320,7 @@ fn exchange() -> Box<Exchange> {
             scheme: "http",
         }),
         authority: "www.example.org".into(),
+        target_origin: None,
         request: request.unwrap().into_parts().0,
         response: Some(response.unwrap().into_parts().0),
         cluster: Some("main".into()),
