@@ -2,6 +2,7 @@
 
 mod host;
 mod prefix;
+mod remap;
 
 use crate::support::{Origin, Proxy, one_cluster};
 
