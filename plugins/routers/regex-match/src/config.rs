@@ -22,14 +22,22 @@ pub(crate) struct Rule {
     pub(crate) host: Option<Vec<String>>,
     /// Methods, in their exact spelling.
     pub(crate) method: Option<Vec<String>>,
-    /// Patterns of header fields, any one value of the name.
+    /// Patterns of header fields, each of any one value of the name.
     #[serde(default)]
-    pub(crate) header: BTreeMap<String, String>,
+    pub(crate) header: BTreeMap<String, Patterns>,
     /// With `cluster`: the path that the upstream gets.
     pub(crate) path: Option<String>,
     pub(crate) cluster: Option<String>,
     pub(crate) redirect: Option<Redirect>,
     pub(crate) respond: Option<Respond>,
+}
+
+/// A pattern, or several of which any one will do.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a string or a list of strings")]
+pub(crate) enum Patterns {
+    One(String),
+    Several(Vec<String>),
 }
 
 #[derive(Deserialize)]

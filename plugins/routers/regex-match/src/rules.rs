@@ -2,16 +2,24 @@
 
 use crate::bindings::exports::linkspan::plugin::router::{Decision, Redirection, Target, Upstream};
 use crate::bindings::linkspan::plugin::types::{Field, Response};
-use crate::config::{Config, Redirect, Respond, Rule as Written};
+use crate::config::{Config, Patterns as OneOrMore, Redirect, Respond, Rule as Written};
 use crate::patterns::{self, Patterns};
 use crate::template::Template;
 use linkspan_plugin_common::clusters::{self, Clusters};
 use linkspan_plugin_common::config::parse_part;
+use linkspan_plugin_common::path::LONGEST_TARGET;
 use linkspan_plugin_common::{authority, fields};
 use regex_automata::PatternID;
 use regex_automata::meta::Regex;
 use regex_automata::nfa::thompson::pikevm::PikeVM;
 use std::cell::OnceCell;
+
+/// The most that the contract takes for an answer.
+const MOST_BODY_BYTES: usize = 1 << 20;
+
+/// The longest path whose groups are looked for, which takes far longer than finding that a pattern
+/// matches. It is what nginx and Apache take at all.
+const MOST_FILLED_BYTES: usize = 8 << 10;
 
 /// What a rule may ask of a request beyond its path.
 pub(crate) trait Request {
@@ -19,6 +27,8 @@ pub(crate) trait Request {
     fn authority(&self) -> String;
     fn method(&self) -> String;
     fn header_values(&self, name: &str) -> Vec<Vec<u8>>;
+    /// The length of the query.
+    fn query_length(&self) -> usize;
 }
 
 pub(crate) struct Rules {
@@ -80,7 +90,15 @@ impl Rules {
         let rules = &self.rules;
         let rule =
             self.patterns.find(path, |rule| rules.get(rule).filter(|rule| rule.holds(&asked)));
-        rule.map_or(Decision::Next, |rule| rule.decide(path))
+        let Some(rule) = rule else { return Decision::Next };
+        let too_long = || Decision::Respond(text_response(414, "414 URI Too Long\n".to_owned()));
+        if rule.fills() && path.len() > MOST_FILLED_BYTES {
+            return too_long();
+        }
+        match rule.decide(path) {
+            Decision::Forward(target) if !fits(&target, path, request) => too_long(),
+            decision => decision,
+        }
     }
 }
 
@@ -102,21 +120,15 @@ impl Rule {
         for (key, _) in lists.into_iter().filter(|(_, is_empty)| *is_empty) {
             faults.push(format!(".{key}: an empty list never matches"));
         }
-        let hosts = written.host.as_deref().unwrap_or_default();
-        let host = patterns::any_of(hosts);
-        if host.is_none() {
-            let wrong = hosts.iter().enumerate().filter_map(|(place, pattern)| {
-                patterns::one(pattern).err().map(|fault| format!(".host[{place}]: {fault}"))
-            });
-            faults.extend(wrong);
-        }
+        let host = any_of(".host", written.host.as_deref().unwrap_or_default(), faults);
         let mut header = Vec::new();
-        for (name, pattern) in &written.header {
-            match field_pattern(name, pattern) {
-                Ok(regex) => header.push((name.clone(), regex)),
-                Err(fault) => faults.push(format!(".header.{name}: {fault}")),
-            }
+        for (name, patterns) in &written.header {
+            header.extend(field_patterns(name, patterns, faults).map(|it| (name.clone(), it)));
         }
+        let methods = written.method.iter().flatten().enumerate();
+        faults.extend(methods.filter_map(|(place, method)| {
+            check_method(method).err().map(|fault| format!(".method[{place}]: {fault}"))
+        }));
         let (has_host, method) = (written.host.is_some(), written.method.clone());
         let consequence = consequence(written, paths, clusters, faults);
         let (decision, text) = consequence.filter(|_| faults.len() == before)?;
@@ -136,6 +148,11 @@ impl Rule {
             })
     }
 
+    /// Whether what it says takes the groups of a pattern.
+    fn fills(&self) -> bool {
+        self.text.as_ref().is_some_and(|text| !text.patterns.is_empty())
+    }
+
     fn decide(&self, path: &[u8]) -> Decision {
         let mut decision = self.decision.clone();
         if let Some(text) = &self.text {
@@ -149,11 +166,54 @@ impl Rule {
     }
 }
 
-fn field_pattern(name: &str, pattern: &str) -> Result<Regex, String> {
-    if fields::is_name(name) {
-        patterns::one(pattern)
-    } else {
-        Err(format!("{name:?} is no name of a header field"))
+/// Whether a new path and the request's query can be a target: escapes make a path longer.
+fn fits(target: &Target, old: &[u8], request: &impl Request) -> bool {
+    let Some(path) = target.path.as_ref().filter(|path| path.len() > old.len()) else {
+        return true;
+    };
+    let query = if path.contains('?') { 0 } else { 1 + request.query_length() };
+    path.len() + query <= LONGEST_TARGET
+}
+
+/// One pattern of all in the list of that key, or what is wrong with each.
+fn any_of(key: &str, list: &[String], faults: &mut Vec<String>) -> Option<Regex> {
+    let any = patterns::any_of(list);
+    if any.is_none() {
+        faults.extend(list.iter().enumerate().filter_map(|(place, pattern)| {
+            patterns::one(pattern).err().map(|fault| format!("{key}[{place}]: {fault}"))
+        }));
+    }
+    any
+}
+
+fn field_patterns(name: &str, patterns: &OneOrMore, faults: &mut Vec<String>) -> Option<Regex> {
+    let key = format!(".header.{name}");
+    if !fields::is_name(name) {
+        faults.push(format!("{key}: {name:?} is no name of a header field"));
+        return None;
+    }
+    match patterns {
+        OneOrMore::One(pattern) => {
+            let pattern = patterns::one(pattern);
+            pattern.map_err(|fault| faults.push(format!("{key}: {fault}"))).ok()
+        }
+        OneOrMore::Several(list) if list.is_empty() => {
+            faults.push(format!("{key}: an empty list never matches"));
+            None
+        }
+        OneOrMore::Several(list) => any_of(&key, list, faults),
+    }
+}
+
+/// Methods are compared as they are written, so one that nobody sends is a slip.
+fn check_method(method: &str) -> Result<(), String> {
+    const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"];
+    match KNOWN.iter().find(|known| known.eq_ignore_ascii_case(method)) {
+        Some(known) if *known != method => {
+            Err(format!("case counts in methods, and nobody sends `{method}`, expected `{known}`"))
+        }
+        None if !fields::is_name(method) => Err(format!("{method:?} is no method")),
+        _ => Ok(()),
     }
 }
 
@@ -177,6 +237,9 @@ fn consequence(
                 Some(path) => Some(path?),
                 None => None,
             };
+            if path.as_ref().is_some_and(|path| path.template.has('#')) {
+                faults.push(".path: '#' must be percent-encoded".to_owned());
+            }
             if let Err(fault) = clusters::known(clusters, &cluster) {
                 faults.push(format!(".cluster: {fault}"));
             }
@@ -198,6 +261,12 @@ fn consequence(
             if !matches!(status, 200..=599) {
                 faults.push(format!(
                     ".respond.status: {status} is no final status, expected 200 to 599"
+                ));
+            }
+            if body.len() > MOST_BODY_BYTES {
+                faults.push(format!(
+                    ".respond.body: this has {} bytes, expected {MOST_BODY_BYTES} at most",
+                    body.len()
                 ));
             }
             Some((Decision::Respond(text_response(status, body)), None))
@@ -224,6 +293,11 @@ impl Text {
                 let groups =
                     pattern.get_nfa().group_info().group_len(PatternID::ZERO).saturating_sub(1);
                 if greatest > groups {
+                    if path.is_empty() {
+                        return Err(format!(
+                            "`${greatest}` is a group of a pattern in `match`, and there is none"
+                        ));
+                    }
                     return Err(format!(
                         "match[{place}] has no group for `${greatest}`, expected `${groups}` at most"
                     ));

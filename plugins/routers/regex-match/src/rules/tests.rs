@@ -9,6 +9,7 @@ struct Fake {
     authority: &'static str,
     method: &'static str,
     headers: Vec<(&'static str, &'static [u8])>,
+    query: usize,
 }
 
 impl Request for Fake {
@@ -26,6 +27,10 @@ impl Request for Fake {
             .filter(|header| header.0 == name)
             .map(|header| header.1.to_vec())
             .collect()
+    }
+
+    fn query_length(&self) -> usize {
+        self.query
     }
 }
 
@@ -111,7 +116,7 @@ fn other_conditions_narrow_a_rule_down() {
         r#"{"rules": [
         {"match": ["^/x"], "host": ["^a\\.example$", "^b\\."], "cluster": "host"},
         {"method": ["PUT", "POST"], "cluster": "method"},
-        {"header": {"cookie": "beta=1", "x-a": "^$"}, "cluster": "header"},
+        {"header": {"cookie": ["gamma", "beta=1"], "x-a": "^$"}, "cluster": "header"},
         {"cluster": "rest"}
     ]}"#,
     )
@@ -167,7 +172,11 @@ fn every_faulty_rule_is_named() {
         {"path": "/", "respond": {"status": 200}},
         {"match": ["[", "a", "a{2,1}"], "host": ["(", ")"], "cluster": "nophp", "path": "a b"},
         {"match": "a", "cluster": "a"},
-        {"clustre": "a"}
+        {"clustre": "a"},
+        {"header": {"x": [], "y": ["a", "("]}, "method": ["get", "G T", "PROPFIND"], "cluster": "a"},
+        {"cluster": "a", "path": "/$1"},
+        {"cluster": "a", "path": "/a#b"},
+        {"redirect": {"status": 301, "location": "/<a>#b"}}
     ]}"#,
     )
     .err()
@@ -190,6 +199,13 @@ fn every_faulty_rule_is_named() {
         "rules[12].match: this is a string, expected a list",
         "rules[13].clustre: unknown key, expected one of `match`, `host`, `method`, `header`, \
          `path`, `cluster`, `redirect`, `respond`; did you mean `cluster`?",
+        "rules[14].header.x: an empty list never matches",
+        "rules[14].header.y[1]: `(`: unclosed group",
+        "rules[14].method[0]: case counts in methods, and nobody sends `get`, expected `GET`",
+        "rules[14].method[1]: \"G T\" is no method",
+        "rules[15].path: `$1` is a group of a pattern in `match`, and there is none",
+        "rules[16].path: '#' must be percent-encoded",
+        "rules[17].redirect.location: '<' must be percent-encoded",
         "rules[0].match[1]: `(`: unclosed group",
         "rules[11].match[0]: `[`: unclosed character class",
         "rules[11].match[2]: `a{2,1}`: invalid repetition count range, the start must be <= the end",
@@ -223,6 +239,26 @@ fn ten_thousand_rules_keep_their_order() {
     {
         assert_eq!(decide(&mut rules, path, &Fake::default()), expected);
     }
+}
+
+#[test]
+fn a_target_that_grows_too_long_is_the_clients_fault() {
+    let rules = r#"{"rules": [{"match": ["^/x(.*)"], "cluster": "a", "path": "/y$1"},
+                              {"match": ["^/z(.*)"], "cluster": "a", "path": "/z$1?$1"},
+                              {"match": ["^/f(.*)"], "cluster": "a", "path": "/f"}]}"#;
+    let mut rules = compile(rules).unwrap();
+    let path = |length: usize| format!("/x{}", "\"".repeat(length));
+    let with_query = |query| Fake { query, ..Fake::default() };
+    assert_eq!(decide(&mut rules, path(8_191), &with_query(0)), "414");
+    assert_eq!(decide(&mut rules, path(8_190), &with_query(60_000)), "414");
+    assert!(decide(&mut rules, path(8_190), &with_query(20_000)).starts_with("a /y%22%22"));
+    let plain = format!("/z{}", "b".repeat(8_190));
+    assert!(decide(&mut rules, &plain, &with_query(60_000)).starts_with("a /zbb"));
+    assert_eq!(decide(&mut rules, format!("/f{}", "b".repeat(60_000)), &with_query(0)), "a /f");
+    let body = "b".repeat((1 << 20) + 1);
+    let rules = format!(r#"{{"rules": [{{"respond": {{"status": 200, "body": "{body}"}}}}]}}"#);
+    let fault = compile(&rules).err().unwrap();
+    assert!(fault.starts_with("rules[0].respond.body: this has 1048577 bytes"), "{fault}");
 }
 
 proptest! {
