@@ -31,6 +31,7 @@ mod routing;
 mod schema;
 mod shutdown;
 mod status;
+mod stores;
 mod streaming;
 mod support;
 mod tidy;

@@ -11,6 +11,7 @@ mod extension;
 mod health;
 mod kinds;
 mod listener;
+mod store;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -201,7 +202,7 @@ fn config(root: &mut Table<'_>, directory: &Path, variables: Variables<'_>) -> C
         required: false,
         defaults: None,
     };
-    let stores = root.tables(&tables, extension::store);
+    let stores = root.tables(&tables, store::store);
     Config { log, server, admin, dns, listeners, clusters, plugins, stores }
 }
 
