@@ -1,6 +1,7 @@
 //! Where requests go: routers in turn, then the default cluster, then 404.
 
 mod host;
+mod memcached;
 mod patterns;
 mod prefix;
 mod remap;
