@@ -6,8 +6,8 @@
 //! begins like that to the next router (`ProxyPass /snoop/x !`). The upstream gets the path as it
 //! came, or with `strip` without the prefix, or with `to` another in its place; the query stays.
 //!
-//! Compared is the path as the upstream may understand it ([`path::Path`]): escapes resolved, `%2F`
-//! and several slashes like one slash, `.` and `..` followed. What is forwarded keeps its escapes.
+//! Compared is the path as the upstream may understand it: escapes resolved, `%2F` and several
+//! slashes like one slash, `.` and `..` followed. What is forwarded keeps its escapes.
 
 use crate::bindings::exports::linkspan::plugin::{lifecycle, router};
 use crate::bindings::linkspan::plugin::types::Response;
