@@ -10,4 +10,5 @@ pub mod config;
 pub mod fields;
 pub mod names;
 pub mod path;
+pub mod table;
 pub mod time;

@@ -3,18 +3,9 @@
 use crate::name::{self, Pattern};
 use linkspan_plugin_common::clusters::{self, Clusters};
 use linkspan_plugin_common::config::Value;
-use serde::Deserialize;
+use linkspan_plugin_common::table::Table;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
-
-/// The configuration as it is written.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Config {
-    /// Names, each with its cluster, which is to be a text.
-    hosts: BTreeMap<String, Value>,
-    default: Option<String>,
-}
 
 /// Clusters by host.
 #[derive(Debug, Default)]
@@ -28,17 +19,20 @@ pub(crate) struct Hosts {
 type Map = HashMap<String, String, BuildHasherDefault<Fnv>>;
 
 impl Hosts {
-    /// Reads the hosts. The error names what is wrong with them, one fault a line.
-    pub(crate) fn compile(config: Config, clusters: &impl Clusters) -> Result<Self, String> {
-        let mut faults = Vec::new();
-        let mut all = Self { default: config.default, ..Self::default() };
-        if config.hosts.is_empty() {
-            faults.push("hosts: an empty table has no host".to_owned());
+    /// Reads a configuration: `hosts`, each with its cluster, and perhaps `default`. The error names
+    /// what is wrong with it, one fault a line.
+    pub(crate) fn compile(config: &str, clusters: &impl Clusters) -> Result<Self, String> {
+        let mut table = Table::parse(config)?;
+        let hosts: Option<BTreeMap<String, Value>> = table.required("hosts");
+        let default: Option<String> = table.optional("default");
+        if hosts.as_ref().is_some_and(BTreeMap::is_empty) {
+            table.fault("hosts: an empty table has no host");
         }
+        let mut all = Self::default();
         // The spellings that were read, to name the one that another is equal to.
         let mut spellings: BTreeMap<String, String> = BTreeMap::new();
-        for (host, cluster) in config.hosts {
-            let mut fault = |fault: String| faults.push(format!("hosts.{host:?}: {fault}"));
+        for (host, cluster) in hosts.into_iter().flatten() {
+            let mut fault = |fault: String| table.fault(format!("hosts.{host:?}: {fault}"));
             let Value::String(cluster) = cluster else {
                 fault("this is no string, expected the name of a cluster".to_owned());
                 continue;
@@ -60,11 +54,11 @@ impl Hosts {
             }
             spellings.insert(key, host);
         }
-        if let Some(Err(unknown)) = all.default.as_ref().map(|name| clusters::known(clusters, name))
-        {
-            faults.push(format!("default: {unknown}"));
+        if let Some(Err(unknown)) = default.as_ref().map(|name| clusters::known(clusters, name)) {
+            table.fault(format!("default: {unknown}"));
         }
-        if faults.is_empty() { Ok(all) } else { Err(faults.join("\n")) }
+        all.default = default;
+        table.finish(Some(all))
     }
 
     /// The cluster of an authority.
@@ -111,7 +105,6 @@ impl Hasher for Fnv {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use linkspan_plugin_common::config;
     use proptest::prelude::*;
 
     /// Any name that does not begin with `no`.
@@ -128,7 +121,7 @@ mod tests {
     }
 
     fn compile(config: &str) -> Result<Hosts, String> {
-        Hosts::compile(config::parse(config)?, &Known)
+        Hosts::compile(config, &Known)
     }
 
     #[test]

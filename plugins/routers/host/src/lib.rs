@@ -9,7 +9,6 @@ use crate::bindings::exports::linkspan::plugin::{lifecycle, router};
 use crate::bindings::linkspan::plugin::{clusters, request};
 use crate::hosts::Hosts;
 use linkspan_plugin_common::clusters::Clusters;
-use linkspan_plugin_common::config;
 use std::cell::RefCell;
 
 mod hosts;
@@ -36,7 +35,7 @@ thread_local! {
 
 impl lifecycle::Guest for Plugin {
     fn configure(config: String) -> Result<(), String> {
-        HOSTS.set(Hosts::compile(config::parse(&config)?, &Configured)?);
+        HOSTS.set(Hosts::compile(&config, &Configured)?);
         Ok(())
     }
 }

@@ -1,21 +1,9 @@
 //! The configuration: as it is written, and checked.
 
 use crate::key::Style;
-use linkspan_plugin_common::{config, time};
+use linkspan_plugin_common::table::Table;
+use linkspan_plugin_common::time;
 use serde::Deserialize;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct Written {
-    store: String,
-    #[serde(default)]
-    key_style: Style,
-    on_miss: Option<Reply>,
-    on_error: Option<Reply>,
-    #[serde(default)]
-    keep_host: bool,
-    cache: Option<String>,
-}
 
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "expected a status or \"next\"")]
@@ -56,45 +44,44 @@ const LONGEST: u64 = 24 * 3_600_000;
 impl Settings {
     /// Reads a configuration. The error has one fault a line.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let written: Written = config::parse(text)?;
-        let mut faults = Vec::new();
-        let cache = written.cache.as_deref().map_or(Ok(0), time::milliseconds);
-        let cache = cache.and_then(|time| match time {
-            0..=LONGEST => Ok(time),
+        let mut table = Table::parse(text)?;
+        let store = table.required("store");
+        let key_style = table.optional("key-style").unwrap_or_default();
+        let on_miss = Otherwise::read(&mut table, "on-miss", 404);
+        let on_error = Otherwise::read(&mut table, "on-error", 503);
+        let keep_host = table.optional("keep-host").unwrap_or_default();
+        let cache = table.optional::<String>("cache");
+        let cache = cache.map_or(Ok(0), |cache| match time::milliseconds(&cache)? {
+            time @ 0..=LONGEST => Ok(time),
             _ => Err("that is too long, expected 24h at most".to_owned()),
         });
-        let mut or = |reply: Option<Reply>, key: &str, default: u16| {
-            let reply = reply.map_or(Ok(Otherwise::Answer(default)), Otherwise::read);
-            reply.map_err(|fault| faults.push(format!("{key}: {fault}"))).ok()
-        };
-        let on_miss = or(written.on_miss, "on-miss", 404);
-        let on_error = or(written.on_error, "on-error", 503);
-        let cache = cache.map_err(|fault| faults.push(format!("cache: {fault}"))).ok();
-        match (on_miss, on_error, cache) {
-            (Some(on_miss), Some(on_error), Some(cache)) => Ok(Self {
-                store: written.store,
-                key_style: written.key_style,
-                on_miss,
-                on_error,
-                keep_host: written.keep_host,
-                cache,
-            }),
-            _ => Err(faults.join("\n")),
-        }
+        let cache = cache.map_err(|fault| table.fault(format!("cache: {fault}")));
+        let cache = cache.unwrap_or_default();
+        table.finish(store.map(|store| Self {
+            store,
+            key_style,
+            on_miss,
+            on_error,
+            keep_host,
+            cache,
+        }))
     }
 }
 
 impl Otherwise {
-    fn read(reply: Reply) -> Result<Self, String> {
+    fn read(table: &mut Table, key: &'static str, default: u16) -> Self {
         const EXPECTED: &str = "expected a status from 400 to 599, or \"next\"";
-        match reply {
-            Reply::Word(word) if word == "next" => Ok(Self::Next),
-            Reply::Word(word) => Err(format!("{word:?} is not known here, {EXPECTED}")),
-            Reply::Status(status) => match u16::try_from(status) {
-                Ok(status @ 400..=599) => Ok(Self::Answer(status)),
-                _ => Err(format!("{status} is no status of a failure, {EXPECTED}")),
+        let fault = match table.optional(key) {
+            None => return Self::Answer(default),
+            Some(Reply::Word(word)) if word == "next" => return Self::Next,
+            Some(Reply::Word(word)) => format!("{word:?} is not known here"),
+            Some(Reply::Status(status)) => match u16::try_from(status) {
+                Ok(status @ 400..=599) => return Self::Answer(status),
+                _ => format!("{status} is no status of a failure"),
             },
-        }
+        };
+        table.fault(format!("{key}: {fault}, {EXPECTED}"));
+        Self::Next
     }
 }
 
@@ -140,6 +127,13 @@ mod tests {
             (
                 r#"{"store": "s", "key-style": "sead"}"#,
                 "key-style: `sead` is not known here, expected `seed` or `ats`; did you mean `seed`?",
+            ),
+            (
+                r#"{"on-error": 99, "keep-hst": true}"#,
+                "`store` is missing\n\
+                 on-error: 99 is no status of a failure, expected a status from 400 to 599, or \"next\"\n\
+                 keep-hst: unknown key, expected one of `store`, `key-style`, `on-miss`, `on-error`, \
+                 `keep-host`, `cache`; did you mean `keep-host`?",
             ),
             (r#"{"store": "s", "on-miss": true}"#, "on-miss: expected a status or \"next\""),
             (

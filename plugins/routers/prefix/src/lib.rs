@@ -14,7 +14,7 @@ use crate::bindings::linkspan::plugin::types::Response;
 use crate::bindings::linkspan::plugin::{clusters, request};
 use crate::rules::{Decision, Rules};
 use linkspan_plugin_common::clusters::Clusters;
-use linkspan_plugin_common::{config, path as paths};
+use linkspan_plugin_common::path as paths;
 use std::cell::RefCell;
 
 mod path;
@@ -41,8 +41,7 @@ thread_local! {
 
 impl lifecycle::Guest for Plugin {
     fn configure(config: String) -> Result<(), String> {
-        let rules = Rules::compile(config::parse(&config)?, &Configured)?;
-        RULES.set(Some(rules));
+        RULES.set(Some(Rules::compile(&config, &Configured)?));
         Ok(())
     }
 }

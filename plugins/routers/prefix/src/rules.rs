@@ -4,19 +4,9 @@ use crate::path::Path;
 use linkspan_plugin_common::clusters::{self, Clusters};
 use linkspan_plugin_common::config::{Value, parse_part};
 use linkspan_plugin_common::path::{escaped, is_plain};
+use linkspan_plugin_common::table::Table;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-
-/// The configuration as it is written.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Config {
-    /// Each a [`Written`], to be read by itself, so that the faults of all are told at once.
-    rules: Vec<Value>,
-    /// Whether the longest prefix decides, not the first rule.
-    #[serde(default)]
-    longest: bool,
-}
 
 /// A rule as it is written.
 #[derive(Deserialize)]
@@ -58,14 +48,18 @@ pub(crate) enum Decision<'r> {
 }
 
 impl Rules {
-    /// Compiles the rules. The error names what is wrong with them, one fault a line.
-    pub(crate) fn compile(config: Config, clusters: &impl Clusters) -> Result<Self, String> {
-        if config.rules.is_empty() {
-            return Err("rules: an empty list never matches".to_owned());
+    /// Compiles a configuration: `rules`, and `longest` for whether the longest prefix decides, not
+    /// the first rule. The error names what is wrong with it, one fault a line.
+    pub(crate) fn compile(config: &str, clusters: &impl Clusters) -> Result<Self, String> {
+        let mut table = Table::parse(config)?;
+        // Each is read by itself, so that the faults of all are told at once.
+        let written: Option<Vec<Value>> = table.required("rules");
+        let longest = table.optional("longest").unwrap_or_default();
+        if written.as_ref().is_some_and(Vec::is_empty) {
+            table.fault("rules: an empty list never matches");
         }
-        let mut faults = Vec::new();
-        let mut all = Self { longest: config.longest, ..Self::default() };
-        for (index, written) in config.rules.into_iter().enumerate() {
+        let mut all = Self { longest, ..Self::default() };
+        for (index, written) in written.into_iter().flatten().enumerate() {
             let mut of_rule = Vec::new();
             match parse_part::<Written>(&format!("rules[{index}]"), written) {
                 Ok(written) => {
@@ -75,12 +69,12 @@ impl Rules {
                 Err(fault) => {
                     // The numbers of those that follow are to be right.
                     all.rules.push(Rule::Next);
-                    faults.push(fault);
+                    table.fault(fault);
                 }
             }
-            faults.extend(of_rule.into_iter().map(|fault| format!("rules[{index}]{fault}")));
+            of_rule.into_iter().for_each(|fault| table.fault(format!("rules[{index}]{fault}")));
         }
-        if faults.is_empty() { Ok(all) } else { Err(faults.join("\n")) }
+        table.finish(Some(all))
     }
 
     /// Adds the prefix of a rule, unless nothing would ever come to it.

@@ -1,15 +1,7 @@
 //! The configuration as it is written.
 
-use linkspan_plugin_common::config::Value;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Config {
-    /// Each a [`Rule`], to be read by itself, so that the faults of all are told at once.
-    pub(crate) rules: Vec<Value>,
-}
 
 /// All conditions that are there must hold, each of them through any one of its patterns. One of
 /// the last three says what happens then.

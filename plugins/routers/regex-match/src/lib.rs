@@ -40,8 +40,7 @@ thread_local! {
 
 impl lifecycle::Guest for Plugin {
     fn configure(config: String) -> Result<(), String> {
-        let rules = Rules::compile(linkspan_plugin_common::config::parse(&config)?, &Configured)?;
-        RULES.set(Some(rules));
+        RULES.set(Some(Rules::compile(&config, &Configured)?));
         Ok(())
     }
 }

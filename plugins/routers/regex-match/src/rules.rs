@@ -2,12 +2,13 @@
 
 use crate::bindings::exports::linkspan::plugin::router::{Decision, Redirection, Target, Upstream};
 use crate::bindings::linkspan::plugin::types::{Field, Response};
-use crate::config::{Config, Patterns as OneOrMore, Redirect, Respond, Rule as Written};
+use crate::config::{Patterns as OneOrMore, Redirect, Respond, Rule as Written};
 use crate::patterns::{self, Patterns};
 use crate::template::Template;
 use linkspan_plugin_common::clusters::{self, Clusters};
-use linkspan_plugin_common::config::parse_part;
+use linkspan_plugin_common::config::{Value, parse_part};
 use linkspan_plugin_common::path::LONGEST_TARGET;
+use linkspan_plugin_common::table::Table;
 use linkspan_plugin_common::{authority, fields};
 use regex_automata::PatternID;
 use regex_automata::meta::Regex;
@@ -60,12 +61,15 @@ struct Asked<'a, R> {
 }
 
 impl Rules {
-    /// Compiles the rules. The error names what is wrong with them, one fault a line.
-    pub(crate) fn compile(config: Config, clusters: &impl Clusters) -> Result<Self, String> {
+    /// Compiles a configuration. The error names what is wrong with it, one fault a line.
+    pub(crate) fn compile(config: &str, clusters: &impl Clusters) -> Result<Self, String> {
+        let mut table = Table::parse(config)?;
+        // Each is read by itself, so that the faults of all are told at once.
+        let written: Option<Vec<Value>> = table.required("rules");
         let mut faults = Vec::new();
         let mut paths = Vec::new();
         let mut rules = Vec::new();
-        for (index, written) in config.rules.into_iter().enumerate() {
+        for (index, written) in written.into_iter().flatten().enumerate() {
             let mut written: Written = match parse_part(&format!("rules[{index}]"), written) {
                 Ok(written) => written,
                 Err(fault) => {
@@ -81,7 +85,8 @@ impl Rules {
             paths.extend(texts.into_iter().enumerate().map(|(place, text)| (index, place, text)));
         }
         let patterns = Patterns::compile(&paths, &mut faults);
-        if faults.is_empty() { Ok(Self { patterns, rules }) } else { Err(faults.join("\n")) }
+        faults.into_iter().for_each(|fault| table.fault(fault));
+        table.finish(Some(Self { patterns, rules }))
     }
 
     /// What the first rule that holds says.

@@ -1,7 +1,6 @@
 //! Rules on paths, as the configuration writes them.
 
 use super::*;
-use linkspan_plugin_common::config;
 use proptest::prelude::*;
 
 /// Any name that does not begin with `no`.
@@ -18,7 +17,7 @@ impl Clusters for Known {
 }
 
 fn compile(config: &str) -> Result<Rules, String> {
-    Rules::compile(config::parse(config)?, &Known)
+    Rules::compile(config, &Known)
 }
 
 /// A decision in short: `CLUSTER`, `CLUSTER PATH` or `next`.
@@ -146,7 +145,7 @@ fn every_faulty_rule_is_named() {
         {"prefix": "/a/b", "cluster": "a"},
         {"prefx": "/z", "cluster": "a"},
         {"cluster": "a"}
-    ]}"#,
+    ], "longst": true}"#,
     )
     .unwrap_err();
     let expected = [
@@ -173,6 +172,7 @@ fn every_faulty_rule_is_named() {
         "rules[15].prefx: unknown key, expected one of `prefix`, `cluster`, `next`, `strip`, `to`; \
          did you mean `prefix`?",
         "rules[16]: `prefix` is missing",
+        "longst: unknown key, expected `rules` or `longest`; did you mean `longest`?",
     ];
     assert_eq!(faults.lines().collect::<Vec<_>>(), expected);
     assert_eq!(compile(r#"{"rules": []}"#).unwrap_err(), "rules: an empty list never matches");
