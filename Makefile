@@ -24,10 +24,11 @@ check: target
 # What a request and a call cost, beside nginx; a few minutes on two quiet cores. OPTIONS are those of
 # bench/bench.py.
 bench: target
-	tools/need.sh nginx wrk python3
+	tools/need.sh nginx memcached wrk python3
 	cargo build --release --locked
 	python3 bench/bench.py figures $(OPTIONS)
 	python3 bench/bench.py cpu $(OPTIONS)
+	python3 bench/hosts.py $(OPTIONS)
 	cargo bench --locked -p linkspan --bench calls
 
 # Plugins are compiled for wasm32-wasip2.

@@ -55,7 +55,7 @@ def free_ports(count):
     return ports
 
 
-def wait_for(port, process, seconds=60, path="/w/index.html"):
+def wait_for(port, process, seconds=60, path="/w/index.html", host=None):
     """Waits until somebody answers on a port: the proxy listens before its plugins are compiled."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -63,7 +63,7 @@ def wait_for(port, process, seconds=60, path="/w/index.html"):
             sys.exit(f"{process.args} ended with {process.returncode}")
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
         try:
-            connection.request("GET", path)
+            connection.request("GET", path, headers={"Host": host} if host else {})
             if connection.getresponse().status == 200:
                 return
         except OSError:
@@ -231,12 +231,13 @@ def cpu_seconds(pid):
     return total / os.sysconf("SC_CLK_TCK")
 
 
-def load(bench, port, seconds):
-    """Runs wrk; gives the requests served and the requests per second."""
+def load(bench, port, seconds, script=None):
+    """Runs wrk, perhaps with a script; gives the requests served and the requests per second."""
     options = bench.options
     command = [
         "taskset", "-c", str(options.load_core),
         "wrk", "-t1", f"-c{options.connections}", f"-d{seconds}s", "--timeout", "10s",
+        *(["-s", str(script)] if script else []),
         f"http://127.0.0.1:{port}/w/index.html",
     ]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -271,7 +272,15 @@ def cpu(bench):
         proxies["haproxy, roundrobin, no access log"] = (bench.haproxy(port, origins), port)
     for process, port in proxies.values():
         wait_for(port, process)
-        load(bench, port, 1)
+    compare(bench, proxies, baseline)
+
+
+def compare(bench, proxies, baseline, script=None):
+    """Loads each proxy in turn, for some rounds, and prints what a request costs each; `proxies`
+    are processes and ports by name, `baseline` is the name that all are compared with."""
+    options = bench.options
+    for _, port in proxies.values():
+        load(bench, port, 1, script)
     costs = {name: [] for name in proxies}
     rates = {name: [] for name in proxies}
     for turn in range(options.rounds):
@@ -280,7 +289,7 @@ def cpu(bench):
         for name in names[turn % len(names):] + names[:turn % len(names)]:
             process, port = proxies[name]
             before = cpu_seconds(process.pid)
-            requests, rate = load(bench, port, options.seconds)
+            requests, rate = load(bench, port, options.seconds, script)
             cost = (cpu_seconds(process.pid) - before) / requests * 1e6
             costs[name].append(cost)
             rates[name].append(rate)
@@ -341,11 +350,13 @@ def figures(bench):
     print(f"| RSS idle, one worker | {statistics.median(idle):.1f} MiB |")
 
 
-def main():
+def run(description, modes, more=None):
+    """Parses the arguments and runs a mode: a function of a bench, by name. The first is the
+    default. `more` adds further arguments to a parser."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("mode", choices=["cpu", "figures"])
+    parser.add_argument("mode", choices=list(modes), nargs="?", default=next(iter(modes)))
     parser.add_argument("--program", type=pathlib.Path, default=ROOT / "target/release/linkspan")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=5)
@@ -353,6 +364,8 @@ def main():
     parser.add_argument("--bytes", type=int, default=1024, help="size of a response")
     parser.add_argument("--load-core", type=int, default=0)
     parser.add_argument("--proxy-core", type=int, default=1)
+    if more:
+        more(parser)
     options = parser.parse_args()
     options.program = options.program.resolve()
     if not options.program.exists():
@@ -360,10 +373,10 @@ def main():
     with tempfile.TemporaryDirectory() as directory:
         bench = Bench(options, directory)
         try:
-            {"cpu": cpu, "figures": figures}[options.mode](bench)
+            modes[options.mode](bench)
         finally:
             bench.stop_all()
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, {"cpu": cpu, "figures": figures})

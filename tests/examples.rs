@@ -1,5 +1,7 @@
 //! The examples: each is served as it stands, but for its addresses.
 
+mod lighttpd;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -33,7 +35,7 @@ fn every_example_starts() {
         let name = file.parent().and_then(Path::file_name).unwrap();
         names.insert(name.to_string_lossy().into_owned());
     }
-    let expected = ["apache", "demo", "memcached-remap", "monkey"].map(str::to_owned);
+    let expected = ["apache", "demo", "lighttpd", "memcached-remap", "monkey"].map(str::to_owned);
     assert!(names.is_superset(&expected.into()), "{names:?}");
 }
 

@@ -1,5 +1,8 @@
 //! What plugins may change of requests and responses, and in which order they do.
 
+mod reverse;
+mod rules;
+
 use crate::support::{Client, Origin, Proxy, one_cluster, reply};
 
 /// A `headers` plugin that appends its name to `x-order` in both phases.

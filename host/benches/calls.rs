@@ -22,7 +22,8 @@ use linkspan::log::sink::Writer;
 use linkspan::metrics::Metrics;
 use linkspan::plugin::{
     Around, Compiler, Connection, Decision, Definition, Endpoint, EndpointId, EndpointState,
-    Exchange, Figure, Host, Kind, Members, Nursery, Order, Pick, Plugin, Settings, Shared, Trail,
+    Exchange, Figure, Host, Kind, Members, Nursery, Order, Pick, Plugin, Settings, Shared, Taken,
+    Trail,
 };
 use linkspan::proxy::WORDS;
 use smallvec::SmallVec;
@@ -337,6 +338,7 @@ fn exchange() -> Box<Exchange> {
         endpoint: None,
         attributes: SmallVec::new(),
         tried: SmallVec::new(),
+        taken: Taken::default(),
         trail: Trail::new(RequestIds::new().issue(), false),
     })
 }

@@ -42,6 +42,8 @@ files! {
 
     /// Imported: the running request.
     request "request.wit"
+    /// Imported: the same as its client sent it.
+    original "original.wit"
     /// Imported: the response to it.
     response "response.wit"
     /// Imported: the running connection.

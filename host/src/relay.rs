@@ -28,7 +28,7 @@ use smallvec::SmallVec;
 use crate::body::{Body, Upload, UploadError};
 use crate::headers::{self, Forwarding};
 use crate::log::id::RequestId;
-use crate::plugin::{Decision, Exchange, Plugin, Trail, Upstream};
+use crate::plugin::{Decision, Exchange, Plugin, Taken, Trail, Upstream};
 use crate::relay::attempt::Attempts;
 use crate::relay::client::{Client, OpenRequest};
 use crate::relay::error::{Error, Limit};
@@ -119,6 +119,7 @@ impl Served<'_> {
             endpoint: None,
             attributes: SmallVec::new(),
             tried: SmallVec::new(),
+            taken: Taken::default(),
             trail: Trail::new(record.id().clone(), self.worker.writes_access()),
         });
         let (mut exchange, routed) = self.route(exchange, record).await;
@@ -129,6 +130,10 @@ impl Served<'_> {
         record.cluster = cluster.name().cloned();
         exchange.cluster = record.cluster.clone();
         self.complete(&mut exchange, &cluster, record.id())?;
+        if let Some(host) = &host {
+            // Rewriters see what the upstream will get, as they do of the path.
+            exchange.request.headers.insert(HOST, host.clone());
+        }
         // Whether the client waits is between it and us, whatever rewriters do.
         let waits = expects(&exchange.request);
         for rewriters in [&self.listener.on_request, &cluster.on_request] {
@@ -272,12 +277,15 @@ fn failed(kind: &'static str, plugin: &Plugin, cause: &impl std::fmt::Display) -
     Error::Plugin { kind, plugin, cause: cause.to_string().into() }
 }
 
-/// Gives a request another path; its query stays, unless the path brings one.
+/// Gives a request another path; its query stays, unless the path brings one. A question mark at
+/// the path's end takes it away.
 fn set_path(exchange: &mut Exchange, path: PathAndQuery) {
     let uri = &mut exchange.request.uri;
     let joined = match (path.query(), uri.query()) {
         (None, Some(query)) => format!("{path}?{query}").parse().unwrap_or(path),
+        (Some(""), _) => path.path().parse().unwrap_or(path),
         _ => path,
     };
-    *uri = Uri::from(joined);
+    let before = std::mem::replace(uri, Uri::from(joined));
+    exchange.taken.original.get_or_insert(before);
 }

@@ -12,7 +12,7 @@ use linkspan::log::id::RequestIds;
 use linkspan::metrics::Metrics;
 use linkspan::plugin::{
     Around, Compiler, Connection, Endpoint, EndpointId, EndpointState, Exchange, Figure, Host,
-    Kind, Members, Nursery, Order, Pick, Picked, Plugin, Settings, Trail,
+    Kind, Members, Nursery, Order, Pick, Picked, Plugin, Settings, Taken, Trail,
 };
 use linkspan::proxy::WORDS;
 use linkspan_plugin_balancing::Host as _;
@@ -165,6 +165,7 @@ fn exchange(script: &Script) -> Box<Exchange> {
         endpoint: None,
         attributes: SmallVec::new(),
         tried: script.tried().into(),
+        taken: Taken::default(),
         trail: Trail::new(RequestIds::new().issue(), false),
     })
 }

@@ -1,11 +1,14 @@
-//! What balancers are told of a cluster: the plugin module's trait, answered from the cluster.
+//! What plugins are told of a cluster: the plugin module's traits, answered from the cluster.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use super::membership::Membership;
+use super::peer::Peer;
 use super::{Cluster, health};
-use crate::plugin::{self, EndpointId, Figure, Members};
+use crate::plugin::{self, EndpointId, Figure, Members, Siblings};
 
 /// A cluster as its balancers see it. It stays the same over reloads, so that balancers that are
 /// configured alike go on with their state; what it shows is replaced with the snapshot.
@@ -102,5 +105,85 @@ impl Members for View {
         let cluster = self.0.load();
         let membership = cluster.membership();
         membership.members().iter().map(|member| member.endpoint.in_flight()).collect()
+    }
+}
+
+/// The port of an authority that names none.
+const PORT: u16 = 80;
+
+impl Siblings for Membership {
+    fn include(&self, authority: &str) -> bool {
+        let Some((host, port)) = host_and_port(authority) else { return false };
+        let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let address = inside.unwrap_or(host).parse().ok().map(|ip: IpAddr| ip.to_canonical());
+        let is = |own: u16| port.is_none_or(|port| port == own);
+        self.endpoints().iter().any(|endpoint| {
+            let at = match (address, endpoint.peer()) {
+                (Some(ip), Peer::Tcp(own)) => ip == own.ip().to_canonical() && is(own.port()),
+                _ => false,
+            };
+            at || endpoint
+                .authority()
+                .to_str()
+                .ok()
+                .and_then(host_and_port)
+                .is_some_and(|(own, of)| own.eq_ignore_ascii_case(host) && is(of.unwrap_or(PORT)))
+        })
+    }
+}
+
+/// Splits `host:port`, `host`, `[v6]:port` and `[v6]`.
+fn host_and_port(authority: &str) -> Option<(&str, Option<u16>)> {
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port.parse().ok()?)),
+        _ => (authority, None),
+    };
+    (!host.is_empty()).then_some((host, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::super::endpoint::Endpoint;
+    use super::super::membership::{Member, Standing};
+    use super::*;
+
+    #[test]
+    fn endpoints_are_known_by_their_addresses_and_names() {
+        let member = |id, peer: Peer, authority| Member {
+            endpoint: Arc::new(Endpoint::new(
+                id,
+                peer,
+                "a label".into(),
+                HeaderValue::from_static(authority),
+            )),
+            weight: 100,
+            attributes: Arc::default(),
+            standing: Standing::default(),
+            max_connections: None,
+        };
+        let tcp = |address: &str| Peer::Tcp(address.parse().unwrap());
+        let members = vec![
+            member(0, tcp("10.0.0.1:8080"), "app.internal:8080"),
+            member(1, tcp("[fd00::2]:80"), "[fd00::2]"),
+        ];
+        let all = Membership::new(1, members);
+        let known = [
+            "10.0.0.1:8080",
+            "App.Internal:8080",
+            "[FD00:0::2]:80",
+            "app.internal",
+            "10.0.0.1",
+            "[fd00::2]",
+        ];
+        for known in known {
+            assert!(all.include(known), "{known}");
+        }
+        for other in
+            ["", ":80", "10.0.0.1:80", "app.internal:x", "internal", "10.0.0.1:", "[", "a label"]
+        {
+            assert!(!all.include(other), "{other}");
+        }
     }
 }

@@ -11,6 +11,7 @@ wasmtime::component::bindgen!({
         world everything {
             import linkspan:plugin/types@0.1.0;
             import linkspan:plugin/request@0.1.0;
+            import linkspan:plugin/original@0.1.0;
             import linkspan:plugin/response@0.1.0;
             import linkspan:plugin/log@0.1.0;
             import linkspan:plugin/clock@0.1.0;
@@ -44,5 +45,5 @@ wasmtime::component::bindgen!({
 
 pub(super) use linkspan::plugin::{
     attempts, balancer, cells, clock, clusters, edits, endpoints, hashing, keyvalue, log, metrics,
-    phases, random, reports, request, response, router, served, types,
+    original, phases, random, reports, request, response, router, served, types,
 };

@@ -6,13 +6,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::{request, response};
+use http::{HeaderValue, Uri, request, response};
 use smallvec::SmallVec;
 
 use crate::config::Name;
 use crate::log::access::calls::Cost;
 use crate::log::id::RequestId;
-use crate::plugin::members::EndpointId;
+use crate::plugin::members::{EndpointId, Siblings};
 
 /// What all requests of a downstream connection have in common.
 #[derive(Debug)]
@@ -49,8 +49,21 @@ pub struct Exchange {
     pub attributes: SmallVec<[Attributes; 1]>,
     /// The endpoints that were tried, in the order of the attempts.
     pub tried: SmallVec<[EndpointId; 4]>,
+    /// What changed on its way.
+    pub taken: Taken,
     /// What logs are told of it.
     pub trail: Trail,
+}
+
+/// The way that a request has taken, as far as undoing it on the response needs to know.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// The target as the client sent it, once that was changed.
+    pub original: Option<Uri>,
+    /// The Host that the endpoint was sent.
+    pub host: Option<HeaderValue>,
+    /// The endpoints of the cluster that answered, once a plugin is called that may ask for them.
+    pub siblings: Option<Arc<dyn Siblings>>,
 }
 
 /// The keys of an endpoint's table that are not the host's.

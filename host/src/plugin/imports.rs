@@ -10,6 +10,7 @@ mod hashing;
 pub(super) mod keyvalue;
 mod log;
 mod metrics;
+mod original;
 mod phases;
 mod random;
 mod reports;
@@ -35,14 +36,15 @@ pub(super) const WAITING: &str = "linkspan:plugin/keyvalue@0.1.0";
 /// The interface whose answers depend on which clusters there are.
 pub(super) const CLUSTERS: &str = "linkspan:plugin/clusters@0.1.0";
 
-/// The interface that is about the table of the endpoint that answered.
+/// The interface that is about the endpoint that answered.
 pub(super) const SERVED: &str = "linkspan:plugin/served@0.1.0";
 
 /// The interfaces that a component may import.
-pub(super) const OFFERED: [&str; 18] = [
+pub(super) const OFFERED: [&str; 19] = [
     "types",
     "edits",
     "request",
+    "original",
     "response",
     "log",
     "clock",
@@ -69,6 +71,7 @@ pub(super) fn link(linker: &mut Linker<Guest>, waiting: bool) -> wasmtime::Resul
     bindings::types::add_to_linker::<_, This>(linker, this)?;
     bindings::edits::add_to_linker::<_, This>(linker, this)?;
     bindings::request::add_to_linker::<_, This>(linker, this)?;
+    bindings::original::add_to_linker::<_, This>(linker, this)?;
     bindings::response::add_to_linker::<_, This>(linker, this)?;
     bindings::log::add_to_linker::<_, This>(linker, this)?;
     bindings::clock::add_to_linker::<_, This>(linker, this)?;

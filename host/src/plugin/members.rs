@@ -1,6 +1,8 @@
 //! What a balancer's imports and calls need to know of a cluster: the seam to the cluster module,
 //! which implements it.
 
+use std::fmt::Debug;
+
 use crate::plugin::bindings::{balancer, types};
 
 pub use balancer::{Endpoint, EndpointState};
@@ -44,6 +46,13 @@ pub trait Members: Send + Sync {
 
     /// Requests in flight of all members, in the order of [`Self::endpoints`].
     fn in_flight_of_all(&self) -> Vec<u32>;
+}
+
+/// The endpoints that might have answered a request.
+pub trait Siblings: Debug + Send + Sync {
+    /// Whether one of them has that address or name, `host:port` or `host` for any port, without
+    /// regard to case.
+    fn include(&self, authority: &str) -> bool;
 }
 
 /// Which figure.

@@ -199,6 +199,7 @@ impl Attempts<'_> {
         endpoint.count_attempt();
         self.record.endpoint = Some(Arc::clone(endpoint));
         exchange.endpoint = Some(Arc::clone(endpoint.label()));
+        exchange.taken.host = Some(self.host(endpoint, exchange));
         loop {
             let slot = self.connect(endpoint).await.map_err(Next::Another)?;
             match self.send(slot, endpoint, exchange).await {
@@ -323,6 +324,13 @@ impl Attempts<'_> {
         }
     }
 
+    /// The Host that this endpoint gets.
+    fn host(&self, endpoint: &Endpoint, exchange: &Exchange) -> HeaderValue {
+        let rule = self.cluster.cluster.settings().host_header;
+        let sent = exchange.request.headers.get(HOST);
+        upstream_host(rule, self.host.as_ref(), sent, endpoint.authority()).clone()
+    }
+
     /// The request as this endpoint gets it.
     fn request(
         &self,
@@ -337,10 +345,8 @@ impl Attempts<'_> {
         *request.version_mut() = Version::HTTP_11;
         *request.headers_mut() = exchange.request.headers.clone();
         let headers = request.headers_mut();
-        let rule = self.cluster.cluster.settings().host_header;
-        let sent = headers.get(HOST);
-        let host = upstream_host(rule, self.host.as_ref(), sent, endpoint.authority()).clone();
-        headers.insert(HOST, host);
+        let host = exchange.taken.host.clone();
+        headers.insert(HOST, host.unwrap_or_else(|| self.host(endpoint, exchange)));
         if unknown_length {
             // hyper would take a GET for one without a body.
             headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));

@@ -1,5 +1,7 @@
 //! The client's response, made of an upstream's.
 
+use std::sync::Arc;
+
 use http::{Response, Version};
 
 use super::{Served, rewrite, vet};
@@ -36,8 +38,9 @@ impl Served<'_> {
         let mut all = cluster.on_response.iter().chain(&self.listener.on_response);
         if all.any(Plugin::asks_who_served) {
             let answered = exchange.tried.last().copied();
-            exchange.attributes =
-                answered.map(|id| cluster.cluster.membership().attributes(id)).unwrap_or_default();
+            let membership = cluster.cluster.membership();
+            exchange.attributes = answered.map(|id| membership.attributes(id)).unwrap_or_default();
+            exchange.taken.siblings = Some(Arc::clone(&membership) as _);
         }
         for rewriters in [&cluster.on_response, &self.listener.on_response] {
             exchange = rewrite::response(exchange, rewriters, record).await?;

@@ -1,4 +1,4 @@
-//! What may stand in a header field.
+//! What may stand in a header field, and rewriting those of a name.
 
 /// Whether that can be the name of a field: an RFC 9110 token.
 #[must_use]
@@ -19,9 +19,36 @@ pub fn is_value(value: &str) -> bool {
         && !value.ends_with(is_blank)
 }
 
+/// Rewrites each of the values of a name; none if nothing changes, so that nothing need be set.
+pub fn rewrite_each(
+    values: Vec<Vec<u8>>,
+    rewrite: impl Fn(&[u8]) -> Option<Vec<u8>>,
+) -> Option<Vec<Vec<u8>>> {
+    let mut changed = false;
+    let values = values.into_iter().map(|value| match rewrite(&value) {
+        Some(rewritten) => {
+            changed = true;
+            rewritten
+        }
+        None => value,
+    });
+    let values = values.collect();
+    changed.then_some(values)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_value_is_rewritten_and_the_others_stay() {
+        let each = |rewritten: &[u8]| {
+            let values = vec![b"a".to_vec(), b"b".to_vec()];
+            rewrite_each(values, |value| (value == rewritten).then(|| b"c".to_vec()))
+        };
+        assert_eq!(each(b"b"), Some(vec![b"a".to_vec(), b"c".to_vec()]));
+        assert_eq!(each(b"x"), None);
+    }
 
     #[test]
     fn names_are_tokens_and_values_hold_one_line() {

@@ -17,6 +17,7 @@ use linkspan_plugin_common::config;
 use serde::Deserialize;
 use std::cell::RefCell;
 
+mod given;
 mod misdeeds;
 
 mod bindings {
@@ -110,6 +111,7 @@ impl router::Guest for Plugin {
                 respond(200, vec![field("x-a", "1\r\nx-b: 2")], Vec::new())
             }
             Some(Misdeed::ManyHeaders) => respond(200, many_fields().collect(), Vec::new()),
+            Some(Misdeed::Given) => given::decision(),
             Some(Misdeed::BigBody) => respond(200, Vec::new(), vec![b'x'; 2 << 20]),
             _ => router::Decision::Next,
         }
@@ -154,6 +156,7 @@ impl request_rewriter::Guest for Plugin {
         match asked(Call::OnRequest) {
             // An edit of the other phase.
             Some(Misdeed::BadStatus) => vec![Edit::Status(200)],
+            Some(Misdeed::Given) => vec![given::edit()],
             Some(misdeed) => bad_edits(misdeed),
             None => Vec::new(),
         }
@@ -165,6 +168,7 @@ impl response_rewriter::Guest for Plugin {
         let mut edits = vec![Edit::Append(field("x-misbehave", "ok"))];
         match asked(Call::OnResponse) {
             Some(Misdeed::BadStatus) => edits.push(Edit::Status(99)),
+            Some(Misdeed::Given) => edits.push(given::edit()),
             Some(misdeed) => edits.extend(bad_edits(misdeed)),
             None => {}
         }

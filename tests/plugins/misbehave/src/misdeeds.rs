@@ -40,6 +40,8 @@ pub(crate) enum Misdeed {
     CrlfHeader,
     /// `route`, edits: 40,000 fields.
     ManyHeaders,
+    /// `route`, edits: what the request gives, byte by byte; see `given`.
+    Given,
     /// `route`: responds with 2 MiB.
     BigBody,
     /// `pick`: an endpoint that does not exist.

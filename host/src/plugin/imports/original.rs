@@ -1,0 +1,23 @@
+//! `original`: the running request as its client sent it.
+
+use wasmtime::Result;
+
+use crate::plugin::bindings::original;
+use crate::plugin::guest::Guest;
+
+impl Guest {
+    fn original(&self) -> Result<&http::Uri> {
+        let exchange = self.exchange()?;
+        Ok(exchange.taken.original.as_ref().unwrap_or(&exchange.request.uri))
+    }
+}
+
+impl original::Host for Guest {
+    fn path(&mut self) -> Result<String> {
+        Ok(self.original()?.path().to_owned())
+    }
+
+    fn query(&mut self) -> Result<Option<String>> {
+        Ok(self.original()?.query().map(str::to_owned))
+    }
+}
