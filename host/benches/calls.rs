@@ -31,8 +31,7 @@ use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::Instant;
 
-/// What is measured; `RULES` stands for rules that do not match, `HOSTS` for hosts that nobody
-/// addresses.
+/// What is measured; `RULES` stands for rules that do not match, `HOSTS` for other hosts.
 const CONFIG: &str = r#"
 [listeners.web]
 bind = "127.0.0.1:0"
