@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 
 use serde_json::Value;
 
-use crate::support::{Client, Down, Message, Origin, Proxy, reply};
+use crate::support::{Binary, Client, Down, Message, NameServer, Origin, Proxy, reply};
 
 /// A listener in front of the guest that forwards to the address in `x-to`.
 fn config(grants: &[&str]) -> String {
@@ -136,6 +136,30 @@ fn a_name_is_granted_by_itself_or_by_what_it_resolves_to() {
         assert_eq!((response.status(), refusals(&proxy)), (502, 1), "{grants:?}");
     }
     assert_eq!(origin.hits(), 6);
+}
+
+#[test]
+fn a_name_that_resolves_to_what_is_not_granted_is_refused() {
+    let (dns, trap) = (NameServer::start(), Trap::at([127, 0, 0, 2]));
+    let origin = Origin::replying("hello");
+    let port = origin.address().port();
+    dns.host("mixed.test", 60, &["127.0.0.2", "127.0.0.1", "169.254.1.1"]);
+    dns.host("inside.test", 60, &["127.0.0.2"]);
+    dns.host("local.test", 60, &["169.254.1.1"]);
+    let directory = "[server]\nplugin-dir = 'plugins.d'\n";
+    let toml = format!("{directory}{}{}", dns.section(), config(&["127.0.0.1:*"]));
+    let mut binary = Binary::with(&toml, &["forwards"], &["run"]);
+    let mut client = binary.connect();
+    assert_eq!(ask(&mut client, &format!("http://mixed.test:{port}")).text(), "hello");
+    for name in ["inside.test", "local.test"] {
+        let to = format!("http://{name}:{}", trap.port());
+        assert_eq!(ask(&mut client, &to).status(), 502, "{to}");
+        binary.wait_for_stderr(&format!("\"address\":\"{to}\""));
+    }
+    let said = binary.stderr();
+    let refused = said.lines().filter(|line| line.contains("refused to forward"));
+    assert_eq!(refused.filter(|line| line.contains("no grant covers it")).count(), 2, "{said}");
+    trap.expect_untouched();
 }
 
 #[test]

@@ -12,7 +12,9 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, kill_process};
 use tempfile::TempDir;
 
-use crate::support::{Binary, Client, Signal, eventually, ports_of_the_demo};
+use crate::support::{
+    Binary, Client, Down, Message, Origin, Signal, eventually, ports_of_the_demo, reply,
+};
 
 /// The files that the origins of the Monkey example serve.
 const FILES: usize = 1_200;
@@ -33,7 +35,7 @@ fn every_example_starts() {
         let name = file.parent().and_then(Path::file_name).unwrap();
         names.insert(name.to_string_lossy().into_owned());
     }
-    let expected = ["demo", "lighttpd", "monkey"].map(str::to_owned);
+    let expected = ["apache", "demo", "lighttpd", "memcached-remap", "monkey"].map(str::to_owned);
     assert!(names.is_superset(&expected.into()), "{names:?}");
 }
 
@@ -165,6 +167,28 @@ fn the_monkey_example_serves_real_files_from_real_origins() {
         assert_ne!(origin, "one");
         assert!(kind == "static" || origin == "two", "{path} from {origin}");
     }
+}
+
+/// Apache's example, where the first server refuses: the other is asked, and what that answers is
+/// the answer, however bad.
+#[test]
+fn the_apache_example_tries_another_server_for_a_refusal_and_for_nothing_else() {
+    let down = Down::new();
+    let status = |request: &Message| request.target().rsplit('/').next().unwrap().parse();
+    let origin = Origin::answering(move |request| reply(status(request).unwrap_or(200), &[], ""));
+    let text = example("apache").replace("127.0.0.1:9001", &down.address().to_string());
+    let text = text.replace("127.0.0.1:9002", &origin.address().to_string());
+    let mut binary = Binary::with(&text, &[], &["-p", "0"]);
+    let mut client = binary.connect();
+    let asked = ["/snoop", "/gossip/404", "/snoop/500", "/gossip/503", "/snoop/502"];
+    for (path, expected) in asked.into_iter().zip([200, 404, 500, 503, 502]) {
+        assert_eq!(client.get(path).status(), expected, "{path}");
+    }
+    let seen: Vec<_> = origin.requests().iter().map(|it| it.target().to_owned()).collect();
+    assert_eq!(seen, asked, "each of them once");
+    let server = down.up(|peer| peer.answer(|_| reply(200, &[], "")));
+    assert_eq!(client.get("/other").status(), 404);
+    assert_eq!((server.hits(), origin.hits()), (0, asked.len()));
 }
 
 /// Fetches a file and compares it; gives its kind, and who served it.

@@ -33,6 +33,7 @@ mod schema;
 mod sendfile;
 mod shutdown;
 mod status;
+mod stores;
 mod streaming;
 mod substitute;
 mod support;

@@ -6,6 +6,7 @@
 //! to is that file. Ports are replaced by free ones, and `make` finds a `cargo` that runs the program
 //! of this test run where it would compile one.
 
+mod examples;
 mod shell;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,8 +18,8 @@ use shell::Shell;
 
 use crate::support::{Binary, Signal, eventually, ports_of_the_demo};
 
-/// The ports that the README uses, in one test at a time.
-const PORTS: [&str; 3] = ["8080", "9001", "9002"];
+/// The ports that READMEs use, in one test at a time.
+const PORTS: [&str; 4] = ["8080", "9001", "9002", "11211"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
@@ -33,9 +34,9 @@ enum Piece {
     Command(String, Vec<String>),
 }
 
-/// What stands in the section of a title, in order.
-fn pieces(title: &str) -> Vec<Piece> {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+/// What stands in the section of a title of the README in a folder, in order.
+fn pieces(folder: &str, title: &str) -> Vec<Piece> {
+    let readme = fs::read_to_string(root().join(folder).join("README.md")).unwrap();
     let section = readme.split("\n## ").find(|section| section.starts_with(title)).unwrap();
     let mut pieces = Vec::new();
     let mut lines = section.lines();
@@ -66,7 +67,7 @@ fn commands(block: &[&str], pieces: &mut Vec<Piece>) {
     }
 }
 
-/// Each of the README's ports with one that is free.
+/// Each of these ports with one that is free.
 fn free_ports() -> BTreeMap<&'static str, String> {
     let sockets = PORTS.map(|port| (port, TcpListener::bind("127.0.0.1:0").unwrap()));
     let port = |socket: &TcpListener| socket.local_addr().unwrap().port().to_string();
@@ -79,17 +80,21 @@ fn with(ports: &BTreeMap<&'static str, String>, text: &str) -> String {
 
 #[test]
 fn the_five_minutes_end_as_the_readme_says() {
-    let pieces = pieces("Five minutes");
+    let pieces = pieces("", "Five minutes");
     let commands = pieces.iter().filter(|piece| matches!(piece, Piece::Command(..))).count();
     assert!(commands > 15 && pieces.len() - commands == 3, "{pieces:#?}");
-    let ports = free_ports();
-    let mut shell = Shell::start();
-    for piece in &pieces {
+    walk(&mut Shell::start(), &pieces, &free_ports());
+}
+
+/// Writes the files and types the commands, which have to print what is shown.
+#[track_caller]
+fn walk(shell: &mut Shell, pieces: &[Piece], ports: &BTreeMap<&'static str, String>) {
+    for piece in pieces {
         match piece {
-            Piece::File(name, text) => shell.write(name, &with(&ports, text)),
+            Piece::File(name, text) => shell.write(name, &with(ports, text)),
             Piece::Command(command, shown) => {
-                let printed = shell.run(&with(&ports, command));
-                let shown: Vec<_> = shown.iter().map(|line| with(&ports, line)).collect();
+                let printed = shell.run(&with(ports, command));
+                let shown: Vec<_> = shown.iter().map(|line| with(ports, line)).collect();
                 if !shown.is_empty() && !fits(&shown, &printed.lines().collect::<Vec<_>>()) {
                     panic!("$ {command}\nprints\n{printed}\nand not\n{}", shown.join("\n"));
                 }

@@ -1,5 +1,11 @@
 //! Where requests go: routers in turn, then the default cluster, then 404.
 
+mod host;
+mod memcached;
+mod patterns;
+mod prefix;
+mod remap;
+
 use crate::support::{Origin, Proxy, one_cluster};
 
 /// A listener that asks `routers`, in front of clusters of one origin each.

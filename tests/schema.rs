@@ -127,6 +127,8 @@ fn schema_and_reader_accept_the_same() {
         "[plugins.p.grants]\naddresses = ['10.0.0.0/8:*', '[fd00::/8]:443', 'a.b:80', '[::1]:1']",
         "[plugins.p]\nconfig = {\n  a = 1, # one\n  b = \"\\e\",\n}",
         "[stores.s]\ntype = 'memory'\nentries = { 'http://a/' = 'b' }",
+        "[stores.s]\ntype = 'memcached'\nservers = ['a', 'a:1', '[::1]', 'unix:/m', '1.2.3.4']",
+        "[stores.s]\ntype = 'memcached'\nservers = 'a'\nmax-connections = 1\nidle-timeout = '1s'",
         "[defaults.cluster]\nhealth.attempts = 3\n[defaults.listener]\nrouters = ['x']",
     ] {
         judged.add(&format!("{SMALLEST}{text}"));
@@ -181,7 +183,9 @@ fn schema_and_reader_refuse_the_same() {
         "[plugins.p]\nlimits.log-rate = -1",
         "[plugins.p]\ninstances = 'many'",
         "[plugins.p]\ngrants.addresses = ['a']",
-        "[stores.s]\ntype = 'memcached'",
+        "[stores.s]\ntype = 'memcachd'",
+        "[stores.s]\ntype = 'memcached'\nservers = ['a b']",
+        "[stores.s]\ntype = 'memcached'\nservers = []",
         "[stores.s]\nentries = { a = 1 }",
         "[defaults.listener]\nbind = ':1'",
         "[defaults.server]",

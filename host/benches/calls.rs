@@ -31,7 +31,7 @@ use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::Instant;
 
-/// What is measured; `RULES` stands for rules that do not match.
+/// What is measured; `RULES` stands for rules that do not match, `HOSTS` for other hosts.
 const CONFIG: &str = r#"
 [listeners.web]
 bind = "127.0.0.1:0"
@@ -63,6 +63,10 @@ config = { rules = [
   RULES
   { match = ['\.(jpg|png|css|js|html)$'], cluster = "main" },
 ] }
+
+[plugins.ten-thousand]
+component = "host"
+config = { hosts = { HOSTS "www.example.org" = "main" } }
 
 [plugins.stamp]
 component = "headers"
@@ -97,7 +101,8 @@ impl Bench {
         let rules: Vec<_> = (0..19)
             .map(|n| format!("{{ match = ['^/service-{n}/[a-z]+/'], cluster = \"main\" }},"))
             .collect();
-        let text = CONFIG.replace("RULES", &rules.join("\n  "));
+        let hosts: String = (0..10_000).map(|n| format!("\"h{n}.test\" = \"main\", ")).collect();
+        let text = CONFIG.replace("RULES", &rules.join("\n  ")).replace("HOSTS", &hosts);
         let config = Config::parse(&text, Path::new("bench.toml"));
         let config = config.unwrap_or_else(|faults| panic!("{faults}"));
         let program = PathBuf::from(env!("CARGO_BIN_EXE_linkspan"));
@@ -170,9 +175,13 @@ impl Bench {
     fn routers(&self, criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group("route");
         group.throughput(Throughput::Elements(1));
-        for rules in ["two-rules", "twenty-rules"] {
+        for (router, rules) in [
+            ("regex-match", "two-rules"),
+            ("regex-match", "twenty-rules"),
+            ("host", "ten-thousand"),
+        ] {
             let plugin = self.plugin(rules, Kind::Router, None);
-            group.bench_function(BenchmarkId::new("regex-match", rules), |bencher| {
+            group.bench_function(BenchmarkId::new(router, rules), |bencher| {
                 bencher.iter_custom(|calls| {
                     self.time(calls, async |exchange| {
                         let (exchange, decision) = plugin.route(exchange).await;
@@ -321,6 +330,7 @@ fn exchange() -> Box<Exchange> {
             scheme: "http",
         }),
         authority: "www.example.org".into(),
+        target_origin: None,
         request: request.unwrap().into_parts().0,
         response: Some(response.unwrap().into_parts().0),
         cluster: Some("main".into()),

@@ -23,6 +23,7 @@ mod reading;
 mod reference;
 mod schema;
 mod sendfile;
+mod store;
 mod units;
 mod uses;
 mod warnings;
@@ -47,6 +48,7 @@ pub use names::{BALANCERS, balancer_names, canonical_balancer, closest, did_you_
 pub use places::{Part, Places, Spot, Usage};
 pub use reading::Reading;
 pub use sendfile::{Compression, Root, Sendfile};
+pub use store::{ENTRY_BYTES, Memcached, Store, StoreKind, valid_key};
 pub use units::{ShownDuration, ShownSize};
 
 /// A name given in the configuration: of a listener, cluster, plugin or store.
@@ -246,29 +248,4 @@ pub struct Grants {
     pub stores: Vec<Name>,
     /// The addresses that a router may forward to.
     pub addresses: Vec<AddressGrant>,
-}
-
-/// A key-value service offered to plugins.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Store {
-    /// NAME of `[stores.NAME]`.
-    pub name: Name,
-    /// What serves it.
-    pub kind: StoreKind,
-    /// The longest an operation may take. Default 50 ms.
-    pub timeout: Duration,
-}
-
-/// What serves a store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StoreKind {
-    /// This process's memory.
-    Memory {
-        /// What it holds at first, without expiry.
-        entries: BTreeMap<String, String>,
-        /// The most bytes of keys and values. Default 64 MiB.
-        max_bytes: usize,
-        /// Added to each operation, to see how a slow store behaves. Default none.
-        latency: Duration,
-    },
 }

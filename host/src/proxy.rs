@@ -24,7 +24,6 @@ use crate::admin::Reload;
 use crate::cluster::check::Checks;
 use crate::cluster::registry::Registry;
 use crate::config::{self, AdminBind, Config, Name};
-use crate::dns::Inquiries;
 use crate::drain::Drain;
 use crate::listener::accept::{Acceptor, Desk, bind, probe};
 use crate::log::access::AccessLog;
@@ -161,6 +160,8 @@ impl Proxy {
         let metrics = Arc::new(Metrics::new(count, WORDS));
         let host = plugin_host(&config, options, &metrics)?;
         let registry = Registry::default();
+        // Plugins may open stores as soon as they are configured.
+        let answers = tokio::spawn(registry.clone().answer());
         let snapshot = Snapshot::build(&host, config, &registry, None, count)
             .await
             .map_err(StartError::Plugins)?;
@@ -176,7 +177,9 @@ impl Proxy {
         registry.serve(&stage.snapshot().clusters);
         let access = options.access.clone();
         metrics.watch_log("access", move || access.dropped());
-        let (nursery, names, [births, answers]) = tasks_for_workers(&registry);
+        let (nursery, orders) = Nursery::new(ORDERS);
+        let births = tokio::spawn(births(orders));
+        let names = registry.inquiries();
         let drain = Drain::new();
         let sources = Sources::new(&stage, &metrics, drain.watch());
         let make = |worker| Make {
@@ -374,14 +377,6 @@ fn start_workers(
         workers.push(builder.spawn(move || start.run()).map_err(StartError::Thread)?);
     }
     Ok((desks, workers))
-}
-
-/// Starts what works for the workers.
-fn tasks_for_workers(registry: &Registry) -> (Nursery, Inquiries, [TaskHandle<()>; 2]) {
-    let (nursery, orders) = Nursery::new(ORDERS);
-    let (names, inquiries) = Inquiries::new(ORDERS);
-    let answers = tokio::spawn(registry.clone().answer(inquiries));
-    (nursery, names, [tokio::spawn(births(orders)), answers])
 }
 
 /// Makes the instances that workers order, off their threads.

@@ -99,7 +99,7 @@ impl Served<'_> {
         incoming: Incoming,
         record: &mut Record,
     ) -> Result<Response<Body>, Error> {
-        let authority = vet::vet(&mut parts)?;
+        let vet::Addressed { authority, target_origin } = vet::vet(&mut parts)?;
         if let Some(path) = &self.listener.settings.status_path
             && status::is_at(parts.uri.path(), path)
         {
@@ -113,6 +113,7 @@ impl Served<'_> {
         let exchange = Box::new(Exchange {
             connection: self.client.connection.clone(),
             authority,
+            target_origin,
             request: parts,
             response: None,
             cluster: None,

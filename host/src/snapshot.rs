@@ -18,6 +18,7 @@ use crate::cluster::Cluster;
 use crate::cluster::members::View;
 use crate::cluster::registry::Registry;
 use crate::config::{self, Config, Instances, Name};
+use crate::dns::Inquiries;
 use crate::plugin::{
     self, Around, Component, Definition, Host, Kind, Members, Newborn, Refusal, Shared, Source,
 };
@@ -154,7 +155,7 @@ impl Snapshot {
         let clusters = registry.load(&config).await;
         let mut snapshot = Self {
             generation: previous.map_or(1, |previous| previous.generation + 1),
-            stores: stores(&config, previous),
+            stores: stores(&config, previous, &registry.inquiries()),
             names: clusters.keys().cloned().collect(),
             unresolved: registry.unresolved(&config),
             views: views(&clusters, previous),
@@ -297,12 +298,13 @@ fn views(
 fn stores(
     config: &Config,
     previous: Option<&Snapshot>,
+    names: &Inquiries,
 ) -> BTreeMap<Name, (config::Store, Arc<dyn Store>)> {
     let open = |(name, settings): (&Name, &config::Store)| {
         let before = previous.and_then(|previous| previous.stores.get(name));
         let kept =
             before.filter(|(before, _)| before == settings).map(|(_, store)| Arc::clone(store));
-        let store = kept.unwrap_or_else(|| store::open(settings));
+        let store = kept.unwrap_or_else(|| store::open(settings, names));
         (Arc::clone(name), (settings.clone(), store))
     };
     config.stores.iter().map(open).collect()

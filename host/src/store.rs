@@ -2,15 +2,21 @@
 //!
 //! A store answers from any worker. Its operations may wait, each at most for the store's timeout.
 
+mod memcached;
 mod memory;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::{self, StoreKind};
+use crate::dns::Inquiries;
 
-pub use memory::Memory;
+pub use crate::config::valid_key;
+
+use memcached::Memcached;
+use memory::Memory;
 
 /// The answer of an operation.
 pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
@@ -31,7 +37,7 @@ pub trait Store: Send + Sync {
 }
 
 /// What goes wrong with a store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The server cannot be reached.
     #[error("the store cannot be reached")]
@@ -45,40 +51,35 @@ pub enum Error {
     /// Not a decimal number.
     #[error("the value is no decimal number")]
     NotANumber,
+    /// The store refused, or answered what makes no sense.
+    #[error("{0}")]
+    Other(String),
 }
 
-/// The longest key, as memcached has it.
-const KEY_BYTES: usize = 250;
-
-/// Whether a store may be asked for a key: 1 to 250 bytes without blanks and control characters,
-/// which is memcached's rule and keeps keys from speaking its protocol.
-#[must_use]
-pub fn valid_key(key: &str) -> bool {
-    let byte = |b: u8| b > b' ' && b != 0x7f;
-    (1..=KEY_BYTES).contains(&key.len()) && key.bytes().all(byte)
+/// What bounds each operation of a store.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    /// The longest that it takes.
+    timeout: Duration,
+    /// The most bytes of a value.
+    max_value: usize,
 }
 
-/// Opens a configured store.
-#[must_use]
-pub fn open(settings: &config::Store) -> Arc<dyn Store> {
-    match &settings.kind {
-        StoreKind::Memory { entries, max_bytes, latency } => {
-            Arc::new(Memory::new(entries, *max_bytes, *latency, settings.timeout))
-        }
+impl Bounds {
+    fn of(settings: &config::Store) -> Self {
+        Self { timeout: settings.timeout, max_value: settings.max_value_bytes }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_that_could_speak_the_protocol_are_refused() {
-        for key in ["", "a b", "a\r\nflush_all", "a\0", "\u{7f}", &"k".repeat(251)] {
-            assert!(!valid_key(key), "{key:?}");
+/// Opens a configured store. Names of servers are asked for through `names`.
+#[must_use]
+pub fn open(settings: &config::Store, names: &Inquiries) -> Arc<dyn Store> {
+    match &settings.kind {
+        StoreKind::Memory { entries, max_bytes, latency } => {
+            Arc::new(Memory::new(entries, *max_bytes, *latency, Bounds::of(settings)))
         }
-        for key in ["http://a.test:80/", "ä", &"k".repeat(250)] {
-            assert!(valid_key(key), "{key:?}");
+        StoreKind::Memcached(memcached) => {
+            Arc::new(Memcached::new(memcached, Bounds::of(settings), names))
         }
     }
 }

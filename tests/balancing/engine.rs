@@ -158,6 +158,7 @@ fn exchange(script: &Script) -> Box<Exchange> {
             scheme: "http",
         }),
         authority: told.host.into(),
+        target_origin: None,
         request: request.body(()).unwrap().into_parts().0,
         response: None,
         cluster: Some("main".into()),

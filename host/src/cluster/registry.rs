@@ -26,7 +26,7 @@ use super::peer::Peer;
 use super::{Cluster, Member, Membership, Standing, States};
 use crate::config;
 use crate::config::{Address, Config, Name};
-use crate::dns::{Found, Resolver};
+use crate::dns::{Found, Inquiries, Resolver};
 
 use changes::{start_slowly, tell_of_changes};
 use names::{Names, question};
@@ -37,6 +37,8 @@ pub struct Registry {
     state: Arc<Mutex<State>>,
     /// Notified when other names are to be kept fresh.
     changed: Arc<Notify>,
+    /// Where names are asked for that are of no cluster.
+    inquiries: Inquiries,
 }
 
 #[derive(Default)]
@@ -140,11 +142,6 @@ impl Registry {
             }
         }
         unresolved
-    }
-
-    /// Who resolves the names of what is served.
-    fn resolver(&self) -> Resolver {
-        self.lock().names.resolver()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -81,7 +81,11 @@ async fn judge(reading: &mut Reading) -> Result<Option<Snapshot>, ExitCode> {
 /// The same with an engine that is there.
 pub(super) async fn judge_with(reading: &mut Reading, host: &Host) -> Option<Snapshot> {
     let config = reading.to_judge()?;
-    match Snapshot::build(host, config, &Registry::default(), None, 1).await {
+    let registry = Registry::default();
+    let answers = tokio::spawn(registry.clone().answer());
+    let built = Snapshot::build(host, config, &registry, None, 1).await;
+    answers.abort();
+    match built {
         Ok(snapshot) => Some(snapshot).filter(|_| reading.faults().is_empty()),
         Err(refused) => {
             add(reading, &refused);

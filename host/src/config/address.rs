@@ -210,14 +210,19 @@ pub(super) fn endpoint(text: &str) -> Result<Address, AddressError> {
         return unix(path);
     }
     match text.split_once("://") {
-        None => authority(text),
+        None => authority(text, 80),
         Some((scheme, rest)) => url(scheme, rest),
     }
 }
 
+/// Reads `10.0.0.1:11211`, `[::1]`, `cache.internal` or `unix:/path`. Without a port it is 11211.
+pub(super) fn memcached(text: &str) -> Result<Address, AddressError> {
+    text.strip_prefix("unix:").map_or_else(|| authority(text, 11_211), unix)
+}
+
 fn url(scheme: &str, rest: &str) -> Result<Address, AddressError> {
     match scheme.to_ascii_lowercase().as_str() {
-        "http" => authority(rest.strip_suffix('/').unwrap_or(rest)),
+        "http" => authority(rest.strip_suffix('/').unwrap_or(rest), 80),
         "srv+http" => service(rest.strip_suffix('/').unwrap_or(rest)),
         "https" | "h2c" | "fcgi" | "srv+https" => Err(AddressError::Later(scheme.to_owned())),
         _ => Err(AddressError::BadScheme(scheme.to_owned())),
@@ -236,12 +241,12 @@ fn service(text: &str) -> Result<Address, AddressError> {
     }
 }
 
-fn authority(authority: &str) -> Result<Address, AddressError> {
+fn authority(authority: &str, default: u16) -> Result<Address, AddressError> {
     if authority.contains('/') {
         return Err(AddressError::HasPath);
     }
     let (host, port) = split(authority)?;
-    let port = port.map_or(Ok(80), |port| number(port, 1))?;
+    let port = port.map_or(Ok(default), |port| number(port, 1))?;
     match host {
         Host::Ip(address) => Ok(Address::Socket(SocketAddr::new(address, port))),
         Host::Name(host) => Ok(Address::Name(Arc::from(name(host)?), port)),

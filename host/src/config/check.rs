@@ -12,6 +12,7 @@ mod health;
 mod kinds;
 mod listener;
 mod sendfile;
+mod store;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -208,7 +209,7 @@ fn config(root: &mut Table<'_>, directory: &Path, variables: Variables<'_>) -> C
         required: false,
         defaults: None,
     };
-    let stores = root.tables(&tables, extension::store);
+    let stores = root.tables(&tables, store::store);
     Config { log, server, admin, dns, listeners, clusters, plugins, stores }
 }
 

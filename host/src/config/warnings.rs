@@ -169,7 +169,8 @@ fn routed(config: &Config) -> Option<BTreeSet<String>> {
             collect(&json, &mut names);
             let granted = plugin.grants.stores.iter().filter_map(|name| config.stores.get(name));
             for store in granted {
-                let StoreKind::Memory { entries, .. } = &store.kind;
+                // What servers hold is not known here.
+                let StoreKind::Memory { entries, .. } = &store.kind else { return None };
                 names.extend(entries.iter().flat_map(|(key, value)| [key.clone(), value.clone()]));
             }
         }

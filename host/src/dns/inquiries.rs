@@ -1,14 +1,20 @@
-//! Questions of workers: asked on the control thread, and answered to the worker.
+//! Questions of workers and stores: asked on the control thread, and answered to the worker.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Answer, Failure};
 
+/// The most questions that wait to be taken up.
+const MOST: usize = 1024;
+
 /// A handle to whoever resolves names. Cloning shares it.
 #[derive(Debug, Clone)]
-pub struct Inquiries(mpsc::Sender<Inquiry>);
+pub struct Inquiries {
+    sender: mpsc::Sender<Inquiry>,
+    asked: Arc<Mutex<Option<mpsc::Receiver<Inquiry>>>>,
+}
 
 /// A host whose addresses are wanted.
 #[derive(Debug)]
@@ -19,12 +25,19 @@ pub struct Inquiry {
     pub reply: oneshot::Sender<Result<Answer, Failure>>,
 }
 
+impl Default for Inquiries {
+    /// A handle that nobody answers yet.
+    fn default() -> Self {
+        let (sender, asked) = mpsc::channel(MOST);
+        Self { sender, asked: Arc::new(Mutex::new(Some(asked))) }
+    }
+}
+
 impl Inquiries {
-    /// A handle, and what is asked through it: at most as many wait as `bound`.
+    /// What is asked, for whoever answers: the first to want it.
     #[must_use]
-    pub fn new(bound: usize) -> (Self, mpsc::Receiver<Inquiry>) {
-        let (sender, receiver) = mpsc::channel(bound);
-        (Self(sender), receiver)
+    pub fn take(&self) -> Option<mpsc::Receiver<Inquiry>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The addresses of a host.
@@ -35,7 +48,7 @@ impl Inquiries {
     pub async fn ask(&self, host: &Arc<str>) -> Result<Answer, Failure> {
         let (reply, answer) = oneshot::channel();
         let inquiry = Inquiry { host: Arc::clone(host), reply };
-        self.0.try_send(inquiry).map_err(|_full| Failure::Busy)?;
+        self.sender.try_send(inquiry).map_err(|_full| Failure::Busy)?;
         answer.await.unwrap_or(Err(Failure::Busy))
     }
 }

@@ -34,6 +34,8 @@ pub struct Exchange {
     pub connection: Arc<Connection>,
     /// The authority that the client addressed; empty if it named none.
     pub authority: Box<str>,
+    /// Scheme and authority of a target in absolute form.
+    pub target_origin: Option<Box<str>>,
     /// The request's head, as the upstream will get it.
     pub request: request::Parts,
     /// The response's head, once there is one.
@@ -74,6 +76,7 @@ impl Exchange {
         Box::new(Self {
             connection: Arc::clone(&self.connection),
             authority: self.authority.clone(),
+            target_origin: self.target_origin.clone(),
             request,
             response,
             cluster: self.cluster.clone(),

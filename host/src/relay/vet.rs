@@ -7,13 +7,21 @@ use http::{HeaderMap, Method, Uri, Version, request};
 
 use crate::relay::error::Error;
 
-/// Checks a request's head and brings its target into origin form. Gives the authority that the
-/// client addressed, which is empty if an HTTP/1.0 client named none.
+/// Whom a client addressed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Addressed {
+    /// Empty if an HTTP/1.0 client named none.
+    pub(super) authority: Box<str>,
+    /// Scheme and authority of a target in absolute form.
+    pub(super) target_origin: Option<Box<str>>,
+}
+
+/// Checks a request's head and brings its target into origin form.
 ///
 /// # Errors
 ///
 /// [`Error::BadRequest`] or [`Error::Method`].
-pub(super) fn vet(parts: &mut request::Parts) -> Result<Box<str>, Error> {
+pub(super) fn vet(parts: &mut request::Parts) -> Result<Addressed, Error> {
     if !matches!(parts.version, Version::HTTP_10 | Version::HTTP_11) {
         return Err(Error::BadRequest("a version other than HTTP/1.0 and HTTP/1.1"));
     }
@@ -65,16 +73,17 @@ fn valid(host: &str) -> Result<(), Error> {
     }
 }
 
-fn target(parts: &mut request::Parts, host: Box<str>) -> Result<Box<str>, Error> {
+fn target(parts: &mut request::Parts, host: Box<str>) -> Result<Addressed, Error> {
     let uri = &parts.uri;
     match (uri.scheme_str(), uri.authority()) {
         (None, None) if uri.path() == "*" && parts.method != Method::OPTIONS => {
             Err(Error::BadRequest("its target is none that is relayed"))
         }
-        (None, None) => Ok(host),
+        (None, None) => Ok(Addressed { authority: host, target_origin: None }),
         // Absolute form: what it says goes before Host (RFC 9112, 3.2.2).
-        (Some("http" | "https"), Some(authority)) => {
+        (Some(scheme @ ("http" | "https")), Some(authority)) => {
             valid(authority.as_str())?;
+            let target_origin = Some(format!("{scheme}://{authority}").into());
             let authority: Box<str> = authority.as_str().into();
             let path = uri.path_and_query().cloned();
             // The server as a whole is asked for without a path (RFC 9112, 3.2.4).
@@ -85,7 +94,7 @@ fn target(parts: &mut request::Parts, host: Box<str>) -> Result<Box<str>, Error>
             if let Ok(value) = authority.parse() {
                 parts.headers.insert(HOST, value);
             }
-            Ok(authority)
+            Ok(Addressed { authority, target_origin })
         }
         _ => Err(Error::BadRequest("its target is none that is relayed")),
     }
@@ -103,9 +112,12 @@ mod tests {
             request.headers_mut().append(HOST, HeaderValue::from_static(host));
         }
         let mut parts = request.into_parts().0;
-        let authority = vet(&mut parts)?;
+        let addressed = vet(&mut parts)?;
+        let origin = addressed.target_origin.as_deref().unwrap_or_default();
+        assert!(origin.is_empty() || origin == format!("http://{}", addressed.authority));
+        assert_eq!(origin.is_empty(), uri.starts_with('/'));
         Ok((
-            authority.to_string(),
+            addressed.authority.to_string(),
             parts.uri.to_string(),
             parts.headers.get_all(HOST).iter().count(),
         ))

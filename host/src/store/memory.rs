@@ -6,17 +6,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Answer, Error, Store};
+use crate::config::ENTRY_BYTES;
 
-/// The largest value.
-const VALUE_BYTES: usize = 1 << 20;
-
-/// What an entry costs besides its key and value.
-const ENTRY_BYTES: usize = 64;
+use super::{Answer, Bounds, Error, Store};
 
 /// The store. Cloning shares it.
 #[derive(Debug, Clone)]
-pub struct Memory {
+pub(super) struct Memory {
     state: Arc<Mutex<State>>,
     latency: Duration,
     timeout: Duration,
@@ -27,6 +23,7 @@ struct State {
     entries: HashMap<String, Entry>,
     bytes: usize,
     max_bytes: usize,
+    max_value: usize,
 }
 
 #[derive(Debug)]
@@ -38,14 +35,14 @@ struct Entry {
 impl Memory {
     /// A store that begins with these entries, holds at most `max_bytes`, and takes `latency` for
     /// each operation.
-    #[must_use]
-    pub fn new(
+    pub(super) fn new(
         entries: &BTreeMap<String, String>,
         max_bytes: usize,
         latency: Duration,
-        timeout: Duration,
+        bounds: Bounds,
     ) -> Self {
-        let mut state = State { entries: HashMap::new(), bytes: 0, max_bytes };
+        let Bounds { timeout, max_value } = bounds;
+        let mut state = State { entries: HashMap::new(), bytes: 0, max_bytes, max_value };
         for (key, value) in entries {
             // What does not fit is the configuration's fault, and reported when it is checked.
             let _ = state.set(key.clone(), value.clone().into_bytes(), None);
@@ -126,7 +123,7 @@ impl State {
     }
 
     fn set(&mut self, key: String, value: Vec<u8>, ends: Option<Instant>) -> Result<(), Error> {
-        if value.len() > VALUE_BYTES {
+        if value.len() > self.max_value {
             return Err(Error::TooLarge);
         }
         self.remove(&key);
@@ -169,7 +166,8 @@ mod tests {
     fn memory(max_bytes: usize, latency: u64) -> Memory {
         let entries = BTreeMap::from([("a".to_owned(), "1".to_owned())]);
         let latency = Duration::from_millis(latency);
-        Memory::new(&entries, max_bytes, latency, Duration::from_millis(50))
+        let bounds = Bounds { timeout: Duration::from_millis(50), max_value: 1_000 };
+        Memory::new(&entries, max_bytes, latency, bounds)
     }
 
     #[tokio::test(start_paused = true)]
@@ -203,7 +201,7 @@ mod tests {
         assert_eq!(memory.set("long", vec![0; 100], None).await, Err(Error::TooLarge));
         tokio::time::advance(Duration::from_millis(11)).await;
         assert_eq!(memory.set("long", vec![0; 100], None).await, Ok(()));
-        assert_eq!(memory.set("giant", vec![0; VALUE_BYTES + 1], None).await, Err(Error::TooLarge));
+        assert_eq!(memory.set("giant", vec![0; 1_001], None).await, Err(Error::TooLarge));
     }
 
     #[tokio::test(start_paused = true)]

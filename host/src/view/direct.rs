@@ -126,7 +126,7 @@ mod tests {
             worker: 0,
             workers: 1,
             nursery: Nursery::new(1).0,
-            names: Inquiries::new(1).0,
+            names: Inquiries::default(),
             metrics: Arc::new(Metrics::new(1, Words { errors: &[], plugin_failures: &[] })),
         };
         direct.keep((0, name.into()), (addresses, FRESH), &Pool::new(), |addresses| {

@@ -97,6 +97,11 @@ impl Names {
         self.resolver.clone().unwrap_or_else(|| Resolver::new(&Dns::default()))
     }
 
+    /// Whether it has been said who resolves them.
+    pub(super) fn can_resolve(&self) -> bool {
+        self.resolver.is_some()
+    }
+
     /// What a name stands for; nothing if it has never resolved.
     pub(super) fn found(&self, question: &Question) -> &[Found] {
         self.entries.get(question).map_or(&[], |entry| &entry.found)

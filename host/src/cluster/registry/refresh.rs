@@ -1,13 +1,12 @@
 //! The tasks that resolve names while the proxy runs. They belong on the control thread: it has time
 //! for them, and a resolver's sockets stay on one runtime.
 
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{self, Instant};
 
 use super::Registry;
 use super::names::{AT_ONCE, LookedUp};
-use crate::dns::{Inquiry, Question};
+use crate::dns::{Inquiries, Inquiry, Question, Resolver};
 
 impl Registry {
     /// Asks for each name again when its answer is no longer to be believed, and lets the clusters
@@ -46,9 +45,18 @@ impl Registry {
         None
     }
 
-    /// Answers what workers ask, each question in a task of its own: who waits for an answer holds a
-    /// permit, and what nobody waits for is given up. Ends when nobody can ask any more.
-    pub async fn answer(self, mut inquiries: mpsc::Receiver<Inquiry>) {
+    /// Where names can be asked for that are of no cluster. They are answered once
+    /// [answering](Registry::answer) has begun.
+    #[must_use]
+    pub fn inquiries(&self) -> Inquiries {
+        self.inquiries.clone()
+    }
+
+    /// Answers what workers and stores ask, each question in a task of its own: who waits for an
+    /// answer holds a permit, and what nobody waits for is given up. Never ends, unless another of
+    /// its kind is answering.
+    pub async fn answer(self) {
+        let Some(mut inquiries) = self.inquiries.take() else { return };
         while let Some(Inquiry { host, mut reply }) = inquiries.recv().await {
             let resolver = self.resolver();
             tokio::spawn(async move {
@@ -61,5 +69,12 @@ impl Registry {
                 let _ = reply.send(answer);
             });
         }
+    }
+
+    /// Who resolves the names of what is served, or else of what has been loaded first.
+    fn resolver(&self) -> Resolver {
+        let state = self.lock();
+        let candidate = state.candidate.as_ref();
+        candidate.filter(|_| !state.names.can_resolve()).unwrap_or(&state.names).resolver()
     }
 }

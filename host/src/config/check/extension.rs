@@ -1,17 +1,14 @@
-//! Plugins and stores.
+//! Plugins.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
 use crate::config::check::kinds::{Component, GRANT};
 use crate::config::check::{Context, LEVELS};
-use crate::config::file::{
-    Checked, Choice, Free, List, Period, Size, Table, Texts, Value, Whole, key,
-};
+use crate::config::file::{Choice, Free, List, Period, Size, Table, Whole, key};
 use crate::config::names;
-use crate::config::{Grants, Instances, Limits, Name, OnFailure, Plugin, Store, StoreKind};
+use crate::config::{Grants, Instances, Limits, Name, OnFailure, Plugin};
 
 impl Default for Limits {
     fn default() -> Self {
@@ -94,38 +91,5 @@ fn grants(table: &mut Table<'_>, context: &Context<'_>) -> Grants {
     Grants {
         stores: table.or(stores, Vec::new()),
         addresses: table.or(key("addresses", addresses, List(GRANT)), Vec::new()),
-    }
-}
-
-/// `[stores.NAME]`.
-pub(super) fn store(name: &Name, table: &mut Table<'_>) -> Store {
-    let kind = key("type", "What serves it", Choice(&[("memory", (), "this process's memory")]));
-    if !table.chooses_later(kind, "memcached") {
-        table.later(&["servers"]);
-    }
-    let max_bytes = Size(1 << 10..=64 << 30);
-    let max_bytes = key("max-bytes", "The most that its keys and values take", max_bytes);
-    let max_bytes = table.or(max_bytes, 64 << 20);
-    let check = |value: &Value<'_>, entries: BTreeMap<String, String>| {
-        let bytes: usize = entries.iter().map(|(key, value)| key.len() + value.len()).sum();
-        if bytes > max_bytes {
-            let expected = format!("expected at most the {max_bytes} of `max-bytes`");
-            return value.refuse(&format!("the entries have {bytes} bytes"), &expected, None);
-        }
-        Some(entries)
-    };
-    let entries = key("entries", "What it holds at first", Checked { kind: Texts, check });
-    let timeout = Period(Duration::from_millis(1)..=Duration::from_mins(1));
-    let timeout = key("timeout", "The longest that an operation takes", timeout);
-    let latency = "Time added to each operation, to see what a slow store does";
-    let latency = key("latency", latency, Period(Duration::ZERO..=Duration::from_mins(1)));
-    Store {
-        name: name.clone(),
-        kind: StoreKind::Memory {
-            entries: table.or(entries, BTreeMap::new()),
-            max_bytes,
-            latency: table.or(latency, Duration::ZERO),
-        },
-        timeout: table.or(timeout, Duration::from_millis(50)),
     }
 }

@@ -45,6 +45,14 @@ pub(super) const ENDPOINT: Parsed<Address, AddressError> = Parsed {
     ),
 };
 
+/// The address of a memcached server.
+pub(super) const SERVER: Parsed<Address, AddressError> = Parsed {
+    expected: "the address of a server, such as `127.0.0.1:11211` or `unix:/run/memcached.sock`",
+    read: address::memcached,
+    write: Address::to_string,
+    pattern: r"unix:/.*|([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?",
+};
+
 /// The address of a name server.
 pub(super) const NAME_SERVER: Parsed<SocketAddr, AddressError> = Parsed {
     expected: "the address of a name server, such as `127.0.0.1:53` or `[::1]:53`",

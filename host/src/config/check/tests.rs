@@ -241,9 +241,17 @@ fn the_reference_tells_every_default() {
     let bare = "[listeners.web]\nbind = '127.0.0.1:8080'\n[clusters.files]\nendpoints = []\n\
                 [plugins.example]\n[stores.example]\n";
     assert_eq!(format!("{:#?}", parsed(&reference)), format!("{:#?}", parsed(bare)));
-    let every = reference.replace("\n# ", "\n");
-    assert!(every.len() < reference.len());
+    // A store has the keys of one type or the other.
+    let (others, store) = reference.split_once("[stores.example]").unwrap();
+    let every = others.replace("\n# ", "\n");
+    assert!(every.len() < others.len());
     parsed(&every);
+    let of_memory = ["type", "entries", "max-bytes", "latency"];
+    let lines = store.lines().filter(|line| !of_memory.iter().any(|key| line.starts_with(key)));
+    let store: Vec<_> = lines.map(|line| line.trim_start_matches("# ")).collect();
+    let store = format!("{every}[stores.example]\ntype = 'memcached'\n{}", store.join("\n"));
+    let kind = parsed(&store).stores["example"].kind.clone();
+    assert!(matches!(kind, StoreKind::Memcached(it) if it.max_connections == 256), "{store}");
 }
 
 #[test]

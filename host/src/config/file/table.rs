@@ -96,6 +96,11 @@ impl<'d> Table<'d> {
         self.find(key)
     }
 
+    /// Whether all that could stand here is described, and not what does.
+    pub(in crate::config) fn is_described(&self) -> bool {
+        self.document.recording == Recording::Keys
+    }
+
     /// Whether there is a value of a key.
     pub(in crate::config) fn has(&self, key: &str) -> bool {
         self.find(key).is_some()

@@ -65,6 +65,7 @@ impl From<store::Error> for Error {
             store::Error::Timeout => Self::Timeout,
             store::Error::TooLarge => Self::TooLarge,
             store::Error::NotANumber => Self::NotANumber,
+            store::Error::Other(words) => Self::Other(words),
         }
     }
 }

@@ -20,6 +20,10 @@ impl request::Host for Guest {
         Ok(self.exchange()?.authority.to_string())
     }
 
+    fn target_origin(&mut self) -> Result<Option<String>> {
+        Ok(self.exchange()?.target_origin.as_deref().map(str::to_owned))
+    }
+
     fn path(&mut self) -> Result<String> {
         Ok(self.exchange()?.request.uri.path().to_owned())
     }

@@ -9,7 +9,7 @@
 
 use linkspan_plugin_balancing::hash::{Generator, below};
 use linkspan_plugin_balancing::{Balancer, Choice, Host, Members, Turn, balancer};
-use linkspan_plugin_common::config;
+use linkspan_plugin_common::{config, time};
 use serde::Deserialize;
 
 /// The balancer.
@@ -101,19 +101,10 @@ impl TryFrom<String> for Age {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-        let unit = match text.get(digits.len()..) {
-            Some("ms") => Some(1),
-            Some("s") => Some(1_000),
-            Some("m") => Some(60_000),
-            Some("h") => Some(3_600_000),
-            _ => None,
-        };
-        let whole = digits.parse::<u64>().ok().filter(|_| !digits.starts_with('+'));
-        let time = whole.zip(unit).and_then(|(whole, unit)| whole.checked_mul(unit));
-        time.filter(|time| *time > 0).map(Self).ok_or_else(|| {
-            format!("{text:?} is no time, expected a whole number with a unit, such as \"10s\"")
-        })
+        match time::milliseconds(&text)? {
+            0 => Err(format!("{text:?} is no time, expected more than that, such as \"10s\"")),
+            time => Ok(Self(time)),
+        }
     }
 }
 

@@ -1,15 +1,7 @@
 //! The configuration as it is written.
 
-use linkspan_plugin_common::config::Value;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Config {
-    /// Each a [`Rule`], to be read by itself, so that the faults of all are told at once.
-    pub(crate) rules: Vec<Value>,
-}
 
 /// All conditions that are there must hold, each of them through any one of its patterns. One of
 /// the last three says what happens then.
@@ -22,14 +14,22 @@ pub(crate) struct Rule {
     pub(crate) host: Option<Vec<String>>,
     /// Methods, in their exact spelling.
     pub(crate) method: Option<Vec<String>>,
-    /// Patterns of header fields, any one value of the name.
+    /// Patterns of header fields, each of any one value of the name.
     #[serde(default)]
-    pub(crate) header: BTreeMap<String, String>,
+    pub(crate) header: BTreeMap<String, Patterns>,
     /// With `cluster`: the path that the upstream gets.
     pub(crate) path: Option<String>,
     pub(crate) cluster: Option<String>,
     pub(crate) redirect: Option<Redirect>,
     pub(crate) respond: Option<Respond>,
+}
+
+/// A pattern, or several of which any one will do.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a string or a list of strings")]
+pub(crate) enum Patterns {
+    One(String),
+    Several(Vec<String>),
 }
 
 #[derive(Deserialize)]

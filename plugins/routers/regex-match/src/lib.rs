@@ -3,12 +3,15 @@
 //! A rule's `match` patterns are searched for in the percent-decoded path without the query:
 //! ignoring case, anywhere, byte by byte. `host`, `method` and `header` narrow it down. It names a
 //! `cluster`, perhaps with a new `path`, or a `redirect`, or what to `respond`. In a path or
-//! location `$0` to `$9` stand for what the first of its patterns matched, percent-encoded again,
-//! and `$$` for a dollar sign. A new path keeps the request's query, a location does not.
+//! location `$0` to `$9` stand for what the first of its `match` patterns that is found matched, and
+//! the groups of that pattern, percent-encoded again, and `$$` for a dollar sign; what `host` and
+//! `header` matched cannot be had. A new path keeps the request's query unless it has one, a
+//! location does not.
 
 use crate::bindings::exports::linkspan::plugin::{lifecycle, router};
 use crate::bindings::linkspan::plugin::{clusters, request};
-use crate::rules::{Clusters, Request, Rules};
+use crate::rules::{Request, Rules};
+use linkspan_plugin_common::clusters::Clusters;
 use std::cell::RefCell;
 
 mod config;
@@ -37,8 +40,7 @@ thread_local! {
 
 impl lifecycle::Guest for Plugin {
     fn configure(config: String) -> Result<(), String> {
-        let rules = Rules::compile(linkspan_plugin_common::config::parse(&config)?, &Configured)?;
-        RULES.set(Some(rules));
+        RULES.set(Some(Rules::compile(&config, &Configured)?));
         Ok(())
     }
 }
@@ -79,5 +81,9 @@ impl Request for Running {
 
     fn header_values(&self, name: &str) -> Vec<Vec<u8>> {
         request::header_values(name)
+    }
+
+    fn query_length(&self) -> usize {
+        request::query().map_or(0, |query| query.len())
     }
 }

@@ -2,15 +2,25 @@
 
 use crate::bindings::exports::linkspan::plugin::router::{Decision, Redirection, Target, Upstream};
 use crate::bindings::linkspan::plugin::types::{Field, Response};
-use crate::config::{Config, Redirect, Respond, Rule as Written};
+use crate::config::{Patterns as OneOrMore, Redirect, Respond, Rule as Written};
 use crate::patterns::{self, Patterns};
 use crate::template::Template;
-use linkspan_plugin_common::config::parse_part;
-use linkspan_plugin_common::{fields, names};
+use linkspan_plugin_common::clusters::{self, Clusters};
+use linkspan_plugin_common::config::{Value, parse_part};
+use linkspan_plugin_common::path::LONGEST_TARGET;
+use linkspan_plugin_common::table::Table;
+use linkspan_plugin_common::{authority, fields};
 use regex_automata::PatternID;
 use regex_automata::meta::Regex;
 use regex_automata::nfa::thompson::pikevm::PikeVM;
 use std::cell::OnceCell;
+
+/// The most that the contract takes for an answer.
+const MOST_BODY_BYTES: usize = 1 << 20;
+
+/// The longest path whose groups are looked for, which takes far longer than finding that a pattern
+/// matches. It is what nginx and Apache take at all.
+const MOST_FILLED_BYTES: usize = 8 << 10;
 
 /// What a rule may ask of a request beyond its path.
 pub(crate) trait Request {
@@ -18,12 +28,8 @@ pub(crate) trait Request {
     fn authority(&self) -> String;
     fn method(&self) -> String;
     fn header_values(&self, name: &str) -> Vec<Vec<u8>>;
-}
-
-/// The clusters that a rule may name.
-pub(crate) trait Clusters {
-    fn exists(&self, name: &str) -> bool;
-    fn names(&self) -> Vec<String>;
+    /// The length of the query.
+    fn query_length(&self) -> usize;
 }
 
 pub(crate) struct Rules {
@@ -55,12 +61,15 @@ struct Asked<'a, R> {
 }
 
 impl Rules {
-    /// Compiles the rules. The error names what is wrong with them, one fault a line.
-    pub(crate) fn compile(config: Config, clusters: &impl Clusters) -> Result<Self, String> {
+    /// Compiles a configuration. The error names what is wrong with it, one fault a line.
+    pub(crate) fn compile(config: &str, clusters: &impl Clusters) -> Result<Self, String> {
+        let mut table = Table::parse(config)?;
+        // Each is read by itself, so that the faults of all are told at once.
+        let written: Option<Vec<Value>> = table.required("rules");
         let mut faults = Vec::new();
         let mut paths = Vec::new();
         let mut rules = Vec::new();
-        for (index, written) in config.rules.into_iter().enumerate() {
+        for (index, written) in written.into_iter().flatten().enumerate() {
             let mut written: Written = match parse_part(&format!("rules[{index}]"), written) {
                 Ok(written) => written,
                 Err(fault) => {
@@ -76,7 +85,8 @@ impl Rules {
             paths.extend(texts.into_iter().enumerate().map(|(place, text)| (index, place, text)));
         }
         let patterns = Patterns::compile(&paths, &mut faults);
-        if faults.is_empty() { Ok(Self { patterns, rules }) } else { Err(faults.join("\n")) }
+        faults.into_iter().for_each(|fault| table.fault(fault));
+        table.finish(Some(Self { patterns, rules }))
     }
 
     /// What the first rule that holds says.
@@ -85,7 +95,15 @@ impl Rules {
         let rules = &self.rules;
         let rule =
             self.patterns.find(path, |rule| rules.get(rule).filter(|rule| rule.holds(&asked)));
-        rule.map_or(Decision::Next, |rule| rule.decide(path))
+        let Some(rule) = rule else { return Decision::Next };
+        let too_long = || Decision::Respond(text_response(414, "414 URI Too Long\n".to_owned()));
+        if rule.fills() && path.len() > MOST_FILLED_BYTES {
+            return too_long();
+        }
+        match rule.decide(path) {
+            Decision::Forward(target) if !fits(&target, path, request) => too_long(),
+            decision => decision,
+        }
     }
 }
 
@@ -107,21 +125,15 @@ impl Rule {
         for (key, _) in lists.into_iter().filter(|(_, is_empty)| *is_empty) {
             faults.push(format!(".{key}: an empty list never matches"));
         }
-        let hosts = written.host.as_deref().unwrap_or_default();
-        let host = patterns::any_of(hosts);
-        if host.is_none() {
-            let wrong = hosts.iter().enumerate().filter_map(|(place, pattern)| {
-                patterns::one(pattern).err().map(|fault| format!(".host[{place}]: {fault}"))
-            });
-            faults.extend(wrong);
-        }
+        let host = any_of(".host", written.host.as_deref().unwrap_or_default(), faults);
         let mut header = Vec::new();
-        for (name, pattern) in &written.header {
-            match field_pattern(name, pattern) {
-                Ok(regex) => header.push((name.clone(), regex)),
-                Err(fault) => faults.push(format!(".header.{name}: {fault}")),
-            }
+        for (name, patterns) in &written.header {
+            header.extend(field_patterns(name, patterns, faults).map(|it| (name.clone(), it)));
         }
+        let methods = written.method.iter().flatten().enumerate();
+        faults.extend(methods.filter_map(|(place, method)| {
+            check_method(method).err().map(|fault| format!(".method[{place}]: {fault}"))
+        }));
         let (has_host, method) = (written.host.is_some(), written.method.clone());
         let consequence = consequence(written, paths, clusters, faults);
         let (decision, text) = consequence.filter(|_| faults.len() == before)?;
@@ -132,10 +144,18 @@ impl Rule {
         self.method
             .as_ref()
             .is_none_or(|methods| methods.iter().any(|method| method == asked.method()))
-            && self.host.as_ref().is_none_or(|host| host.is_match(without_port(asked.authority())))
+            && self
+                .host
+                .as_ref()
+                .is_none_or(|host| host.is_match(authority::split(asked.authority()).0))
             && self.header.iter().all(|(name, pattern)| {
                 asked.request.header_values(name).iter().any(|value| pattern.is_match(value))
             })
+    }
+
+    /// Whether what it says takes the groups of a pattern.
+    fn fills(&self) -> bool {
+        self.text.as_ref().is_some_and(|text| !text.patterns.is_empty())
     }
 
     fn decide(&self, path: &[u8]) -> Decision {
@@ -151,11 +171,54 @@ impl Rule {
     }
 }
 
-fn field_pattern(name: &str, pattern: &str) -> Result<Regex, String> {
-    if fields::is_name(name) {
-        patterns::one(pattern)
-    } else {
-        Err(format!("{name:?} is no name of a header field"))
+/// Whether a new path and the request's query can be a target: escapes make a path longer.
+fn fits(target: &Target, old: &[u8], request: &impl Request) -> bool {
+    let Some(path) = target.path.as_ref().filter(|path| path.len() > old.len()) else {
+        return true;
+    };
+    let query = if path.contains('?') { 0 } else { 1 + request.query_length() };
+    path.len() + query <= LONGEST_TARGET
+}
+
+/// One pattern of all in the list of that key, or what is wrong with each.
+fn any_of(key: &str, list: &[String], faults: &mut Vec<String>) -> Option<Regex> {
+    let any = patterns::any_of(list);
+    if any.is_none() {
+        faults.extend(list.iter().enumerate().filter_map(|(place, pattern)| {
+            patterns::one(pattern).err().map(|fault| format!("{key}[{place}]: {fault}"))
+        }));
+    }
+    any
+}
+
+fn field_patterns(name: &str, patterns: &OneOrMore, faults: &mut Vec<String>) -> Option<Regex> {
+    let key = format!(".header.{name}");
+    if !fields::is_name(name) {
+        faults.push(format!("{key}: {name:?} is no name of a header field"));
+        return None;
+    }
+    match patterns {
+        OneOrMore::One(pattern) => {
+            let pattern = patterns::one(pattern);
+            pattern.map_err(|fault| faults.push(format!("{key}: {fault}"))).ok()
+        }
+        OneOrMore::Several(list) if list.is_empty() => {
+            faults.push(format!("{key}: an empty list never matches"));
+            None
+        }
+        OneOrMore::Several(list) => any_of(&key, list, faults),
+    }
+}
+
+/// Methods are compared as they are written, so one that nobody sends is a slip.
+fn check_method(method: &str) -> Result<(), String> {
+    const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"];
+    match KNOWN.iter().find(|known| known.eq_ignore_ascii_case(method)) {
+        Some(known) if *known != method => {
+            Err(format!("case counts in methods, and nobody sends `{method}`, expected `{known}`"))
+        }
+        None if !fields::is_name(method) => Err(format!("{method:?} is no method")),
+        _ => Ok(()),
     }
 }
 
@@ -179,13 +242,11 @@ fn consequence(
                 Some(path) => Some(path?),
                 None => None,
             };
-            if !clusters.exists(&cluster) {
-                let names = clusters.names();
-                let meant = names::did_you_mean(&cluster, names.iter().map(String::as_str));
-                faults.push(format!(
-                    ".cluster: there is no cluster `{cluster}`, \
-                     expected the NAME of a table `[clusters.NAME]`{meant}"
-                ));
+            if path.as_ref().is_some_and(|path| path.template.has('#')) {
+                faults.push(".path: '#' must be percent-encoded".to_owned());
+            }
+            if let Err(fault) = clusters::known(clusters, &cluster) {
+                faults.push(format!(".cluster: {fault}"));
             }
             let upstream = Upstream::Cluster(cluster);
             Some((Decision::Forward(Target { upstream, host: None, path: None }), path))
@@ -205,6 +266,12 @@ fn consequence(
             if !matches!(status, 200..=599) {
                 faults.push(format!(
                     ".respond.status: {status} is no final status, expected 200 to 599"
+                ));
+            }
+            if body.len() > MOST_BODY_BYTES {
+                faults.push(format!(
+                    ".respond.body: this has {} bytes, expected {MOST_BODY_BYTES} at most",
+                    body.len()
                 ));
             }
             Some((Decision::Respond(text_response(status, body)), None))
@@ -231,6 +298,11 @@ impl Text {
                 let groups =
                     pattern.get_nfa().group_info().group_len(PatternID::ZERO).saturating_sub(1);
                 if greatest > groups {
+                    if path.is_empty() {
+                        return Err(format!(
+                            "`${greatest}` is a group of a pattern in `match`, and there is none"
+                        ));
+                    }
                     return Err(format!(
                         "match[{place}] has no group for `${greatest}`, expected `${groups}` at most"
                     ));
@@ -291,14 +363,6 @@ fn text_response(status: u16, body: String) -> Response {
         status,
         headers: if body.is_empty() { Vec::new() } else { vec![kind] },
         body: body.into_bytes(),
-    }
-}
-
-/// The host of `host`, `host:port`, `[::1]` and `[::1]:port`.
-fn without_port(authority: &str) -> &str {
-    match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => host,
-        _ => authority,
     }
 }
 

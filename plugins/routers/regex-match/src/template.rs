@@ -1,5 +1,8 @@
 //! Texts with `$0` to `$9` for what the pattern and its groups matched, and `$$` for a dollar sign.
+//!
+//! What is filled in stays within its part of the URL: it ends neither a path nor a parameter.
 
+use linkspan_plugin_common::path;
 use std::mem;
 
 /// A text to put matches into.
@@ -30,6 +33,9 @@ impl Template {
                 ('$', _) => {
                     return Err("a `$` stands before a digit, or another `$` for itself".to_owned());
                 }
+                ('"' | '<' | '>' | '\\' | '^' | '`' | '{' | '|' | '}', _) => {
+                    return Err(format!("{character:?} must be percent-encoded"));
+                }
                 ('!'..='~', _) => literal.push(character),
                 _ => return Err(format!("{character:?} must be percent-encoded")),
             }
@@ -50,33 +56,34 @@ impl Template {
         matches!(self.0.first(), Some(Piece::Text(text)) if text.starts_with(beginning))
     }
 
-    /// Fills in what the groups matched in a path, percent-encoding what cannot stand in one.
+    /// Whether it has that character itself.
+    pub(crate) fn has(&self, character: char) -> bool {
+        self.0.iter().any(|piece| matches!(piece, Piece::Text(text) if text.contains(character)))
+    }
+
+    /// Fills in what the groups matched in a path, percent-encoding what cannot stand in one, and
+    /// behind a question mark what would begin another parameter.
     pub(crate) fn fill<'a>(&self, matched: impl Fn(usize) -> Option<&'a [u8]>) -> String {
         let mut text = String::new();
+        let mut in_query = false;
         for piece in &self.0 {
             match piece {
-                Piece::Text(literal) => text.push_str(literal),
+                Piece::Text(literal) => {
+                    in_query |= literal.contains('?');
+                    text.push_str(literal);
+                }
                 Piece::Group(group) => {
-                    matched(*group)
-                        .unwrap_or_default()
-                        .iter()
-                        .for_each(|byte| push_encoded(&mut text, *byte));
+                    for byte in matched(*group).unwrap_or_default() {
+                        let plain = path::is_plain(*byte) && !(in_query && b"&+;=".contains(byte));
+                        match plain {
+                            true => text.push(char::from(*byte)),
+                            false => path::push_encoded(&mut text, *byte),
+                        }
+                    }
                 }
             }
         }
         text
-    }
-}
-
-/// RFC 3986: what is neither a `pchar` nor a slash is encoded; so no line break, no `?` and no `#`
-/// gets out of a path.
-fn push_encoded(text: &mut String, byte: u8) {
-    if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&byte) {
-        text.push(char::from(byte));
-    } else {
-        let digit =
-            |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'A' + nibble - 10 });
-        text.extend(['%', digit(byte >> 4), digit(byte & 15)]);
     }
 }
 
@@ -99,10 +106,21 @@ mod tests {
         assert!(Template::parse("/$x").is_err());
         assert!(Template::parse("/a b").is_err());
         assert!(Template::parse("/a\r\nb").is_err());
+        for odd in ['"', '<', '>', '\\', '^', '`', '{', '|', '}', 'ä', '\u{7f}'] {
+            assert!(Template::parse(&format!("/{odd}")).is_err(), "{odd}");
+        }
     }
 
     #[test]
     fn what_was_decoded_is_encoded_again() {
         assert_eq!(fill("/$0", &[Some(b"a b\r\nc?d#e%\xff/f")]), "/a%20b%0D%0Ac%3Fd%23e%25%FF/f");
+    }
+
+    #[test]
+    fn what_is_filled_in_begins_no_other_parameter() {
+        let groups: [Option<&[u8]>; 2] = [Some(b"/a&b=c"), Some(b"x&admin=1;y+z/?#")];
+        assert_eq!(fill("/$1", &groups), "/x&admin=1;y+z/%3F%23");
+        let expected = "/a&b=c?id=x%26admin%3D1%3By%2Bz/%3F%23&o=x%26admin%3D1%3By%2Bz/%3F%23";
+        assert_eq!(fill("$0?id=$1&o=$1", &groups), expected);
     }
 }

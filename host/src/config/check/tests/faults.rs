@@ -81,10 +81,6 @@ fn what_comes_later_is_refused_by_name() {
         ),
         format!("listeners.git.protocol: {later}, expected `http`")
     );
-    assert_eq!(
-        fault("[stores.s]\ntype = 'memcached'\nservers = ['127.0.0.1:11211']"),
-        format!("stores.s.type: {later}, expected `memory`")
-    );
     let cluster = "[clusters.c]\nendpoints = []\n";
     assert_eq!(fault(&format!("{cluster}tls = {{}}")), format!("clusters.c.tls: {later}"));
     let https = fault("[clusters.c]\nendpoints = ['https://a']");
@@ -242,10 +238,31 @@ fn what_a_table_needs() {
     assert!(fault("[log]\nfile = 'off'").contains("only the access log can be off"));
     let taken = fault("[listeners.b]\nbind = '1.1.1.1:1'\n[listeners.c]\nbind = '1.1.1.1:1'");
     assert!(taken.starts_with("listeners.c.bind: `1.1.1.1:1` is taken by listeners.b"), "{taken}");
-    let full = "[stores.s]\nmax-bytes = 1024\nentries = { a = '''";
-    assert!(
-        fault(&format!("{full}{}''' }}", "x".repeat(1024))).contains("the entries have 1025 bytes")
-    );
+}
+
+#[test]
+fn what_a_store_cannot_be() {
+    let entry = |bound: &str, length: usize| {
+        fault(&format!("[stores.s]\n{bound} = 1024\nentries = {{ a = '{}' }}", "x".repeat(length)))
+    };
+    let full = entry("max-bytes", 960);
+    assert!(full.contains("the entries take 1025 bytes, 64 of each included"), "{full}");
+    let large = entry("max-value", 1025);
+    assert!(large.contains("the value of \"a\" has 1025 bytes, expected at most"), "{large}");
+    for (keys, expected) in [
+        ("entries = { 'a b' = '' }", ".entries: \"a b\" cannot be a key, expected 1 to 250 bytes"),
+        ("servers = 'a'", ".servers: a store of type \"memory\" has no servers"),
+        ("type = 'memcachd'\nservers = 'a'", ".type: `memcachd` is not known here"),
+        ("type = 'memcached'", ": `servers` is missing, expected a list such as"),
+        ("type = 'memcached'\nservers = []", ".servers: the list is empty, expected at least one"),
+        ("type = 'memcached'\nservers = ['a', 'A:11211']", ".servers: `a:11211` is there twice"),
+        ("type = 'memcached'\nservers = ['a:0']", ".servers[0]: cannot read `a:0`"),
+        ("type = 'memcached'\nservers = ['unix:m']", ".servers[0]: cannot read `unix:m`"),
+        ("type = 'memcached'\nservers = 'a'\nlatency = '1s'", ".latency: a store of type"),
+    ] {
+        let said = fault(&format!("[stores.s]\n{keys}"));
+        assert!(said.starts_with(&format!("stores.s{expected}")), "{said}");
+    }
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Rules on requests, as the configuration writes them.
 
 use super::*;
-use linkspan_plugin_common::config;
 use proptest::prelude::*;
 
 #[derive(Default)]
@@ -9,6 +8,7 @@ struct Fake {
     authority: &'static str,
     method: &'static str,
     headers: Vec<(&'static str, &'static [u8])>,
+    query: usize,
 }
 
 impl Request for Fake {
@@ -27,6 +27,10 @@ impl Request for Fake {
             .map(|header| header.1.to_vec())
             .collect()
     }
+
+    fn query_length(&self) -> usize {
+        self.query
+    }
 }
 
 /// Any name that does not begin with `no`.
@@ -43,7 +47,7 @@ impl Clusters for Known {
 }
 
 fn compile(config: &str) -> Result<Rules, String> {
-    Rules::compile(config::parse(config)?, &Known)
+    Rules::compile(config, &Known)
 }
 
 /// A decision in short: `CLUSTER`, `CLUSTER PATH`, `STATUS LOCATION`, `STATUS`, `next`.
@@ -111,7 +115,7 @@ fn other_conditions_narrow_a_rule_down() {
         r#"{"rules": [
         {"match": ["^/x"], "host": ["^a\\.example$", "^b\\."], "cluster": "host"},
         {"method": ["PUT", "POST"], "cluster": "method"},
-        {"header": {"cookie": "beta=1", "x-a": "^$"}, "cluster": "header"},
+        {"header": {"cookie": ["gamma", "beta=1"], "x-a": "^$"}, "cluster": "header"},
         {"cluster": "rest"}
     ]}"#,
     )
@@ -127,15 +131,6 @@ fn other_conditions_narrow_a_rule_down() {
     assert_eq!(decide(&mut rules, "/", &Fake { headers, ..Fake::default() }), "header");
     let headers = vec![("cookie", &b"beta=1"[..])];
     assert_eq!(decide(&mut rules, "/", &Fake { headers, ..Fake::default() }), "rest");
-}
-
-#[test]
-fn ports_are_no_part_of_a_host() {
-    for (authority, host) in
-        [("a", "a"), ("a:1", "a"), ("[::1]", "[::1]"), ("[::1]:80", "[::1]"), ("", "")]
-    {
-        assert_eq!(without_port(authority), host);
-    }
 }
 
 #[test]
@@ -176,7 +171,11 @@ fn every_faulty_rule_is_named() {
         {"path": "/", "respond": {"status": 200}},
         {"match": ["[", "a", "a{2,1}"], "host": ["(", ")"], "cluster": "nophp", "path": "a b"},
         {"match": "a", "cluster": "a"},
-        {"clustre": "a"}
+        {"clustre": "a"},
+        {"header": {"x": [], "y": ["a", "("]}, "method": ["get", "G T", "PROPFIND"], "cluster": "a"},
+        {"cluster": "a", "path": "/$1"},
+        {"cluster": "a", "path": "/a#b"},
+        {"redirect": {"status": 301, "location": "/<a>#b"}}
     ]}"#,
     )
     .err()
@@ -199,6 +198,13 @@ fn every_faulty_rule_is_named() {
         "rules[12].match: this is a string, expected a list",
         "rules[13].clustre: unknown key, expected one of `match`, `host`, `method`, `header`, \
          `path`, `cluster`, `redirect`, `respond`; did you mean `cluster`?",
+        "rules[14].header.x: an empty list never matches",
+        "rules[14].header.y[1]: `(`: unclosed group",
+        "rules[14].method[0]: case counts in methods, and nobody sends `get`, expected `GET`",
+        "rules[14].method[1]: \"G T\" is no method",
+        "rules[15].path: `$1` is a group of a pattern in `match`, and there is none",
+        "rules[16].path: '#' must be percent-encoded",
+        "rules[17].redirect.location: '<' must be percent-encoded",
         "rules[0].match[1]: `(`: unclosed group",
         "rules[11].match[0]: `[`: unclosed character class",
         "rules[11].match[2]: `a{2,1}`: invalid repetition count range, the start must be <= the end",
@@ -232,6 +238,26 @@ fn ten_thousand_rules_keep_their_order() {
     {
         assert_eq!(decide(&mut rules, path, &Fake::default()), expected);
     }
+}
+
+#[test]
+fn a_target_that_grows_too_long_is_the_clients_fault() {
+    let rules = r#"{"rules": [{"match": ["^/x(.*)"], "cluster": "a", "path": "/y$1"},
+                              {"match": ["^/z(.*)"], "cluster": "a", "path": "/z$1?$1"},
+                              {"match": ["^/f(.*)"], "cluster": "a", "path": "/f"}]}"#;
+    let mut rules = compile(rules).unwrap();
+    let path = |length: usize| format!("/x{}", "\"".repeat(length));
+    let with_query = |query| Fake { query, ..Fake::default() };
+    assert_eq!(decide(&mut rules, path(8_191), &with_query(0)), "414");
+    assert_eq!(decide(&mut rules, path(8_190), &with_query(60_000)), "414");
+    assert!(decide(&mut rules, path(8_190), &with_query(20_000)).starts_with("a /y%22%22"));
+    let plain = format!("/z{}", "b".repeat(8_190));
+    assert!(decide(&mut rules, &plain, &with_query(60_000)).starts_with("a /zbb"));
+    assert_eq!(decide(&mut rules, format!("/f{}", "b".repeat(60_000)), &with_query(0)), "a /f");
+    let body = "b".repeat((1 << 20) + 1);
+    let rules = format!(r#"{{"rules": [{{"respond": {{"status": 200, "body": "{body}"}}}}]}}"#);
+    let fault = compile(&rules).err().unwrap();
+    assert!(fault.starts_with("rules[0].respond.body: this has 1048577 bytes"), "{fault}");
 }
 
 proptest! {

@@ -1,0 +1,171 @@
+//! The connections of one worker to one server: a bounded pool, one request in flight on each.
+//!
+//! Who wants a connection when all are in use waits in line; the callers are bounded, being
+//! instances of plugins. The connection used last is used first, so that those too many grow old and
+//! are closed.
+//! What did not come to an answer costs its connection: nothing is ever read that could
+//! belong to an operation before.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+
+use super::connection::{Connection, Fault};
+use super::outage::{Outage, Outcome, Try};
+use super::server::Server;
+use super::wire::{Reply, Request};
+use crate::config::Address;
+
+/// What holds for all connections.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Settings {
+    /// The most connections.
+    pub(super) max_connections: usize,
+    /// How long an unused one is kept.
+    pub(super) idle_timeout: Duration,
+    /// The largest value.
+    pub(super) max_value: usize,
+}
+
+/// The connections.
+#[derive(Debug)]
+pub(super) struct Lane {
+    server: Arc<Server>,
+    settings: Settings,
+    permits: Semaphore,
+    outage: Outage,
+    /// Those that are not in use, with the time since when; the last used is last.
+    idle: Mutex<Vec<(Connection, Instant)>>,
+}
+
+/// Why an operation came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Trouble {
+    /// The server is left alone for now.
+    #[error("it is left alone after it did not answer")]
+    LeftAlone,
+    /// It cannot be connected to.
+    #[error("it cannot be connected to: {0}")]
+    Connect(#[source] io::Error),
+    /// It did not answer in time.
+    #[error("it did not answer in time")]
+    Timeout,
+    /// No connection was free in time.
+    #[error("no connection was free in time")]
+    Crowded,
+    /// A connection failed.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+impl Lane {
+    /// No connection yet.
+    pub(super) fn new(server: Arc<Server>, settings: Settings) -> Self {
+        let permits = Semaphore::new(settings.max_connections);
+        Self { server, settings, permits, outage: Outage::default(), idle: Mutex::default() }
+    }
+
+    /// Asks the server, until a time.
+    pub(super) async fn ask(
+        &self,
+        request: &Request<'_>,
+        key: &str,
+        until: Instant,
+    ) -> Result<Reply, Trouble> {
+        let attempt = self.outage.permit(Instant::now()).ok_or(Trouble::LeftAlone)?;
+        let _permit = match timeout_at(until, self.permits.acquire()).await {
+            Ok(Ok(permit)) => permit,
+            _ => return Err(Trouble::Crowded),
+        };
+        // It may have come down since.
+        if !attempt.probes() && self.outage.is_down() {
+            return Err(Trouble::LeftAlone);
+        }
+        let answer = match timeout_at(until, self.exchange(request, key)).await {
+            Ok(answer) => answer,
+            Err(_elapsed) => Err(Trouble::Timeout),
+        };
+        self.learn(attempt, &answer);
+        answer
+    }
+
+    /// Draws consequences for what is asked next.
+    fn learn(&self, attempt: Try<'_>, answer: &Result<Reply, Trouble>) {
+        let outcome = match answer {
+            Err(Trouble::Connect(_)) => Outcome::Unreachable,
+            Err(Trouble::Timeout) => Outcome::TimedOut,
+            // One that answers nonsense, or breaks what it has accepted, is there all the same.
+            _ => Outcome::Answered,
+        };
+        let _ = attempt.end(outcome, Instant::now());
+    }
+
+    async fn exchange(&self, request: &Request<'_>, key: &str) -> Result<Reply, Trouble> {
+        if let Some(kept) = self.take() {
+            match self.exchange_over(kept, request, key).await {
+                // The server has been restarted, or closes what is idle, as one may: so has every
+                // other that was kept, and nothing was done yet that must not be done twice.
+                Err(Fault::Unanswered(_)) if request.is_repeatable() => self.lock().clear(),
+                answer => return Ok(answer?),
+            }
+        }
+        let fresh = self.connect().await.map_err(Trouble::Connect)?;
+        Ok(self.exchange_over(fresh, request, key).await?)
+    }
+
+    async fn exchange_over(
+        &self,
+        mut connection: Connection,
+        request: &Request<'_>,
+        key: &str,
+    ) -> Result<Reply, Fault> {
+        let reply = connection.ask(request, key, self.settings.max_value).await?;
+        if reply.leaves_order() {
+            self.lock().push((connection, Instant::now()));
+        }
+        Ok(reply)
+    }
+
+    /// A kept connection that can be used.
+    fn take(&self) -> Option<Connection> {
+        loop {
+            let (connection, _) = self.lock().pop()?;
+            if connection.is_quiet() {
+                return Some(connection);
+            }
+        }
+    }
+
+    async fn connect(&self) -> io::Result<Connection> {
+        let addresses = match &self.server.address {
+            Address::Socket(address) => vec![*address],
+            Address::Name(host, port) => self.server.resolve(host, *port).await,
+            Address::Unix(path) => return Connection::unix(path).await,
+            Address::Service(_) => Vec::new(),
+        };
+        let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        for address in addresses {
+            match Connection::tcp(address).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    /// Closes what has been unused for too long. Says whether any is left.
+    pub(super) fn sweep(&self, now: Instant) -> bool {
+        let mut idle = self.lock();
+        idle.retain(|(_, since)| {
+            now.saturating_duration_since(*since) < self.settings.idle_timeout
+        });
+        !idle.is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<(Connection, Instant)>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,106 @@
+//! Where a server is, and what its name stands for.
+//!
+//! A name is asked for on the control thread, in a task that outlives the operation which first
+//! wants it: one whose answer takes longer than an operation may would else never be known. What a name stood for is
+//! used while it is asked for again, and goes on to be if it cannot be found.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::config::Address;
+use crate::dns::Inquiries;
+
+/// After which time a name that was not found is asked for again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A server. What is known of its name is shared by all workers.
+pub(super) struct Server {
+    /// As it was configured.
+    pub(super) address: Address,
+    names: Inquiries,
+    known: Arc<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    state: Mutex<State>,
+    found: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    addresses: Arc<[IpAddr]>,
+    /// When it is to be asked for again; `None` if it never was asked for.
+    due: Option<Instant>,
+    asking: bool,
+}
+
+impl Server {
+    /// A server whose name, if it has one, is asked for through `names`.
+    pub(super) fn new(address: Address, names: Inquiries) -> Self {
+        Self { address, names, known: Arc::default() }
+    }
+
+    /// The addresses of its name, as soon as there is one.
+    pub(super) async fn resolve(&self, host: &Arc<str>, port: u16) -> Vec<SocketAddr> {
+        loop {
+            // Registered before looking, so that nothing found in between is missed.
+            let mut found = std::pin::pin!(self.known.found.notified());
+            found.as_mut().enable();
+            if self.is_due() {
+                self.look_up(host);
+            }
+            let addresses = Arc::clone(&self.known.lock().addresses);
+            if !addresses.is_empty() {
+                return addresses.iter().map(|address| SocketAddr::new(*address, port)).collect();
+            }
+            found.await;
+        }
+    }
+
+    /// Whether its name is to be asked for now, by whoever is told so.
+    fn is_due(&self) -> bool {
+        let mut state = self.known.lock();
+        let due = !state.asking && state.due.is_none_or(|due| due <= Instant::now());
+        state.asking |= due;
+        due
+    }
+
+    fn look_up(&self, host: &Arc<str>) {
+        let (names, host, known) = (self.names.clone(), Arc::clone(host), Arc::clone(&self.known));
+        tokio::spawn(async move {
+            let answer = names.ask(&host).await;
+            let mut state = known.lock();
+            state.asking = false;
+            match answer {
+                Ok(answer) => {
+                    state.addresses = answer.found.iter().map(|found| found.address).collect();
+                    state.due = Some(Instant::now() + answer.believed);
+                    known.found.notify_waiters();
+                }
+                Err(error) => {
+                    let held = state.addresses.len();
+                    tracing::warn!(%host, held, "the name of a memcached server does not resolve: {error}");
+                    state.due = Some(Instant::now() + RETRY);
+                }
+            }
+        });
+    }
+}
+
+impl Known {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+    }
+}

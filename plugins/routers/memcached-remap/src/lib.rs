@@ -1,0 +1,166 @@
+//! Router: asks a store for the origin of each host, as Traffic Server's `memcached_remap` did.
+//!
+//! For a request to `shop.test` the store is asked for `http://shop.test:80/`, which may hold
+//! `http://10.0.0.7:8080/`: the request goes there, and the host of the value becomes its Host. What
+//! the store does not hold, or holds in another form, is answered as `on-miss` says, and a store
+//! that cannot be asked as `on-error` does. Each request is looked up by itself, unless `cache` lets
+//! an answer count for a while.
+//!
+//! Waiting for the store holds nobody up: there are as many instances as requests that wait, and
+//! what is cached belongs to one of them.
+
+use crate::answers::{Answers, Found};
+use crate::bindings::exports::linkspan::plugin::{lifecycle, router};
+use crate::bindings::linkspan::plugin::keyvalue::{self, Bucket, Error};
+use crate::bindings::linkspan::plugin::types::{Field, Response};
+use crate::bindings::linkspan::plugin::{clock, log, metrics, request};
+use crate::config::{Otherwise, Settings};
+use crate::key::{Addressed, NoKey};
+use std::cell::RefCell;
+
+mod answers;
+mod config;
+mod key;
+mod value;
+
+mod bindings {
+    wit_bindgen::generate!({ path: "../../../wit", world: "router-plugin" });
+}
+
+#[cfg(target_family = "wasm")]
+mod export {
+    #![expect(unsafe_code, reason = "the exported symbols of a component")]
+
+    use crate::Plugin;
+
+    crate::bindings::export!(Plugin with_types_in crate::bindings);
+}
+
+struct Plugin;
+
+thread_local! {
+    static REMAP: RefCell<Option<Remap>> = const { RefCell::new(None) };
+}
+
+/// What one instance has.
+struct Remap {
+    settings: Settings,
+    store: Bucket,
+    answers: Answers,
+}
+
+impl lifecycle::Guest for Plugin {
+    fn configure(config: String) -> Result<(), String> {
+        let settings = Settings::parse(&config)?;
+        let store = keyvalue::open(&settings.store).map_err(|_not_granted| {
+            format!(
+                "store: the plugin is granted no store `{}`, expected one of its `grants.stores`",
+                settings.store
+            )
+        })?;
+        let answers = Answers::new(settings.cache);
+        REMAP.set(Some(Remap { settings, store, answers }));
+        Ok(())
+    }
+}
+
+impl router::Guest for Plugin {
+    fn route() -> router::Decision {
+        REMAP.with_borrow_mut(|remap| remap.as_mut().map_or(router::Decision::Next, Remap::route))
+    }
+}
+
+impl Remap {
+    fn route(&mut self) -> router::Decision {
+        match self.key() {
+            Ok(key) => match self.look_up(key) {
+                Ok(Found::Origin(origin)) => router::Decision::Forward(router::Target {
+                    upstream: router::Upstream::Address(origin.address),
+                    host: Some(origin.host).filter(|_| !self.settings.keep_host),
+                    path: None,
+                }),
+                Ok(Found::Nothing | Found::Malformed) => self.settings.on_miss.decision(),
+                Err(()) => self.settings.on_error.decision(),
+            },
+            Err(NoKey::Unstorable) => {
+                metrics::count("misses", 1);
+                self.settings.on_miss.decision()
+            }
+            Err(NoKey::NoHost) => respond(400),
+        }
+    }
+
+    fn key(&self) -> Result<String, NoKey> {
+        let (scheme, authority) = (request::scheme(), request::authority());
+        let origin = request::target_origin();
+        let upgrade =
+            || request::method() == "GET" && request::header("sec-websocket-key").is_some();
+        let addressed =
+            Addressed { scheme: &scheme, authority: &authority, origin: origin.as_deref() };
+        self.settings.key_style.key(&addressed, upgrade)
+    }
+
+    fn look_up(&mut self, key: String) -> Result<Found, ()> {
+        let now = if self.answers.are_kept() { clock::monotonic() } else { 0 };
+        if let Some(found) = self.answers.get(&key, now) {
+            metrics::count("cached", 1);
+            return Ok(found);
+        }
+        let found = match self.store.get(&key) {
+            Ok(Some(value)) => match value::parse(&value) {
+                Ok(origin) => Found::Origin(origin),
+                Err(fault) => {
+                    let text =
+                        format!("what store {} holds for {key}: {fault}", self.settings.store);
+                    log::write(log::Level::Warn, &text);
+                    Found::Malformed
+                }
+            },
+            Ok(None) | Err(Error::InvalidKey) => Found::Nothing,
+            Err(error) => {
+                metrics::count("errors", 1);
+                let text = format!("store {} was asked for {key}: {error}", self.settings.store);
+                log::write(log::Level::Error, &text);
+                return Err(());
+            }
+        };
+        metrics::count(found.name(), 1);
+        self.answers.keep(key, &found, now);
+        Ok(found)
+    }
+}
+
+impl Otherwise {
+    fn decision(self) -> router::Decision {
+        match self {
+            Self::Next => router::Decision::Next,
+            Self::Answer(status) => respond(status),
+        }
+    }
+}
+
+fn respond(status: u16) -> router::Decision {
+    let kind =
+        Field { name: "content-type".to_owned(), value: b"text/plain; charset=utf-8".to_vec() };
+    let body = match reason(status) {
+        Some(reason) => format!("{status} {reason}\n"),
+        None => format!("{status}\n"),
+    };
+    router::Decision::Respond(Response { status, headers: vec![kind], body: body.into_bytes() })
+}
+
+/// The phrases of the statuses that make sense here.
+fn reason(status: u16) -> Option<&'static str> {
+    Some(match status {
+        400 => "Bad Request",
+        403 => "Forbidden",
+        404 => "Not Found",
+        410 => "Gone",
+        421 => "Misdirected Request",
+        500 => "Internal Server Error",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        _ => return None,
+    })
+}

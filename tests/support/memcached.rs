@@ -1,0 +1,296 @@
+//! memcached: the real program in a process of its own, and a scripted server that speaks as it is told.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::{PATIENCE, eventually};
+
+/// A running memcached, on a port of its own. Dropped, it is killed.
+pub(crate) struct Memcached {
+    child: Option<Child>,
+    address: SocketAddr,
+    directory: TempDir,
+}
+
+impl Memcached {
+    /// Starts Debian's memcached.
+    #[track_caller]
+    pub(crate) fn start() -> Self {
+        let nowhere = (Ipv4Addr::LOCALHOST, 0).into();
+        let mut server = Self { child: None, address: nowhere, directory: TempDir::new().unwrap() };
+        server.run("-1");
+        server
+    }
+
+    /// Where it listens, also while it does not.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A store named `sites` on it, with further keys.
+    pub(crate) fn store(&self, keys: &str) -> String {
+        format!("[stores.sites]\ntype = 'memcached'\nservers = ['{}']\n{keys}\n", self.address)
+    }
+
+    /// Sets a key for good.
+    #[track_caller]
+    pub(crate) fn set(&self, key: &str, value: impl AsRef<[u8]>) {
+        let value = value.as_ref();
+        let mut command = format!("set {key} 0 0 {}\r\n", value.len()).into_bytes();
+        command.extend_from_slice(value);
+        command.extend_from_slice(b"\r\n");
+        assert_eq!(self.tell(&command), "STORED\r\n");
+    }
+
+    /// Removes a key, if it is there.
+    #[track_caller]
+    pub(crate) fn delete(&self, key: &str) {
+        let said = self.tell(format!("delete {key}\r\n").as_bytes());
+        assert!(["DELETED\r\n", "NOT_FOUND\r\n"].contains(&said.as_str()), "{said}");
+    }
+
+    /// The value of a key.
+    #[track_caller]
+    pub(crate) fn get(&self, key: &str) -> Option<String> {
+        let mut stream = self.connect();
+        write!(stream, "get {key}\r\nquit\r\n").unwrap();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).unwrap();
+        let (_, rest) = said.strip_prefix("VALUE ")?.split_once("\r\n")?;
+        rest.strip_suffix("\r\nEND\r\n").map(str::to_owned)
+    }
+
+    /// Gives a command, and the first line of its answer.
+    #[track_caller]
+    pub(crate) fn tell(&self, command: &[u8]) -> String {
+        let mut stream = self.connect();
+        stream.write_all(command).unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).unwrap();
+        line
+    }
+
+    /// How many connections it has, without the one that asks.
+    pub(crate) fn connections(&self) -> usize {
+        let mut stream = self.connect();
+        stream.write_all(b"stats\r\nquit\r\n").unwrap();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).unwrap();
+        let line = said.lines().find_map(|line| line.strip_prefix("STAT curr_connections "));
+        line.unwrap().parse::<usize>().unwrap().saturating_sub(1)
+    }
+
+    /// Kills it. What it held is gone.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Starts it again where it was, and empty.
+    #[track_caller]
+    pub(crate) fn restart(&mut self) {
+        self.kill();
+        self.run(&self.address.port().to_string());
+    }
+
+    /// Stops it with SIGSTOP: it accepts, and says nothing.
+    pub(crate) fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub(crate) fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = self.child.as_ref().unwrap().id();
+        kill_process(Pid::from_raw(id.try_into().unwrap()).unwrap(), signal).unwrap();
+    }
+
+    #[track_caller]
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    #[track_caller]
+    fn run(&mut self, port: &str) {
+        let ports = self.directory.path().join("ports");
+        let _ = std::fs::remove_file(&ports);
+        let child = Command::new("memcached")
+            // Started by root, it wants to be told who it should be.
+            .args(["-l", "127.0.0.1", "-u", "root", "-U", "0", "-t", "1", "-c", "4096", "-p", port])
+            .env("MEMCACHED_PORT_FILENAME", &ports)
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let child = child.unwrap_or_else(|error| {
+            panic!("memcached cannot be run ({error}); `apt-get install memcached` has it")
+        });
+        self.child = Some(child);
+        let port = eventually("memcached to listen", || {
+            let text = std::fs::read_to_string(&ports).ok()?;
+            text.lines().find_map(|line| line.strip_prefix("TCP INET: ")?.parse::<u16>().ok())
+        });
+        self.address = (Ipv4Addr::LOCALHOST, port).into();
+    }
+}
+
+impl Drop for Memcached {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// What a scripted server does about a line.
+#[derive(Debug, Clone)]
+pub(crate) enum Say {
+    /// It says this.
+    This(Vec<u8>),
+    /// It says this, and closes.
+    Last(Vec<u8>),
+    /// It says nothing.
+    Nothing,
+}
+
+impl Say {
+    /// What memcached says about a key that has a value.
+    pub(crate) fn value(key: &str, value: &str) -> Self {
+        Self::this(&format!("VALUE {key} 0 {}\r\n{value}\r\nEND\r\n", value.len()))
+    }
+
+    /// What memcached says about a key that it does not hold.
+    pub(crate) fn miss() -> Self {
+        Self::this("END\r\n")
+    }
+
+    /// This text.
+    pub(crate) fn this(text: &str) -> Self {
+        Self::This(text.into())
+    }
+}
+
+/// A server that says what it is told about each line it gets, each connection in a thread.
+pub(crate) struct FakeMemcached {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    stopping: AtomicBool,
+    connections: AtomicUsize,
+    lines: Mutex<Vec<String>>,
+    open: Mutex<Vec<TcpStream>>,
+}
+
+impl FakeMemcached {
+    /// Answers each line with what is made of it.
+    pub(crate) fn answering(answer: impl Fn(&str) -> Say + Send + Sync + 'static) -> Self {
+        Self::answering_after(Duration::ZERO, answer)
+    }
+
+    /// The same after so long.
+    pub(crate) fn answering_after(
+        delay: Duration,
+        answer: impl Fn(&str) -> Say + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::<Shared>::default();
+        let (own, answer) = (Arc::clone(&shared), Arc::new(answer));
+        let acceptor = thread::spawn(move || {
+            while let Ok((stream, _)) = listener.accept() {
+                if own.stopping.load(Ordering::SeqCst) {
+                    return;
+                }
+                own.connections.fetch_add(1, Ordering::SeqCst);
+                stream.set_nodelay(true).unwrap();
+                lock(&own.open).push(stream.try_clone().unwrap());
+                let (shared, answer) = (Arc::clone(&own), Arc::clone(&answer));
+                thread::spawn(move || converse(stream, &shared, delay, &*answer));
+            }
+        });
+        Self { address, shared, acceptor: Some(acceptor) }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A store named `sites` on it, with further keys.
+    pub(crate) fn store(&self, keys: &str) -> String {
+        format!("[stores.sites]\ntype = 'memcached'\nservers = ['{}']\n{keys}\n", self.address)
+    }
+
+    /// The lines that it got, without their ends.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        lock(&self.shared.lines).clone()
+    }
+
+    /// How many connections it has accepted.
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// Says something unasked over all its connections.
+    pub(crate) fn shout(&self, text: &str) {
+        for mut stream in lock(&self.shared.open).iter() {
+            // Some may be closed by now.
+            let _ = stream.write_all(text.as_bytes());
+        }
+    }
+}
+
+impl Drop for FakeMemcached {
+    fn drop(&mut self) {
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(self.address);
+        if let Some(acceptor) = self.acceptor.take() {
+            let _ = acceptor.join();
+        }
+        for stream in lock(&self.shared.open).drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+fn converse(stream: TcpStream, shared: &Shared, delay: Duration, answer: &dyn Fn(&str) -> Say) {
+    let mut writer = stream.try_clone().unwrap();
+    let mut reader = BufReader::new(stream);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+        let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+        line.clear();
+        lock(&shared.lines).push(text.clone());
+        if !delay.is_zero() {
+            thread::park_timeout(delay);
+        }
+        let (bytes, last) = match answer(&text) {
+            Say::This(bytes) => (bytes, false),
+            Say::Last(bytes) => (bytes, true),
+            Say::Nothing => continue,
+        };
+        if writer.write_all(&bytes).is_err() || last {
+            let _ = writer.shutdown(Shutdown::Both);
+            return;
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
