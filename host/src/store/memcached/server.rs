@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::watch::Watch;
 use crate::config::Address;
 use crate::dns::Inquiries;
 
@@ -22,6 +23,8 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(super) struct Server {
     /// As it was configured.
     pub(super) address: Address,
+    /// Who is told what becomes of it.
+    pub(super) watch: Watch,
     names: Inquiries,
     known: Arc<Known>,
 }
@@ -42,8 +45,8 @@ struct State {
 
 impl Server {
     /// A server whose name, if it has one, is asked for through `names`.
-    pub(super) fn new(address: Address, names: Inquiries) -> Self {
-        Self { address, names, known: Arc::default() }
+    pub(super) fn new(address: Address, names: Inquiries, watch: Watch) -> Self {
+        Self { address, watch, names, known: Arc::default() }
     }
 
     /// The addresses of its name, as soon as there is one.
