@@ -195,7 +195,7 @@ async fn look_up_all(store: &Arc<Store>, next: &Arc<AtomicU64>) -> u64 {
 
 /// Ends after a few turns of the runtime for one in twenty, and never for others.
 async fn give_up(turn: u64) {
-    if turn % 20 != 0 {
+    if !turn.is_multiple_of(20) {
         return std::future::pending().await;
     }
     for _ in 0..turn / 20 % 8 {

@@ -102,9 +102,8 @@ impl Lane {
         until: Instant,
     ) -> Result<Reply, Trouble> {
         let attempt = self.outage.permit(Instant::now()).ok_or(Trouble::LeftAlone)?;
-        let _permit = match timeout_at(until, self.permits.acquire()).await {
-            Ok(Ok(permit)) => permit,
-            _ => return Err(Trouble::Crowded),
+        let Ok(Ok(_permit)) = timeout_at(until, self.permits.acquire()).await else {
+            return Err(Trouble::Crowded);
         };
         // It may have come down since.
         if !attempt.probes() && self.outage.is_down() {
@@ -183,7 +182,7 @@ impl Lane {
         let metrics = &self.server.watch.metrics;
         let addresses = match &self.server.address {
             Address::Socket(address) => vec![*address],
-            Address::Name(host, port) => self.server.resolve(host, *port).await,
+            Address::Name(host, port) => self.server.resolve(host, *port).await?,
             Address::Unix(path) => return Connection::unix(path, metrics).await,
             Address::Service(_) => Vec::new(),
         };

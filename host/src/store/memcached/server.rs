@@ -5,7 +5,9 @@
 //! used while it is asked for again, and goes on to be if it cannot be found.
 
 use std::fmt;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,7 +34,7 @@ pub(super) struct Server {
 #[derive(Default)]
 struct Known {
     state: Mutex<State>,
-    found: Notify,
+    answered: Notify,
 }
 
 #[derive(Default)]
@@ -50,19 +52,30 @@ impl Server {
     }
 
     /// The addresses of its name, as soon as there is one.
-    pub(super) async fn resolve(&self, host: &Arc<str>, port: u16) -> Vec<SocketAddr> {
+    ///
+    /// # Errors
+    ///
+    /// If it does not resolve.
+    pub(super) async fn resolve(&self, host: &Arc<str>, port: u16) -> io::Result<Vec<SocketAddr>> {
         loop {
-            // Registered before looking, so that nothing found in between is missed.
-            let mut found = std::pin::pin!(self.known.found.notified());
-            found.as_mut().enable();
+            // Registered before looking, so that no answer in between is missed.
+            let mut answered = pin!(self.known.answered.notified());
+            answered.as_mut().enable();
             if self.is_due() {
                 self.look_up(host);
             }
-            let addresses = Arc::clone(&self.known.lock().addresses);
+            let (addresses, asking) = {
+                let state = self.known.lock();
+                (Arc::clone(&state.addresses), state.asking)
+            };
             if !addresses.is_empty() {
-                return addresses.iter().map(|address| SocketAddr::new(*address, port)).collect();
+                let socket = |address: &IpAddr| SocketAddr::new(*address, port);
+                return Ok(addresses.iter().map(socket).collect());
             }
-            found.await;
+            if !asking {
+                return Err(io::Error::new(io::ErrorKind::NotFound, "its name does not resolve"));
+            }
+            answered.await;
         }
     }
 
@@ -84,14 +97,16 @@ impl Server {
                 Ok(answer) => {
                     state.addresses = answer.found.iter().map(|found| found.address).collect();
                     state.due = Some(Instant::now() + answer.believed);
-                    known.found.notify_waiters();
                 }
                 Err(error) => {
                     let held = state.addresses.len();
-                    tracing::warn!(%host, held, "the name of a memcached server does not resolve: {error}");
+                    let (host, error): (_, &(dyn std::error::Error + 'static)) = (&*host, &error);
+                    tracing::warn!(host, error, held, "name of a store server does not resolve");
                     state.due = Some(Instant::now() + RETRY);
                 }
             }
+            drop(state);
+            known.answered.notify_waiters();
         });
     }
 }
