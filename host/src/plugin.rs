@@ -95,6 +95,11 @@ impl Plugin {
         Self { pool: Pool::new(definition, nursery, worker, first, shared) }
     }
 
+    /// What is to be done about once a second: instances go that are not needed any more.
+    pub fn sweep(&self) {
+        self.pool.sweep();
+    }
+
     /// What it is made of.
     #[must_use]
     pub fn definition(&self) -> &Arc<Definition> {
