@@ -30,10 +30,10 @@ pub(super) struct Connection {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
     /// It broke before a byte of the answer was there.
-    #[error("the connection broke: {0}")]
+    #[error("the connection broke before an answer")]
     Unanswered(#[source] io::Error),
     /// It broke within the answer.
-    #[error("the connection broke within an answer: {0}")]
+    #[error("the connection broke within an answer")]
     Cut(#[source] io::Error),
     /// What came is no answer.
     #[error(transparent)]

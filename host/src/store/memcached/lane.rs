@@ -51,7 +51,7 @@ pub(super) enum Trouble {
     #[error("it is left alone after it did not answer")]
     LeftAlone,
     /// It cannot be connected to.
-    #[error("it cannot be connected to: {0}")]
+    #[error("it cannot be connected to")]
     Connect(#[source] io::Error),
     /// It did not answer in time.
     #[error("it did not answer in time")]
