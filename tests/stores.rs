@@ -1,31 +1,86 @@
 //! Stores that servers hold: memcached, the real one and one that breaks every rule.
 //!
-//! The guest `waits` is a router that asks the store `sites` which cluster a path belongs to.
+//! The guest `waits` is a router that asks the store `sites` which cluster a path belongs to. Who is
+//! answered by `other` has been told so by the store, `main` stands for a miss, and 503 for an error of
+//! the store, with its name.
 
-use crate::support::memcached::Memcached;
-use crate::support::{Origin, Proxy, eventually};
+mod answers;
+mod direct;
+mod faults;
+mod several;
 
-/// A proxy whose router asks this store, with its further keys.
-fn proxy(origins: &[Origin; 2], store: &str) -> Proxy {
-    let [main, other] = origins.each_ref().map(Origin::address);
-    let toml = format!(
-        "[listeners.web]\nbind = '127.0.0.1:0'\nrouters = ['ask']\ndefault-cluster = 'main'\n\
-         [clusters.main]\nendpoints = ['{main}']\n[clusters.other]\nendpoints = ['{other}']\n\
-         {store}\n[plugins.ask]\ncomponent = 'waits'\nconfig = {{ store = 'sites' }}\n\
-         grants = {{ stores = ['sites'] }}\n"
-    );
-    Proxy::start_with(&toml, &["waits"])
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::support::memcached::{FakeMemcached, Memcached, Say};
+use crate::support::{Client, Message, Origin, Proxy, eventually, request};
+
+/// Time enough for any answer that is to come.
+const UNHURRIED: &str = "timeout = '30s'";
+
+/// A proxy whose router asks the store that is configured so.
+struct Asking {
+    proxy: Proxy,
+    _origins: [Origin; 2],
 }
 
-fn origins() -> [Origin; 2] {
-    ["main", "other"].map(Origin::replying)
+impl Asking {
+    #[track_caller]
+    fn start(store: &str) -> Self {
+        let origins = ["main", "other"].map(Origin::replying);
+        let [main, other] = origins.each_ref().map(Origin::address);
+        let toml = format!(
+            "{store}\n[listeners.web]\nbind = '127.0.0.1:0'\nrouters = ['ask']\n\
+             default-cluster = 'main'\n[clusters.main]\nendpoints = ['{main}']\n\
+             [clusters.other]\nendpoints = ['{other}']\n[plugins.ask]\ncomponent = 'waits'\n\
+             config = {{ store = 'sites' }}\ngrants = {{ stores = ['sites'] }}\n"
+        );
+        Self { proxy: Proxy::start_with(&toml, &["waits"]), _origins: origins }
+    }
+
+    /// What is answered about a path.
+    #[track_caller]
+    fn get(&self, path: &str) -> Message {
+        self.proxy.get(path)
+    }
+
+    /// The error of the store that a request gets.
+    #[track_caller]
+    fn error(&self, path: &str) -> String {
+        let answer = self.get(path);
+        assert_eq!(answer.status(), 503, "{:?}", answer.text());
+        answer.text()
+    }
+
+    /// How many look-ups have come to this.
+    fn outcomes(&self, outcome: &str) -> u64 {
+        let labels = [("store", "sites"), ("operation", "get"), ("outcome", outcome)];
+        self.proxy.counter("linkspan_store_operations_total", &labels)
+    }
+
+    /// How many workers leave a server of the store alone.
+    fn down(&self) -> u64 {
+        self.proxy.counter("linkspan_store_server_down", &[("store", "sites")])
+    }
+
+    /// How many connections to its servers are open.
+    fn open(&self) -> u64 {
+        self.proxy.counter("linkspan_store_connections_open", &[("store", "sites")])
+    }
+
+    fn send(&self, path: &str) -> Client {
+        let mut client = self.proxy.connect();
+        client.send(request("GET", path, &[], &[]));
+        client
+    }
 }
 
 #[test]
 fn a_key_that_is_set_changed_or_deleted_counts_from_the_next_request_on() {
-    let (origins, server) = (origins(), Memcached::start());
-    let proxy = proxy(&origins, &server.store("timeout = '5s'"));
-    let mut client = proxy.connect();
+    let server = Memcached::start();
+    let asking = Asking::start(&server.store(UNHURRIED));
+    let mut client = asking.proxy.connect();
     assert_eq!(client.get("/a").text(), "main");
     server.set("/a", "other");
     assert_eq!(client.get("/a").text(), "other");
@@ -36,4 +91,38 @@ fn a_key_that_is_set_changed_or_deleted_counts_from_the_next_request_on() {
     server.delete("/a");
     assert_eq!(client.get("/a").text(), "main");
     eventually("one connection for all", || (server.connections() == 1).then_some(()));
+    assert_eq!((asking.outcomes("hit"), asking.outcomes("miss"), asking.open()), (3, 2, 1));
+}
+
+#[test]
+fn a_thousand_requests_wait_together() {
+    let server = FakeMemcached::answering_after(Duration::from_millis(20), |line| {
+        Say::value(line.trim_start_matches("get "), "other")
+    });
+    let store = format!("[server]\nworkers = 2\n{}", server.store(UNHURRIED));
+    let asking = Asking::start(&store);
+    // Without optimisation, making the instances takes longer than requests wait for one.
+    let took = eventually("as many instances as are needed", || {
+        let begun = Instant::now();
+        let clients: Vec<_> = (0..1_000).map(|number| asking.send(&format!("/{number}"))).collect();
+        let answers = clients.into_iter().map(|mut client| client.response().status());
+        (answers.filter(|status| *status == 200).count() == 1_000).then(|| begun.elapsed())
+    });
+    assert!(took < Duration::from_secs(15), "one after the other would take 20 s: {took:?}");
+    assert!(asking.outcomes("hit") >= 1_000);
+    assert_eq!((asking.outcomes("miss"), asking.outcomes("timeout")), (0, 0));
+}
+
+#[test]
+fn no_more_connections_than_allowed_and_none_that_nobody_uses() {
+    let server = FakeMemcached::answering_after(Duration::from_millis(20), |_| Say::miss());
+    let keys = format!("{UNHURRIED}\nmax-connections = 3\nidle-timeout = '1s'");
+    let asking = Asking::start(&server.store(&keys));
+    let clients: Vec<_> = (0..20).map(|_| asking.send("/a")).collect();
+    for mut client in clients {
+        assert_eq!(client.response().text(), "main");
+    }
+    assert_eq!(server.connections(), 3);
+    eventually("idle connections to be closed", || (asking.open() == 0).then_some(()));
+    assert_eq!(asking.get("/a").text(), "main");
 }

@@ -233,8 +233,8 @@ pub struct Limits {
     pub table_elements: usize,
     /// Handles held at a time. Default 1,024.
     pub handles: usize,
-    /// Instances per worker of a plugin whose calls overlap, 1 to 4,096. Default 64.
-    pub instances: usize,
+    /// Instances per worker of a plugin whose calls overlap, 1 to 4,096. `None`: what is usual for it.
+    pub instances: Option<usize>,
     /// Bytes that one call may pass to the host. Default 2 MiB.
     pub host_call_bytes: usize,
     /// Log messages a second. Default 100.

@@ -7,6 +7,7 @@
 
 pub mod access;
 mod diagnostics;
+pub(crate) mod gate;
 pub mod id;
 mod line;
 pub mod sink;

@@ -12,6 +12,7 @@ mod cells;
 mod figures;
 mod plain;
 mod plugin;
+mod store;
 mod text;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,9 @@ pub use self::figures::Figures;
 pub use self::plain::plain;
 use self::plugin::PluginCells;
 pub use self::plugin::{PluginMetrics, SAMPLED};
+pub use self::store::{
+    Operation, Outcome, ServerConnection, ServerDown, ServerMetrics, StoreMetrics,
+};
 pub use self::text::{Family, Sample, Value, open_metrics};
 
 /// The `worker` of threads that are none.
@@ -39,6 +43,7 @@ pub struct Metrics {
     listeners: Table<ListenerMetrics>,
     clusters: Table<ClusterMetrics>,
     plugins: Table<PluginMetrics>,
+    stores: Table<StoreMetrics>,
     errors: PerWorker<Box<[AtomicU64]>>,
     logs: Mutex<Vec<Log>>,
 }
@@ -62,6 +67,7 @@ impl Metrics {
             listeners: Table::default(),
             clusters: Table::default(),
             plugins: Table::default(),
+            stores: Table::default(),
             errors: PerWorker::new(workers, || counters(words.errors)),
             logs: Mutex::default(),
         }
@@ -86,6 +92,12 @@ impl Metrics {
         self.plugins.entry(name, || PluginMetrics::new(self.per_worker(|| PluginCells::new(words))))
     }
 
+    /// The counters of a store.
+    #[must_use]
+    pub fn store(&self, name: &Arc<str>) -> Arc<StoreMetrics> {
+        self.stores.entry(name, StoreMetrics::default)
+    }
+
     /// Counts a request that failed; `reason` is an index into [`Words::errors`].
     pub fn error(&self, worker: usize, reason: usize) {
         if let Some(counter) = self.errors.of(worker).get(reason) {
@@ -103,6 +115,7 @@ impl Metrics {
         self.listeners.forget_unused();
         self.clusters.forget_unused();
         self.plugins.forget_unused();
+        self.stores.forget_unused();
     }
 
     fn per_worker<T>(&self, make: impl FnMut() -> T) -> PerWorker<T> {

@@ -99,6 +99,12 @@ impl Plugin {
         Self { pool, bodies }
     }
 
+    /// What is to be done about once a second: instances go that are not needed any more.
+    pub fn sweep(&self) {
+        self.pool.sweep();
+        self.bodies.sweep();
+    }
+
     /// What it is made of.
     #[must_use]
     pub fn definition(&self) -> &Arc<Definition> {

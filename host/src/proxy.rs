@@ -12,12 +12,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle as TaskHandle;
 
 use crate::admin::Reload;
@@ -379,10 +380,15 @@ fn start_workers(
     Ok((desks, workers))
 }
 
-/// Makes the instances that workers order, off their threads.
+/// Makes the instances that workers order, off their threads: no more at a time than there are cores,
+/// or a burst of orders would leave the workers little of these.
 async fn births(mut orders: mpsc::Receiver<Order>) {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let midwives = Arc::new(Semaphore::new(cores.max(2)));
     while let Some(Order { definition, reply }) = orders.recv().await {
+        let Ok(midwife) = Arc::clone(&midwives).acquire_owned().await else { return };
         tokio::spawn(async move {
+            let _midwife = midwife;
             let born = definition.birth_apart().await;
             // A worker that has ended needs no instance any more.
             let _ = reply.send(born);

@@ -19,10 +19,11 @@ use crate::cluster::members::View;
 use crate::cluster::registry::Registry;
 use crate::config::{self, Config, Instances, Name};
 use crate::dns::Inquiries;
+use crate::metrics::Metrics;
 use crate::plugin::{
     self, Around, Component, Definition, Host, Kind, Members, Newborn, Refusal, Shared, Source,
 };
-use crate::store::{self, Store};
+use crate::store::Store;
 
 pub use refused::Refused;
 
@@ -45,7 +46,7 @@ pub struct Snapshot {
     views: BTreeMap<Name, Arc<View>>,
     /// The plugins in use.
     pub plugins: HashMap<Use, Staffed>,
-    stores: BTreeMap<Name, (config::Store, Arc<dyn Store>)>,
+    stores: BTreeMap<Name, (config::Store, Arc<Store>)>,
 }
 
 /// One use of a plugin: a balancer's with its cluster, all others of a plugin together.
@@ -155,7 +156,7 @@ impl Snapshot {
         let clusters = registry.load(&config).await;
         let mut snapshot = Self {
             generation: previous.map_or(1, |previous| previous.generation + 1),
-            stores: stores(&config, previous, &registry.inquiries()),
+            stores: stores(&config, previous, &registry.inquiries(), host.metrics()),
             names: clusters.keys().cloned().collect(),
             unresolved: registry.unresolved(&config),
             views: views(&clusters, previous),
@@ -299,12 +300,13 @@ fn stores(
     config: &Config,
     previous: Option<&Snapshot>,
     names: &Inquiries,
-) -> BTreeMap<Name, (config::Store, Arc<dyn Store>)> {
+    metrics: &Metrics,
+) -> BTreeMap<Name, (config::Store, Arc<Store>)> {
     let open = |(name, settings): (&Name, &config::Store)| {
         let before = previous.and_then(|previous| previous.stores.get(name));
         let kept =
             before.filter(|(before, _)| before == settings).map(|(_, store)| Arc::clone(store));
-        let store = kept.unwrap_or_else(|| store::open(settings, names));
+        let store = kept.unwrap_or_else(|| Arc::new(Store::open(settings, names, metrics)));
         (Arc::clone(name), (settings.clone(), store))
     };
     config.stores.iter().map(open).collect()

@@ -5,24 +5,24 @@
 mod memcached;
 mod memory;
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{self, StoreKind};
+use crate::config::{self, StoreKind, valid_key};
 use crate::dns::Inquiries;
+use crate::metrics::{Metrics, Operation, Outcome, StoreMetrics};
 
-pub use crate::config::valid_key;
-
-use memcached::Memcached;
+use memcached::{Memcached, Watch};
 use memory::Memory;
 
 /// The answer of an operation.
-pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
+type Answer<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
-/// A key-value service.
-pub trait Store: Send + Sync {
+/// What serves a store. Keys are valid.
+trait Service: Send + Sync {
     /// The value of a key, or `None`.
     fn get(&self, key: &str) -> Answer<Option<Vec<u8>>>;
 
@@ -36,6 +36,12 @@ pub trait Store: Send + Sync {
     fn increment(&self, key: &str, amount: u64) -> Answer<u64>;
 }
 
+/// A key-value service.
+pub struct Store {
+    service: Box<dyn Service>,
+    metrics: Arc<StoreMetrics>,
+}
+
 /// What goes wrong with a store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -45,6 +51,9 @@ pub enum Error {
     /// The server did not answer in time.
     #[error("the store did not answer in time")]
     Timeout,
+    /// Nothing that may be asked for.
+    #[error("the key is not 1 to 250 bytes without blanks and control characters")]
+    InvalidKey,
     /// The value, or all that the store holds, would be too large.
     #[error("the value is larger than the store takes")]
     TooLarge,
@@ -56,6 +65,106 @@ pub enum Error {
     Other(String),
 }
 
+impl Store {
+    /// Opens a configured store. Names of servers are asked for through `names`.
+    #[must_use]
+    pub fn open(settings: &config::Store, names: &Inquiries, metrics: &Metrics) -> Self {
+        let metrics = metrics.store(&settings.name);
+        let bounds = Bounds { timeout: settings.timeout, max_value: settings.max_value_bytes };
+        let service: Box<dyn Service> = match &settings.kind {
+            StoreKind::Memory { entries, max_bytes, latency } => {
+                Box::new(Memory::new(entries, *max_bytes, *latency, bounds))
+            }
+            StoreKind::Memcached(of) => {
+                let watch = |address: &_| Watch::new(&settings.name, address, &metrics);
+                Box::new(Memcached::new(of, bounds, names, watch))
+            }
+        };
+        Self { service, metrics }
+    }
+
+    /// The value of a key, or `None`.
+    ///
+    /// # Errors
+    ///
+    /// If that cannot be told.
+    pub async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
+        let found = match valid_key(key) {
+            true => self.service.get(key).await,
+            false => Err(Error::InvalidKey),
+        };
+        let outcome = |found: &Option<_>| found.as_ref().map_or(Outcome::Miss, |_| Outcome::Hit);
+        self.count(Operation::Get, &found, outcome);
+        found
+    }
+
+    /// Sets a value, for that many milliseconds or until it is removed.
+    ///
+    /// # Errors
+    ///
+    /// If that is not certain to have been done.
+    pub async fn set(&self, key: &str, value: Vec<u8>, expiry: Option<u64>) -> Result<(), Error> {
+        let done = match valid_key(key) {
+            true => self.service.set(key, value, expiry).await,
+            false => Err(Error::InvalidKey),
+        };
+        self.count(Operation::Set, &done, |()| Outcome::Done);
+        done
+    }
+
+    /// Removes a key, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// If that is not certain to have been done.
+    pub async fn delete(&self, key: &str) -> Result<(), Error> {
+        let done = match valid_key(key) {
+            true => self.service.delete(key).await,
+            false => Err(Error::InvalidKey),
+        };
+        self.count(Operation::Delete, &done, |()| Outcome::Done);
+        done
+    }
+
+    /// Adds to a decimal number, 0 if it is not there, and gives the sum.
+    ///
+    /// # Errors
+    ///
+    /// If that is not certain to have been done.
+    pub async fn increment(&self, key: &str, amount: u64) -> Result<u64, Error> {
+        let sum = match valid_key(key) {
+            true => self.service.increment(key, amount).await,
+            false => Err(Error::InvalidKey),
+        };
+        self.count(Operation::Increment, &sum, |_| Outcome::Done);
+        sum
+    }
+
+    fn count<T>(
+        &self,
+        operation: Operation,
+        answer: &Result<T, Error>,
+        outcome: impl Fn(&T) -> Outcome,
+    ) {
+        let outcome = match answer {
+            Ok(value) => outcome(value),
+            Err(Error::Unavailable) => Outcome::Unavailable,
+            Err(Error::Timeout) => Outcome::Timeout,
+            Err(Error::InvalidKey) => Outcome::InvalidKey,
+            Err(Error::TooLarge) => Outcome::TooLarge,
+            Err(Error::NotANumber) => Outcome::NotANumber,
+            Err(Error::Other(_)) => Outcome::Other,
+        };
+        self.metrics.operation(operation, outcome);
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Store").finish_non_exhaustive()
+    }
+}
+
 /// What bounds each operation of a store.
 #[derive(Debug, Clone, Copy)]
 struct Bounds {
@@ -63,23 +172,4 @@ struct Bounds {
     timeout: Duration,
     /// The most bytes of a value.
     max_value: usize,
-}
-
-impl Bounds {
-    fn of(settings: &config::Store) -> Self {
-        Self { timeout: settings.timeout, max_value: settings.max_value_bytes }
-    }
-}
-
-/// Opens a configured store. Names of servers are asked for through `names`.
-#[must_use]
-pub fn open(settings: &config::Store, names: &Inquiries) -> Arc<dyn Store> {
-    match &settings.kind {
-        StoreKind::Memory { entries, max_bytes, latency } => {
-            Arc::new(Memory::new(entries, *max_bytes, *latency, Bounds::of(settings)))
-        }
-        StoreKind::Memcached(memcached) => {
-            Arc::new(Memcached::new(memcached, Bounds::of(settings), names))
-        }
-    }
 }

@@ -142,6 +142,11 @@ impl View {
         keys
     }
 
+    /// What is to be done about once a second.
+    pub fn sweep(&self) {
+        self.plugins.values().for_each(Plugin::sweep);
+    }
+
     /// A number that differs, as good as always, when the members of a cluster have been replaced.
     #[must_use]
     pub fn memberships(&self) -> u64 {

@@ -146,12 +146,13 @@ impl Worker {
 
     /// What is to be done about once a second: a view that nothing asks for any more must not keep
     /// what a reload replaced, idle connections end, with them those to endpoints that names stand for no
-    /// longer, and large status pages are made anew.
+    /// longer, instances of plugins go that are too many, and large status pages are made anew.
     pub fn sweep(&self) {
         if self.view().memberships() != self.memberships.get() {
             self.close_departed();
         }
         self.pool.sweep();
+        self.view.borrow().sweep();
         self.recent.forget();
     }
 

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -106,6 +106,11 @@ impl Memcached {
     /// Stops it with SIGSTOP: it accepts, and says nothing.
     pub(crate) fn pause(&self) {
         self.signal(Signal::STOP);
+        let status = format!("/proc/{}/stat", self.child.as_ref().unwrap().id());
+        eventually("memcached to stand still", || {
+            let status = std::fs::read_to_string(&status).unwrap();
+            status.rsplit_once(") ")?.1.starts_with('T').then_some(())
+        });
     }
 
     /// Lets it go on.
@@ -161,8 +166,8 @@ pub(crate) enum Say {
     This(Vec<u8>),
     /// It says this, and closes.
     Last(Vec<u8>),
-    /// It says nothing.
-    Nothing,
+    /// It says this, byte by byte.
+    Pieces(Vec<u8>),
 }
 
 impl Say {
@@ -208,6 +213,16 @@ impl FakeMemcached {
         delay: Duration,
         answer: impl Fn(&str) -> Say + Send + Sync + 'static,
     ) -> Self {
+        Self::in_turn(move |_, line| {
+            if !delay.is_zero() {
+                thread::park_timeout(delay);
+            }
+            answer(line)
+        })
+    }
+
+    /// The same, where answers also depend on how many lines the connection has had before.
+    pub(crate) fn in_turn(answer: impl Fn(usize, &str) -> Say + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::<Shared>::default();
@@ -221,14 +236,10 @@ impl FakeMemcached {
                 stream.set_nodelay(true).unwrap();
                 lock(&own.open).push(stream.try_clone().unwrap());
                 let (shared, answer) = (Arc::clone(&own), Arc::clone(&answer));
-                thread::spawn(move || converse(stream, &shared, delay, &*answer));
+                thread::spawn(move || converse(stream, &shared, &*answer));
             }
         });
         Self { address, shared, acceptor: Some(acceptor) }
-    }
-
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
     }
 
     /// A store named `sites` on it, with further keys.
@@ -268,29 +279,30 @@ impl Drop for FakeMemcached {
     }
 }
 
-fn converse(stream: TcpStream, shared: &Shared, delay: Duration, answer: &dyn Fn(&str) -> Say) {
+fn converse(stream: TcpStream, shared: &Shared, answer: &dyn Fn(usize, &str) -> Say) {
     let mut writer = stream.try_clone().unwrap();
     let mut reader = BufReader::new(stream);
     let mut line = Vec::new();
-    while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
-        let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+    for turn in 0.. {
         line.clear();
-        lock(&shared.lines).push(text.clone());
-        if !delay.is_zero() {
-            thread::park_timeout(delay);
+        if !reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            return;
         }
-        let (bytes, last) = match answer(&text) {
-            Say::This(bytes) => (bytes, false),
-            Say::Last(bytes) => (bytes, true),
-            Say::Nothing => continue,
+        let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+        lock(&shared.lines).push(text.clone());
+        let (bytes, piece, last) = match answer(turn, &text) {
+            Say::This(bytes) => (bytes, usize::MAX, false),
+            Say::Last(bytes) => (bytes, usize::MAX, true),
+            Say::Pieces(bytes) => (bytes, 1, false),
         };
-        if writer.write_all(&bytes).is_err() || last {
+        let written = bytes.chunks(piece).all(|piece| writer.write_all(piece).is_ok());
+        if !written || last {
             let _ = writer.shutdown(Shutdown::Both);
             return;
         }
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,7 +9,7 @@ use crate::config::{Address, Name};
 const KEY_BYTES: usize = 250;
 
 /// What an entry of a store in memory costs besides its key and value.
-pub const ENTRY_BYTES: usize = 64;
+pub const ENTRY_BYTES: usize = 128;
 
 /// A key-value service offered to plugins.
 #[derive(Debug, Clone, PartialEq, Eq)]

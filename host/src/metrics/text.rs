@@ -94,6 +94,7 @@ impl Metrics {
         self.listeners(&mut families);
         self.clusters(&mut families);
         self.plugins(&mut families);
+        self.stores(&mut families);
         let errors = self.words.errors.iter().enumerate().map(|(index, reason)| Sample {
             labels: vec![("reason", (*reason).to_owned())],
             value: Value::Counter(self.errors.sum(|cells| cells.get(index))),

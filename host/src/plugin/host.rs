@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use sha2::{Digest, Sha256};
 
 use crate::config::{self, Instances, Name, OnFailure};
+use crate::log::gate::Gate;
 use crate::metrics::Metrics;
 use crate::plugin::cache::{Cache, deserialise};
 use crate::plugin::cells::AllCells;
@@ -18,7 +19,7 @@ use crate::plugin::component::{Component, Kind, check_preamble};
 use crate::plugin::definition::Definition;
 use crate::plugin::engine::Machine;
 use crate::plugin::error::{Misuse, Refusal};
-use crate::plugin::identity::{Gate, Identity};
+use crate::plugin::identity::Identity;
 use crate::plugin::members::Members;
 use crate::plugin::parking::Parking;
 use crate::store::Store;
@@ -68,7 +69,7 @@ pub struct Around<'n> {
     /// Of a balancer: its cluster.
     pub members: Option<(&'n Name, Arc<dyn Members>)>,
     /// The stores that it is granted.
-    pub stores: Vec<(Name, Arc<dyn Store>)>,
+    pub stores: Vec<(Name, Arc<Store>)>,
     /// The names of all clusters, sorted.
     pub clusters: Arc<[Name]>,
 }
@@ -102,6 +103,12 @@ impl Host {
             cells: AllCells::default(),
             loaded: Mutex::default(),
         })
+    }
+
+    /// Where plugins are counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.settings.metrics
     }
 
     /// The names of all components that can be named: those of the directory, then the built-in

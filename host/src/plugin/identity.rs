@@ -1,10 +1,10 @@
 //! Who a plugin is: what its instances have in common, in all workers.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use crate::config::{Limits, Name};
+use crate::log::gate::Gate;
 use crate::metrics::PluginMetrics;
 use crate::plugin::cells::Cells;
 use crate::plugin::engine::Ticker;
@@ -24,7 +24,7 @@ pub(super) struct Identity {
     /// The names of all clusters, sorted.
     pub(super) clusters: Arc<[Name]>,
     /// The stores that it may open.
-    pub(super) stores: Vec<(Name, Arc<dyn Store>)>,
+    pub(super) stores: Vec<(Name, Arc<Store>)>,
     /// The numbers that instances share.
     pub(super) cells: Arc<Cells>,
     /// Where it is counted, and its own counters and gauges.
@@ -58,37 +58,5 @@ impl Drop for Identity {
         if self.parking.concerns() {
             self.metrics.unpark();
         }
-    }
-}
-
-/// Lets a number of events pass each second.
-#[derive(Debug, Default)]
-pub(super) struct Gate {
-    second: AtomicU64,
-    passed: AtomicU32,
-}
-
-impl Gate {
-    /// Whether one more may pass, at a time since the process began.
-    pub(super) fn pass(&self, now: Duration, rate: u32) -> bool {
-        let second = now.as_secs() + 1;
-        if self.second.swap(second, Ordering::Relaxed) != second {
-            self.passed.store(0, Ordering::Relaxed);
-        }
-        self.passed.fetch_add(1, Ordering::Relaxed) < rate
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_gate_lets_its_rate_pass_each_second() {
-        let gate = Gate::default();
-        let passed = |ms| (0..10).filter(|_| gate.pass(Duration::from_millis(ms), 3)).count();
-        assert_eq!(passed(100), 3);
-        assert_eq!(passed(900), 0);
-        assert_eq!(passed(1_000), 3);
     }
 }

@@ -6,7 +6,8 @@
 //! - Calls that wait or yield run in a task of their own. A client that leaves drops its request,
 //!   not the call: that ends as it would have, is judged, and its instance serves the next.
 //! - Synchronous calls need one instance. Those that wait or yield overlap, and then there are as
-//!   many instances as requests that want one, up to the plugin's limit.
+//!   many instances as requests that want one, up to the plugin's limit. Those that were too many for
+//!   a minute go.
 
 mod bodies;
 mod instances;
@@ -34,7 +35,7 @@ use crate::plugin::error::Failure;
 use crate::plugin::exchange::Exchange;
 use crate::plugin::instance::{Call, Instance};
 use crate::plugin::nursery::Nursery;
-use crate::plugin::pool::instances::{Delivery, Vacancy};
+use crate::plugin::pool::instances::{Delivery, Rest, Vacancy};
 use crate::plugin::pool::verdict::Probe;
 
 pub(super) use bodies::Bodies;
@@ -68,6 +69,8 @@ pub(super) struct Pool {
     live: Cell<usize>,
     /// Those of them that are being made.
     births: Cell<usize>,
+    /// What of them is not needed.
+    rest: Rest,
     /// Counts calls, to measure some.
     turn: Cell<u64>,
     /// Whether its instances are held for longer than a call, so that there may be several.
@@ -99,6 +102,7 @@ impl Pool {
             idle: RefCell::new(idle),
             waiting: RefCell::default(),
             births: Cell::new(0),
+            rest: Rest::default(),
             turn: Cell::new(0),
             lends: false,
         })
@@ -116,6 +120,7 @@ impl Pool {
             waiting: RefCell::default(),
             live: Cell::new(0),
             births: Cell::new(0),
+            rest: Rest::default(),
             turn: Cell::new(0),
             lends: true,
         })

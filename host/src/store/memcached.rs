@@ -18,6 +18,7 @@ mod lane;
 mod outage;
 mod ring;
 mod server;
+mod watch;
 mod wire;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +28,7 @@ use arc_swap::ArcSwap;
 use tokio::runtime::{Handle, Id};
 use tokio::time::Instant;
 
-use super::{Answer, Bounds, Error, Store};
+use super::{Answer, Bounds, Error, Service};
 use crate::config::{self, Address};
 use crate::dns::Inquiries;
 
@@ -35,6 +36,7 @@ use connection::Fault;
 use lane::{Lane, Settings, Trouble};
 use ring::Ring;
 use server::Server;
+pub(super) use watch::Watch;
 use wire::{Broken, Reply, Request};
 
 /// Times that `increment` tries both of its ways: only one who removes and adds the key all the time
@@ -63,14 +65,21 @@ type Lanes = Vec<Lane>;
 
 impl Memcached {
     /// A store on these servers. Nothing is connected to yet.
-    pub(super) fn new(configured: &config::Memcached, bounds: Bounds, names: &Inquiries) -> Self {
+    pub(super) fn new(
+        configured: &config::Memcached,
+        bounds: Bounds,
+        names: &Inquiries,
+        watch: impl Fn(&Address) -> Watch,
+    ) -> Self {
         let config::Memcached { servers, max_connections, idle_timeout } = configured;
         let settings = Settings {
             max_connections: *max_connections,
             idle_timeout: *idle_timeout,
             max_value: bounds.max_value,
         };
-        let server = |address: &Address| Arc::new(Server::new(address.clone(), names.clone()));
+        let server = |address: &Address| {
+            Arc::new(Server::new(address.clone(), names.clone(), watch(address)))
+        };
         Self(Arc::new(Inner {
             ring: Ring::new(servers),
             servers: servers.iter().map(server).collect(),
@@ -148,7 +157,7 @@ impl Inner {
     }
 }
 
-impl Store for Memcached {
+impl Service for Memcached {
     fn get(&self, key: &str) -> Answer<Option<Vec<u8>>> {
         let (inner, key) = (Arc::clone(&self.0), key.to_owned());
         Box::pin(async move {

@@ -1,14 +1,16 @@
 //! A store in the memory of this process, bounded in size: the embedded default.
+//!
+//! What is configured stays until somebody removes or replaces it. What is set later is crowded out
+//! when there is no room: first what has expired, then what was set the longest ago.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::{Answer, Bounds, Error, Service};
 use crate::config::ENTRY_BYTES;
-
-use super::{Answer, Bounds, Error, Store};
 
 /// The store. Cloning shares it.
 #[derive(Debug, Clone)]
@@ -20,8 +22,16 @@ pub(super) struct Memory {
 
 #[derive(Debug)]
 struct State {
-    entries: HashMap<String, Entry>,
+    entries: HashMap<Arc<str>, Entry>,
+    /// What can be crowded out, by when it was set.
+    by_age: BTreeMap<u64, Arc<str>>,
+    /// What expires, by when it does.
+    by_end: BTreeSet<(Instant, Arc<str>)>,
+    /// How many have been set.
+    turn: u64,
     bytes: usize,
+    /// Those of them that are not crowded out.
+    fixed: usize,
     max_bytes: usize,
     max_value: usize,
 }
@@ -30,6 +40,8 @@ struct State {
 struct Entry {
     value: Vec<u8>,
     ends: Option<Instant>,
+    /// Which one it was to be set; none if it is configured.
+    turn: Option<u64>,
 }
 
 impl Memory {
@@ -42,10 +54,19 @@ impl Memory {
         bounds: Bounds,
     ) -> Self {
         let Bounds { timeout, max_value } = bounds;
-        let mut state = State { entries: HashMap::new(), bytes: 0, max_bytes, max_value };
+        let mut state = State {
+            entries: HashMap::new(),
+            by_age: BTreeMap::new(),
+            by_end: BTreeSet::new(),
+            turn: 0,
+            bytes: 0,
+            fixed: 0,
+            max_bytes,
+            max_value,
+        };
         for (key, value) in entries {
             // What does not fit is the configuration's fault, and reported when it is checked.
-            let _ = state.set(key.clone(), value.clone().into_bytes(), None);
+            let _ = state.put(key, value.clone().into_bytes(), None, None);
         }
         Self { state: Arc::new(Mutex::new(state)), latency, timeout }
     }
@@ -72,7 +93,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Store for Memory {
+impl Service for Memory {
     fn get(&self, key: &str) -> Answer<Option<Vec<u8>>> {
         let key = key.to_owned();
         self.answer(move |state| Ok(state.get(&key).cloned()))
@@ -83,7 +104,7 @@ impl Store for Memory {
         self.answer(move |state| {
             let ends =
                 expiry.map(Duration::from_millis).and_then(|d| Instant::now().checked_add(d));
-            state.set(key, value, ends)
+            state.set(&key, value, ends)
         })
     }
 
@@ -106,8 +127,8 @@ impl Store for Memory {
                     .ok_or(Error::NotANumber)?,
             };
             let sum = before.wrapping_add(amount);
-            let ends = state.entries.get(&key).and_then(|entry| entry.ends);
-            state.set(key, sum.to_string().into_bytes(), ends)?;
+            let ends = state.entries.get(&*key).and_then(|entry| entry.ends);
+            state.set(&key, sum.to_string().into_bytes(), ends)?;
             Ok(sum)
         })
     }
@@ -122,41 +143,66 @@ impl State {
         self.entries.get(key).map(|entry| &entry.value)
     }
 
-    fn set(&mut self, key: String, value: Vec<u8>, ends: Option<Instant>) -> Result<(), Error> {
-        if value.len() > self.max_value {
+    /// Sets what can be crowded out later.
+    fn set(&mut self, key: &str, value: Vec<u8>, ends: Option<Instant>) -> Result<(), Error> {
+        self.turn += 1;
+        self.put(key, value, ends, Some(self.turn))
+    }
+
+    fn put(
+        &mut self,
+        key: &str,
+        value: Vec<u8>,
+        ends: Option<Instant>,
+        turn: Option<u64>,
+    ) -> Result<(), Error> {
+        let cost = cost(key, &value);
+        if value.len() > self.max_value || cost > self.max_bytes {
             return Err(Error::TooLarge);
         }
-        self.remove(&key);
-        let cost = key.len() + value.len() + ENTRY_BYTES;
-        if self.bytes + cost > self.max_bytes {
-            self.sweep();
-        }
-        if self.bytes + cost > self.max_bytes {
+        self.remove(key);
+        if self.fixed + cost > self.max_bytes {
             return Err(Error::TooLarge);
         }
+        self.make_room(self.max_bytes - cost);
         self.bytes += cost;
-        self.entries.insert(key, Entry { value, ends });
+        self.fixed += if turn.is_none() { cost } else { 0 };
+        let key = Arc::<str>::from(key);
+        self.by_age.extend(turn.map(|turn| (turn, Arc::clone(&key))));
+        self.by_end.extend(ends.map(|ends| (ends, Arc::clone(&key))));
+        self.entries.insert(key, Entry { value, ends, turn });
         Ok(())
     }
 
     fn remove(&mut self, key: &str) {
-        if let Some(entry) = self.entries.remove(key) {
-            self.bytes -= key.len() + entry.value.len() + ENTRY_BYTES;
+        let Some((key, entry)) = self.entries.remove_entry(key) else { return };
+        let cost = cost(&key, &entry.value);
+        self.bytes -= cost;
+        match entry.turn {
+            Some(turn) => drop(self.by_age.remove(&turn)),
+            None => self.fixed -= cost,
+        }
+        if let Some(ends) = entry.ends {
+            self.by_end.remove(&(ends, key));
         }
     }
 
-    /// Forgets what has expired, when room is wanted.
-    fn sweep(&mut self) {
+    /// Forgets what has expired, and then the oldest, until no more than so many bytes are taken.
+    fn make_room(&mut self, bytes: usize) {
         let now = Instant::now();
-        let bytes = &mut self.bytes;
-        self.entries.retain(|key, entry| {
-            let keep = entry.ends.is_none_or(|ends| ends > now);
-            if !keep {
-                *bytes -= key.len() + entry.value.len() + ENTRY_BYTES;
-            }
-            keep
-        });
+        while self.bytes > bytes {
+            let expired = self.by_end.first().filter(|(ends, _)| *ends <= now);
+            let goes =
+                expired.map(|(_, key)| key).or_else(|| Some(self.by_age.first_key_value()?.1));
+            let Some(key) = goes.cloned() else { return };
+            self.remove(&key);
+        }
     }
+}
+
+/// What an entry takes.
+fn cost(key: &str, value: &[u8]) -> usize {
+    key.len() + value.len() + ENTRY_BYTES
 }
 
 #[cfg(test)]
@@ -195,13 +241,32 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_full_store_makes_room_only_from_what_has_expired() {
-        let memory = memory(300, 0);
-        memory.set("short", vec![0; 100], Some(10)).await.unwrap();
-        assert_eq!(memory.set("long", vec![0; 100], None).await, Err(Error::TooLarge));
+    async fn a_full_store_forgets_what_has_expired_and_then_the_oldest() {
+        let memory = memory(130 + 3 * 300, 0);
+        let value = || vec![0; 300 - ENTRY_BYTES - 1];
+        let held = async |key: &str| memory.get(key).await.unwrap().is_some();
+        memory.set("b", value(), None).await.unwrap();
+        memory.set("c", value(), Some(10)).await.unwrap();
+        memory.set("d", value(), None).await.unwrap();
         tokio::time::advance(Duration::from_millis(11)).await;
-        assert_eq!(memory.set("long", vec![0; 100], None).await, Ok(()));
-        assert_eq!(memory.set("giant", vec![0; 1_001], None).await, Err(Error::TooLarge));
+        memory.set("e", value(), None).await.unwrap();
+        assert!(held("b").await && !held("c").await && held("d").await && held("e").await);
+        // Set again, it is no longer the oldest.
+        memory.set("b", value(), Some(1_000)).await.unwrap();
+        memory.set("f", value(), None).await.unwrap();
+        assert!(held("b").await && !held("d").await && held("e").await && held("f").await);
+        // What is configured stays, and what is too large costs nobody anything.
+        assert_eq!(memory.set("g", vec![0; 1_001], None).await, Err(Error::TooLarge));
+        assert_eq!(memory.set("g", vec![0; 800], None).await, Err(Error::TooLarge));
+        assert!(held("a").await && held("b").await && held("e").await && held("f").await);
+        for key in ["a", "b", "e", "f"] {
+            memory.delete(key).await.unwrap();
+        }
+        let state = lock(&memory.state);
+        assert_eq!(
+            (state.bytes, state.fixed, state.by_age.len(), state.by_end.len()),
+            (0, 0, 0, 0)
+        );
     }
 
     #[tokio::test(start_paused = true)]

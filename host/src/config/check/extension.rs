@@ -17,7 +17,7 @@ impl Default for Limits {
             deadline: Duration::from_millis(10),
             table_elements: 20_000,
             handles: 1_024,
-            instances: 64,
+            instances: None,
             host_call_bytes: 2 << 20,
             log_rate: 100,
         }
@@ -70,7 +70,8 @@ fn limits(table: &mut Table<'_>) -> Limits {
         key("table-elements", "The most entries of each of its tables", Whole(1..=10_000_000));
     let handles = key("handles", "The most handles that it holds at a time", Whole(1..=1_000_000));
     let instances = "The most instances per worker, where calls overlap";
-    let instances = key("instances", instances, Whole(1..=4_096));
+    let instances = key("instances", instances, Whole(1..=4_096)).such_as(64);
+    let usual = "512 of plugins that wait for stores, 64 of others";
     let bytes = "The most that a call passes to the host";
     let bytes = key("host-call-bytes", bytes, Size(4 << 10..=1 << 30));
     let log_rate = key("log-rate", "The most messages that it logs a second", Whole(0..=1_000_000));
@@ -79,7 +80,7 @@ fn limits(table: &mut Table<'_>) -> Limits {
         deadline: table.or(deadline, default.deadline),
         table_elements: table.or(elements, default.table_elements),
         handles: table.or(handles, default.handles),
-        instances: table.or(instances, default.instances),
+        instances: table.optional(instances, usual),
         host_call_bytes: table.or(bytes, default.host_call_bytes),
         log_rate: table.or(log_rate, default.log_rate),
     }

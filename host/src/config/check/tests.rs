@@ -222,7 +222,7 @@ fn every_default() {
             deadline: Duration::from_millis(10),
             table_elements: 20_000,
             handles: 1_024,
-            instances: 64,
+            instances: None,
             host_call_bytes: 2 << 20,
             log_rate: 100,
         };

@@ -1,6 +1,8 @@
 //! `keyvalue`: the stores that a plugin is granted. The one import that waits.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 
 use wasmtime::Result;
@@ -8,7 +10,7 @@ use wasmtime::component::Resource;
 
 use crate::plugin::bindings::keyvalue::{self, Error};
 use crate::plugin::guest::Guest;
-use crate::store::{self, Answer, Store, valid_key};
+use crate::store::{self, Store};
 
 /// A handle to a store: its number is the store's place among those granted, so that it needs no
 /// table and is valid as long as the instance lives.
@@ -16,29 +18,25 @@ use crate::store::{self, Answer, Store, valid_key};
 pub struct Bucket;
 
 impl Guest {
-    fn store(&self, bucket: &Resource<Bucket>) -> Result<&dyn Store> {
+    fn store(&self, bucket: &Resource<Bucket>) -> Result<Arc<Store>> {
         let place = usize::try_from(bucket.rep())?;
         match self.identity.stores.get(place) {
-            Some((_, store)) => Ok(store.as_ref()),
+            Some((_, store)) => Ok(Arc::clone(store)),
             None => Err(wasmtime::Error::msg("no such bucket")),
         }
     }
 
-    /// Asks a store about a key.
-    async fn ask<T>(
+    /// Waits for an operation, if it has no answer at once.
+    async fn wait<T>(
         &mut self,
-        bucket: Resource<Bucket>,
-        key: &str,
-        operation: impl FnOnce(&dyn Store) -> Answer<T> + Send,
+        operation: impl Future<Output = Result<T, store::Error>>,
     ) -> Result<Result<T, Error>> {
-        if !valid_key(key) {
-            return Ok(Err(Error::InvalidKey));
-        }
-        let mut answer = operation(self.store(&bucket)?);
-        let answer = match at_once(&mut answer).await {
-            Some(answer) => answer,
-            None => {
-                let answer = answer.await;
+        let mut operation = pin!(operation);
+        let at_once = poll_fn(|context| Poll::Ready(operation.as_mut().poll(context)));
+        let answer = match at_once.await {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => {
+                let answer = operation.await;
                 // The ticker may have gone to sleep meanwhile, and the guest goes on computing.
                 self.identity.ticker.touch();
                 self.clock.waited();
@@ -49,20 +47,12 @@ impl Guest {
     }
 }
 
-/// The answer of a future that has one at once.
-async fn at_once<T>(answer: &mut Answer<T>) -> Option<Result<T, store::Error>> {
-    let poll = poll_fn(|context| Poll::Ready(answer.as_mut().poll(context)));
-    match poll.await {
-        Poll::Ready(answer) => Some(answer),
-        Poll::Pending => None,
-    }
-}
-
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
             store::Error::Unavailable => Self::Unavailable,
             store::Error::Timeout => Self::Timeout,
+            store::Error::InvalidKey => Self::InvalidKey,
             store::Error::TooLarge => Self::TooLarge,
             store::Error::NotANumber => Self::NotANumber,
             store::Error::Other(words) => Self::Other(words),
@@ -86,7 +76,8 @@ impl keyvalue::HostBucket for Guest {
         bucket: Resource<Bucket>,
         key: String,
     ) -> Result<Result<Option<Vec<u8>>, Error>> {
-        self.ask(bucket, &key, |store| store.get(&key)).await
+        let store = self.store(&bucket)?;
+        self.wait(store.get(&key)).await
     }
 
     async fn set(
@@ -96,11 +87,13 @@ impl keyvalue::HostBucket for Guest {
         value: Vec<u8>,
         expiry: Option<u64>,
     ) -> Result<Result<(), Error>> {
-        self.ask(bucket, &key, |store| store.set(&key, value, expiry)).await
+        let store = self.store(&bucket)?;
+        self.wait(store.set(&key, value, expiry)).await
     }
 
     async fn delete(&mut self, bucket: Resource<Bucket>, key: String) -> Result<Result<(), Error>> {
-        self.ask(bucket, &key, |store| store.delete(&key)).await
+        let store = self.store(&bucket)?;
+        self.wait(store.delete(&key)).await
     }
 
     async fn increment(
@@ -109,7 +102,8 @@ impl keyvalue::HostBucket for Guest {
         key: String,
         amount: u64,
     ) -> Result<Result<u64, Error>> {
-        self.ask(bucket, &key, |store| store.increment(&key, amount)).await
+        let store = self.store(&bucket)?;
+        self.wait(store.increment(&key, amount)).await
     }
 
     fn drop(&mut self, _bucket: Resource<Bucket>) -> Result<()> {

@@ -140,6 +140,11 @@ impl Bodies {
         Ok(Place { bodies: Rc::clone(self), seat })
     }
 
+    /// Gives back instances that bodies do not need any more.
+    pub(in crate::plugin) fn sweep(&self) {
+        self.pool.sweep();
+    }
+
     /// No further body is to begin there.
     fn close(&self, seat: &Rc<Seat>) {
         self.seats.borrow_mut().retain(|known| !Rc::ptr_eq(known, seat));

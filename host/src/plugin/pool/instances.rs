@@ -1,5 +1,6 @@
 //! Who gets an instance, and when another is made.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
@@ -15,10 +16,27 @@ use crate::plugin::instance::Instance;
 /// The most requests that wait for an instance.
 const QUEUE: usize = 1024;
 
+/// Instances per worker unless configured, of plugins that wait for stores. As many look-ups can be
+/// under way at a time.
+const WAITING: usize = 512;
+
+/// The same of others, whose calls overlap only where they yield.
+const YIELDING: usize = 64;
+
+/// Sweeps, of which there is one a second, in which an instance was not needed before it goes.
+const REST: u32 = 60;
+
+/// Instances that go in one sweep: each takes the worker a while.
+const AT_ONCE: usize = 16;
+
 impl Pool {
     /// Takes an instance, or waits for one.
     pub(super) async fn acquire(self: &Rc<Self>) -> Result<(Box<Instance>, Vacancy), Failure> {
-        let idle = self.idle.borrow_mut().pop();
+        let (idle, left) = {
+            let mut idle = self.idle.borrow_mut();
+            (idle.pop(), idle.len())
+        };
+        self.rest.left(left);
         let instance = match idle {
             Some(instance) => instance,
             None => self.wait().await?,
@@ -91,9 +109,19 @@ impl Pool {
     /// How many instances there may be. Calls that neither wait nor yield do not overlap.
     fn most(&self) -> usize {
         let identity = &self.definition.identity;
-        let waits = self.definition.component.waits || self.lends;
-        let overlap = waits || identity.yields.load(Ordering::Relaxed);
-        if overlap { identity.limits.instances } else { 1 }
+        let waits = self.definition.component.waits;
+        let overlap = waits || self.lends || identity.yields.load(Ordering::Relaxed);
+        let usual = if waits { WAITING } else { YIELDING };
+        if overlap { identity.limits.instances.unwrap_or(usual) } else { 1 }
+    }
+
+    /// Gives back, little by little, the instances that were too many for a while. One stays.
+    pub(in crate::plugin) fn sweep(&self) {
+        let mut idle = self.idle.borrow_mut();
+        // Those used last are last.
+        let going = self.rest.sweep(idle.len());
+        idle.drain(..going);
+        self.live.set(self.live.get().saturating_sub(going));
     }
 
     fn order(self: &Rc<Self>) {
@@ -124,6 +152,38 @@ impl Pool {
             // Who has left meanwhile is not disappointed.
             let _ = waiting.send(Err(Failure::Busy));
         }
+    }
+}
+
+/// Which instances are not needed: as many as have been idle all the time.
+#[derive(Debug, Default)]
+pub(super) struct Rest {
+    sweeps: Cell<u32>,
+    /// The fewest that were idle since this was last looked at.
+    lowest: Cell<usize>,
+    /// How many are still to go.
+    excess: Cell<usize>,
+}
+
+impl Rest {
+    /// One was taken, and left so many idle.
+    fn left(&self, idle: usize) {
+        self.lowest.set(self.lowest.get().min(idle));
+        self.excess.set(self.excess.get().min(idle));
+    }
+
+    /// How many of so many idle ones go now.
+    fn sweep(&self, idle: usize) -> usize {
+        self.sweeps.set(self.sweeps.get() + 1);
+        if self.sweeps.get() >= REST {
+            self.sweeps.set(0);
+            self.excess.set(self.lowest.get());
+            self.lowest.set(idle);
+        }
+        let going = self.excess.get().min(AT_ONCE).min(idle.saturating_sub(1));
+        self.excess.set(self.excess.get() - going);
+        self.left(idle - going);
+        going
     }
 }
 
@@ -180,5 +240,40 @@ impl Drop for Vacancy {
         if let Some(Place::Own(pool)) = &self.0 {
             pool.live.set(pool.live.get().saturating_sub(1));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sweeps for that many seconds, and gives how many are idle then.
+    fn after(rest: &Rest, seconds: u32, idle: usize) -> usize {
+        (0..seconds).fold(idle, |idle, _| idle - rest.sweep(idle))
+    }
+
+    #[test]
+    fn what_was_idle_for_a_minute_goes_little_by_little_and_one_stays() {
+        let rest = Rest::default();
+        assert_eq!(after(&rest, REST, 100), 100, "it is not known how long they have been idle");
+        assert_eq!(after(&rest, REST, 100), 84);
+        assert_eq!(after(&rest, 2, 84), 52);
+        assert_eq!(after(&rest, 3 * REST, 52), 1);
+    }
+
+    #[test]
+    fn what_is_needed_now_and_then_stays() {
+        let rest = Rest::default();
+        after(&rest, REST, 100);
+        for _ in 0..5 {
+            rest.left(30);
+            assert_eq!(after(&rest, REST / 2, 100), 100);
+            rest.left(0);
+            assert_eq!(after(&rest, REST / 2, 100), 100);
+        }
+        // Those that go are needed again.
+        assert_eq!(after(&rest, REST, 100), 84);
+        rest.left(3);
+        assert_eq!(after(&rest, REST / 2, 84), 81);
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
@@ -11,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::wire::{Broken, Progress, Reply, Request};
+use crate::metrics::{ServerConnection, ServerMetrics};
 use crate::socket::Stream;
 
 /// What a buffer begins with, and is cut back to.
@@ -21,16 +23,17 @@ const BUFFER: usize = 4 << 10;
 pub(super) struct Connection {
     stream: Stream,
     buffer: Vec<u8>,
+    _open: ServerConnection,
 }
 
 /// Why there is no answer over a connection, which is to be dropped then.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
     /// It broke before a byte of the answer was there.
-    #[error("the connection broke: {0}")]
+    #[error("the connection broke before an answer")]
     Unanswered(#[source] io::Error),
     /// It broke within the answer.
-    #[error("the connection broke within an answer: {0}")]
+    #[error("the connection broke within an answer")]
     Cut(#[source] io::Error),
     /// What came is no answer.
     #[error(transparent)]
@@ -39,19 +42,19 @@ pub(super) enum Fault {
 
 impl Connection {
     /// Connects over TCP.
-    pub(super) async fn tcp(address: SocketAddr) -> io::Result<Self> {
+    pub(super) async fn tcp(address: SocketAddr, metrics: &Arc<ServerMetrics>) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self::new(Stream::Tcp(stream)))
+        Ok(Self::new(Stream::Tcp(stream), metrics))
     }
 
     /// Connects to a Unix socket.
-    pub(super) async fn unix(path: &Path) -> io::Result<Self> {
-        Ok(Self::new(Stream::Unix(UnixStream::connect(path).await?)))
+    pub(super) async fn unix(path: &Path, metrics: &Arc<ServerMetrics>) -> io::Result<Self> {
+        Ok(Self::new(Stream::Unix(UnixStream::connect(path).await?), metrics))
     }
 
-    fn new(stream: Stream) -> Self {
-        Self { stream, buffer: Vec::with_capacity(BUFFER) }
+    fn new(stream: Stream, metrics: &Arc<ServerMetrics>) -> Self {
+        Self { stream, buffer: Vec::with_capacity(BUFFER), _open: metrics.connection() }
     }
 
     /// Whether nothing has come since the last answer: neither an end nor a byte that nobody asked for,

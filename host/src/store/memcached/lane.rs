@@ -14,10 +14,11 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::connection::{Connection, Fault};
-use super::outage::{Outage, Outcome, Try};
+use super::outage::{Change, Outage, Outcome, Try};
 use super::server::Server;
 use super::wire::{Reply, Request};
 use crate::config::Address;
+use crate::metrics::ServerDown;
 
 /// What holds for all connections.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +38,8 @@ pub(super) struct Lane {
     settings: Settings,
     permits: Semaphore,
     outage: Outage,
+    /// Counts it as down.
+    down: Mutex<Option<ServerDown>>,
     /// Those that are not in use, with the time since when; the last used is last.
     idle: Mutex<Vec<(Connection, Instant)>>,
 }
@@ -48,7 +51,7 @@ pub(super) enum Trouble {
     #[error("it is left alone after it did not answer")]
     LeftAlone,
     /// It cannot be connected to.
-    #[error("it cannot be connected to: {0}")]
+    #[error("it cannot be connected to")]
     Connect(#[source] io::Error),
     /// It did not answer in time.
     #[error("it did not answer in time")]
@@ -61,11 +64,34 @@ pub(super) enum Trouble {
     Fault(#[from] Fault),
 }
 
+impl Trouble {
+    /// Kinds that are told apart.
+    pub(super) const KINDS: usize = 4;
+
+    /// Which of them it is; none for what follows from one before.
+    pub(super) fn kind(&self) -> Option<usize> {
+        match self {
+            Self::LeftAlone => None,
+            Self::Connect(_) => Some(0),
+            Self::Timeout => Some(1),
+            Self::Crowded => Some(2),
+            Self::Fault(_) => Some(3),
+        }
+    }
+}
+
 impl Lane {
     /// No connection yet.
     pub(super) fn new(server: Arc<Server>, settings: Settings) -> Self {
         let permits = Semaphore::new(settings.max_connections);
-        Self { server, settings, permits, outage: Outage::default(), idle: Mutex::default() }
+        Self {
+            server,
+            settings,
+            permits,
+            outage: Outage::default(),
+            down: Mutex::default(),
+            idle: Mutex::default(),
+        }
     }
 
     /// Asks the server, until a time.
@@ -76,9 +102,8 @@ impl Lane {
         until: Instant,
     ) -> Result<Reply, Trouble> {
         let attempt = self.outage.permit(Instant::now()).ok_or(Trouble::LeftAlone)?;
-        let _permit = match timeout_at(until, self.permits.acquire()).await {
-            Ok(Ok(permit)) => permit,
-            _ => return Err(Trouble::Crowded),
+        let Ok(Ok(_permit)) = timeout_at(until, self.permits.acquire()).await else {
+            return Err(Trouble::Crowded);
         };
         // It may have come down since.
         if !attempt.probes() && self.outage.is_down() {
@@ -92,7 +117,7 @@ impl Lane {
         answer
     }
 
-    /// Draws consequences for what is asked next.
+    /// Draws consequences for what is asked next, and tells of what went wrong.
     fn learn(&self, attempt: Try<'_>, answer: &Result<Reply, Trouble>) {
         let outcome = match answer {
             Err(Trouble::Connect(_)) => Outcome::Unreachable,
@@ -100,7 +125,21 @@ impl Lane {
             // One that answers nonsense, or breaks what it has accepted, is there all the same.
             _ => Outcome::Answered,
         };
-        let _ = attempt.end(outcome, Instant::now());
+        let change = attempt.end(outcome, Instant::now());
+        let watch = &self.server.watch;
+        match change {
+            Some(Change::Down(_)) => *lock(&self.down) = Some(watch.metrics.down()),
+            Some(Change::Up) => *lock(&self.down) = None,
+            Some(Change::StillDown(_)) | None => {}
+        }
+        match answer {
+            Ok(Reply::Refused(words)) => watch.refused(words),
+            Ok(_) => {}
+            Err(trouble) => watch.trouble(trouble, change),
+        }
+        if change == Some(Change::Up) {
+            watch.up();
+        }
     }
 
     async fn exchange(&self, request: &Request<'_>, key: &str) -> Result<Reply, Trouble> {
@@ -108,7 +147,7 @@ impl Lane {
             match self.exchange_over(kept, request, key).await {
                 // The server has been restarted, or closes what is idle, as one may: so has every
                 // other that was kept, and nothing was done yet that must not be done twice.
-                Err(Fault::Unanswered(_)) if request.is_repeatable() => self.lock().clear(),
+                Err(Fault::Unanswered(_)) if request.is_repeatable() => lock(&self.idle).clear(),
                 answer => return Ok(answer?),
             }
         }
@@ -124,7 +163,7 @@ impl Lane {
     ) -> Result<Reply, Fault> {
         let reply = connection.ask(request, key, self.settings.max_value).await?;
         if reply.leaves_order() {
-            self.lock().push((connection, Instant::now()));
+            lock(&self.idle).push((connection, Instant::now()));
         }
         Ok(reply)
     }
@@ -132,7 +171,7 @@ impl Lane {
     /// A kept connection that can be used.
     fn take(&self) -> Option<Connection> {
         loop {
-            let (connection, _) = self.lock().pop()?;
+            let (connection, _) = lock(&self.idle).pop()?;
             if connection.is_quiet() {
                 return Some(connection);
             }
@@ -140,15 +179,16 @@ impl Lane {
     }
 
     async fn connect(&self) -> io::Result<Connection> {
+        let metrics = &self.server.watch.metrics;
         let addresses = match &self.server.address {
             Address::Socket(address) => vec![*address],
-            Address::Name(host, port) => self.server.resolve(host, *port).await,
-            Address::Unix(path) => return Connection::unix(path).await,
+            Address::Name(host, port) => self.server.resolve(host, *port).await?,
+            Address::Unix(path) => return Connection::unix(path, metrics).await,
             Address::Service(_) => Vec::new(),
         };
         let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
         for address in addresses {
-            match Connection::tcp(address).await {
+            match Connection::tcp(address, metrics).await {
                 Ok(connection) => return Ok(connection),
                 Err(error) => failure = error,
             }
@@ -158,14 +198,14 @@ impl Lane {
 
     /// Closes what has been unused for too long. Says whether any is left.
     pub(super) fn sweep(&self, now: Instant) -> bool {
-        let mut idle = self.lock();
+        let mut idle = lock(&self.idle);
         idle.retain(|(_, since)| {
             now.saturating_duration_since(*since) < self.settings.idle_timeout
         });
         !idle.is_empty()
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(Connection, Instant)>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -56,6 +56,8 @@ pub(super) struct Try<'a> {
 pub(super) enum Change {
     /// The server is left alone for so long.
     Down(Duration),
+    /// It has been, and goes on to be.
+    StillDown(Duration),
     /// It is used again.
     Up,
 }
@@ -107,9 +109,10 @@ impl Try<'_> {
                 None
             }
             Outcome::TimedOut | Outcome::Unreachable => {
-                let pause = state.down.map_or(FIRST, |(pause, _)| (pause * 2).min(LONGEST));
+                let before = state.down.map(|(pause, _)| (pause * 2).min(LONGEST));
+                let pause = before.unwrap_or(FIRST);
                 state.down = Some((pause, now + pause));
-                Some(Change::Down(pause))
+                Some(before.map_or(Change::Down(pause), Change::StillDown))
             }
         }
     }
@@ -143,7 +146,7 @@ mod tests {
             assert!(probe.probes());
             assert!(outage.permit(now).is_none(), "one tries at a time");
             let pause = Duration::from_millis(pause);
-            assert_eq!(probe.end(Outcome::TimedOut, now), Some(Change::Down(pause)));
+            assert_eq!(probe.end(Outcome::TimedOut, now), Some(Change::StillDown(pause)));
             now += pause;
         }
         assert_eq!(outage.permit(now).unwrap().end(Outcome::Answered, now), Some(Change::Up));

@@ -83,3 +83,69 @@ fn name(address: &Address) -> String {
     };
     if port == DEFAULT_PORT { host } else { format!("{host}:{port}") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The servers of the first 40 keys, as libmemcached 1.1 tells them with `KETAMA_WEIGHTED`.
+    fn told(servers: &[&str]) -> Vec<usize> {
+        let servers: Vec<_> = servers.iter().map(|text| address(text)).collect();
+        let ring = Ring::new(&servers);
+        (0..40).map(|key| ring.server(&format!("http://host-{key}.test:80/"))).collect()
+    }
+
+    fn address(text: &str) -> Address {
+        match (text.strip_prefix("unix:"), text.parse()) {
+            (Some(path), _) => Address::Unix(path.into()),
+            (None, Ok(socket)) => Address::Socket(socket),
+            (None, Err(_)) => {
+                let (host, port) = text.split_once(':').unwrap();
+                Address::Name(host.into(), port.parse().unwrap())
+            }
+        }
+    }
+
+    #[test]
+    fn keys_are_where_libmemcached_puts_them() {
+        let addresses = told(&["10.0.0.1:11211", "10.0.0.2:11211", "10.0.0.3:11212"]);
+        assert_eq!(
+            addresses,
+            [
+                0, 2, 0, 0, 2, 1, 1, 0, 2, 0, 2, 1, 1, 0, 1, 1, 1, 1, 2, 2, 0, 0, 0, 1, 1, 0, 1, 1,
+                1, 2, 1, 2, 1, 1, 0, 1, 1, 1, 0, 2,
+            ]
+        );
+        let mixed = told(&[
+            "cache-a.test:11211",
+            "cache-b.test:11300",
+            "unix:/run/m.sock",
+            "[::1]:11211",
+            "[::1]:11213",
+        ]);
+        assert_eq!(
+            mixed,
+            [
+                3, 0, 0, 4, 4, 1, 3, 0, 4, 4, 4, 1, 3, 1, 4, 2, 0, 2, 4, 2, 4, 4, 3, 2, 3, 0, 2, 3,
+                2, 0, 0, 0, 2, 2, 4, 1, 3, 1, 4, 3,
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_lost_in_rounding_is_lost_here_as_well() {
+        assert_eq!([2, 24, 25, 26, 47].map(digests), [40, 40, 39, 40, 39]);
+        let servers: Vec<_> =
+            (1..26).map(|host| address(&format!("10.0.0.{host}:11211"))).collect();
+        let ring = Ring::new(&servers);
+        // With 40 digests each, these were elsewhere.
+        let keys = [12, 40, 55, 70, 77, 156, 166, 169, 299, 305];
+        let told = keys.map(|key| ring.server(&format!("http://host-{key}.test:80/")));
+        assert_eq!(told, [1, 0, 4, 2, 19, 4, 14, 15, 1, 2]);
+    }
+
+    #[test]
+    fn a_single_server_has_all_keys() {
+        assert_eq!(told(&["10.0.0.1:1"]), [0; 40]);
+    }
+}

@@ -5,13 +5,16 @@
 //! used while it is asked for again, and goes on to be if it cannot be found.
 
 use std::fmt;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::watch::Watch;
 use crate::config::Address;
 use crate::dns::Inquiries;
 
@@ -22,6 +25,8 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(super) struct Server {
     /// As it was configured.
     pub(super) address: Address,
+    /// Who is told what becomes of it.
+    pub(super) watch: Watch,
     names: Inquiries,
     known: Arc<Known>,
 }
@@ -29,7 +34,7 @@ pub(super) struct Server {
 #[derive(Default)]
 struct Known {
     state: Mutex<State>,
-    found: Notify,
+    answered: Notify,
 }
 
 #[derive(Default)]
@@ -42,24 +47,35 @@ struct State {
 
 impl Server {
     /// A server whose name, if it has one, is asked for through `names`.
-    pub(super) fn new(address: Address, names: Inquiries) -> Self {
-        Self { address, names, known: Arc::default() }
+    pub(super) fn new(address: Address, names: Inquiries, watch: Watch) -> Self {
+        Self { address, watch, names, known: Arc::default() }
     }
 
     /// The addresses of its name, as soon as there is one.
-    pub(super) async fn resolve(&self, host: &Arc<str>, port: u16) -> Vec<SocketAddr> {
+    ///
+    /// # Errors
+    ///
+    /// If it does not resolve.
+    pub(super) async fn resolve(&self, host: &Arc<str>, port: u16) -> io::Result<Vec<SocketAddr>> {
         loop {
-            // Registered before looking, so that nothing found in between is missed.
-            let mut found = std::pin::pin!(self.known.found.notified());
-            found.as_mut().enable();
+            // Registered before looking, so that no answer in between is missed.
+            let mut answered = pin!(self.known.answered.notified());
+            answered.as_mut().enable();
             if self.is_due() {
                 self.look_up(host);
             }
-            let addresses = Arc::clone(&self.known.lock().addresses);
+            let (addresses, asking) = {
+                let state = self.known.lock();
+                (Arc::clone(&state.addresses), state.asking)
+            };
             if !addresses.is_empty() {
-                return addresses.iter().map(|address| SocketAddr::new(*address, port)).collect();
+                let socket = |address: &IpAddr| SocketAddr::new(*address, port);
+                return Ok(addresses.iter().map(socket).collect());
             }
-            found.await;
+            if !asking {
+                return Err(io::Error::new(io::ErrorKind::NotFound, "its name does not resolve"));
+            }
+            answered.await;
         }
     }
 
@@ -81,14 +97,16 @@ impl Server {
                 Ok(answer) => {
                     state.addresses = answer.found.iter().map(|found| found.address).collect();
                     state.due = Some(Instant::now() + answer.believed);
-                    known.found.notify_waiters();
                 }
                 Err(error) => {
                     let held = state.addresses.len();
-                    tracing::warn!(%host, held, "the name of a memcached server does not resolve: {error}");
+                    let (host, error): (_, &(dyn std::error::Error + 'static)) = (&*host, &error);
+                    tracing::warn!(host, error, held, "name of a store server does not resolve");
                     state.due = Some(Instant::now() + RETRY);
                 }
             }
+            drop(state);
+            known.answered.notify_waiters();
         });
     }
 }

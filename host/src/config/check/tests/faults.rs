@@ -245,8 +245,8 @@ fn what_a_store_cannot_be() {
     let entry = |bound: &str, length: usize| {
         fault(&format!("[stores.s]\n{bound} = 1024\nentries = {{ a = '{}' }}", "x".repeat(length)))
     };
-    let full = entry("max-bytes", 960);
-    assert!(full.contains("the entries take 1025 bytes, 64 of each included"), "{full}");
+    let full = entry("max-bytes", 896);
+    assert!(full.contains("the entries take 1025 bytes, 128 of each included"), "{full}");
     let large = entry("max-value", 1025);
     assert!(large.contains("the value of \"a\" has 1025 bytes, expected at most"), "{large}");
     for (keys, expected) in [
