@@ -5,7 +5,7 @@ mod lighttpd;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -30,10 +30,9 @@ fn every_example_starts() {
         let text = fs::read_to_string(&file).unwrap();
         // One port may be taken, and is not what matters here.
         let text = text.replace("127.0.0.1:9901", "127.0.0.1:0");
-        let mut binary = Binary::with(&text, &[], &["-h", "127.0.0.1", "-p", "0"]);
-        binary.connect();
-        let name = file.parent().and_then(Path::file_name).unwrap();
-        names.insert(name.to_string_lossy().into_owned());
+        let name = file.parent().and_then(Path::file_name).unwrap().to_str().unwrap().to_owned();
+        served(&name, &text, &["-h", "127.0.0.1", "-p", "0"]).connect();
+        names.insert(name);
     }
     let expected = ["apache", "demo", "lighttpd", "memcached-remap", "monkey"].map(str::to_owned);
     assert!(names.is_superset(&expected.into()), "{names:?}");
@@ -206,6 +205,18 @@ fn kind(path: &str) -> &'static str {
 
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("examples")
+}
+
+/// Serves an example with another text, beside the folders that it has.
+fn served(name: &str, text: &str, arguments: &[&str]) -> Binary {
+    Binary::prepared(text, &[], arguments, |plugins| {
+        for entry in fs::read_dir(examples().join(name)).unwrap() {
+            let folder = entry.unwrap();
+            if folder.file_type().unwrap().is_dir() {
+                symlink(folder.path(), plugins.with_file_name(folder.file_name())).unwrap();
+            }
+        }
+    })
 }
 
 fn example(name: &str) -> String {

@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use super::{Nginx, example};
+use super::{Nginx, example, examples, served};
 use crate::support::{Binary, Client, Origin};
 
 /// The example, with other addresses for its three origins.
@@ -15,7 +17,44 @@ fn with_origins<'a>(text: &str, addresses: impl IntoIterator<Item = &'a String>)
     for (place, address) in addresses.into_iter().enumerate() {
         text = text.replace(&format!("127.0.0.1:900{}", place + 1), address);
     }
-    Binary::with(&text, &[], &["-p", "0"])
+    served("lighttpd", &text, &["-p", "0"])
+}
+
+/// The application that names files. Dropped, it ends.
+struct App(Child);
+
+impl Drop for App {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn files_that_an_application_names_are_sent_from_below_the_root_alone() {
+    let mut command = Command::new("python3");
+    command.arg(examples().join("lighttpd/app.py")).arg("0");
+    let mut app = App(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    let mut line = String::new();
+    BufReader::new(app.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim().strip_prefix("http://").unwrap();
+    let text = example("lighttpd").replace("127.0.0.1:9004", address);
+    let mut binary = served("lighttpd", &text, &["-p", "0"]);
+    let mut client = binary.connect();
+
+    let bytes = fs::read_to_string(examples().join("lighttpd/files/hello.txt")).unwrap();
+    let answer = client.get("/files/hello.txt");
+    assert_eq!((answer.status(), answer.text()), (200, bytes));
+    assert_eq!(answer.value("x-sendfile"), None);
+    assert_eq!(answer.value("cache-control"), Some("private"), "what the application says stays");
+    let tag = answer.value("etag").unwrap().to_owned();
+    let answer = client.ask("GET", "/files/hello.txt", &[("range", "bytes=0-11")], b"");
+    assert_eq!((answer.status(), answer.text()), (206, "The upstream".to_owned()));
+    let answer = client.ask("GET", "/files/hello.txt", &[("if-none-match", &tag)], b"");
+    assert_eq!((answer.status(), answer.text()), (304, String::new()));
+    assert_eq!(client.get("/files/..%2fREADME.md").status(), 403);
+    assert_eq!(client.get("/files/none.txt").status(), 404);
 }
 
 /// Who serves each file.
