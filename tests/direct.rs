@@ -143,15 +143,15 @@ fn a_name_that_resolves_to_what_is_not_granted_is_refused() {
     let (dns, trap) = (NameServer::start(), Trap::at([127, 0, 0, 2]));
     let origin = Origin::replying("hello");
     let port = origin.address().port();
-    dns.host("mixed.test", 60, &["127.0.0.2", "127.0.0.1", "169.254.1.1"]);
+    dns.host("mixed.test", 60, &["127.0.0.2", "127.0.0.1", "127.0.0.3"]);
     dns.host("inside.test", 60, &["127.0.0.2"]);
-    dns.host("local.test", 60, &["169.254.1.1"]);
+    dns.host("other.test", 60, &["127.0.0.3", "127.0.0.2"]);
     let directory = "[server]\nplugin-dir = 'plugins.d'\n";
     let toml = format!("{directory}{}{}", dns.section(), config(&["127.0.0.1:*"]));
     let mut binary = Binary::with(&toml, &["forwards"], &["run"]);
     let mut client = binary.connect();
     assert_eq!(ask(&mut client, &format!("http://mixed.test:{port}")).text(), "hello");
-    for name in ["inside.test", "local.test"] {
+    for name in ["inside.test", "other.test"] {
         let to = format!("http://{name}:{}", trap.port());
         assert_eq!(ask(&mut client, &to).status(), 502, "{to}");
         binary.wait_for_stderr(&format!("\"address\":\"{to}\""));
@@ -181,11 +181,13 @@ fn no_network_is_wide_enough_for_special_addresses() {
     let port = trap.port();
     let proxy = granting(&["0.0.0.0/0:*", "[::/0]:*"]);
     let mut client = proxy.connect();
-    for host in ["0.0.0.0", "[::]", "[::ffff:0.0.0.0]", "169.254.1.1", "[fe80::1]", "224.0.0.1"] {
+    // Of those that are special, the ones that a mistake would not lead off this machine; all of them
+    // are in the unit tests.
+    for host in ["0.0.0.0", "[::]", "[::ffff:0.0.0.0]"] {
         assert_eq!(ask(&mut client, &format!("http://{host}:{port}")).status(), 502, "{host}");
     }
     trap.expect_untouched();
-    assert_eq!(refusals(&proxy), 6);
+    assert_eq!(refusals(&proxy), 3);
 }
 
 #[test]

@@ -126,3 +126,14 @@ fn no_more_connections_than_allowed_and_none_that_nobody_uses() {
     eventually("idle connections to be closed", || (asking.open() == 0).then_some(()));
     assert_eq!(asking.get("/a").text(), "main");
 }
+
+#[test]
+fn a_crowd_of_our_own_is_no_outage_of_the_server() {
+    let server = FakeMemcached::answering_after(Duration::from_secs(1), |_| Say::miss());
+    let asking = Asking::start(&server.store("timeout = '1500ms'\nmax-connections = 3"));
+    let clients: Vec<_> = (0..6).map(|_| asking.send("/a")).collect();
+    let answers = clients.into_iter().map(|mut client| client.response().text());
+    let answered = answers.filter(|text| text == "main").count();
+    assert!(answered >= 3, "{answered} of 6 are answered: those that had a connection in time");
+    assert_eq!(asking.get("/a").text(), "main", "the server is there");
+}

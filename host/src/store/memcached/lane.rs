@@ -56,7 +56,7 @@ pub(super) enum Trouble {
     /// It did not answer in time.
     #[error("it did not answer in time")]
     Timeout,
-    /// No connection was free in time.
+    /// No connection was free in time, or too late for an answer.
     #[error("no connection was free in time")]
     Crowded,
     /// A connection failed.
@@ -102,7 +102,13 @@ impl Lane {
         until: Instant,
     ) -> Result<Reply, Trouble> {
         let attempt = self.outage.permit(Instant::now()).ok_or(Trouble::LeftAlone)?;
-        let Ok(Ok(_permit)) = timeout_at(until, self.permits.acquire()).await else {
+        let free = self.permits.try_acquire();
+        let waited = free.is_err();
+        let permit = match free {
+            Ok(permit) => Ok(Ok(permit)),
+            Err(_taken) => timeout_at(until, self.permits.acquire()).await,
+        };
+        let Ok(Ok(_permit)) = permit else {
             return Err(Trouble::Crowded);
         };
         // It may have come down since.
@@ -111,6 +117,8 @@ impl Lane {
         }
         let answer = match timeout_at(until, self.exchange(request, key)).await {
             Ok(answer) => answer,
+            // What was left of the time after waiting here says nothing of the server.
+            Err(_elapsed) if waited => return Err(Trouble::Crowded),
             Err(_elapsed) => Err(Trouble::Timeout),
         };
         self.learn(attempt, &answer);
