@@ -1,6 +1,8 @@
 //! Several servers: keys are shared out among them, and those of one that is down are nobody else's.
 
 use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use super::{Asking, UNHURRIED};
 use crate::support::memcached::Memcached;
@@ -71,4 +73,27 @@ fn a_name_that_is_found_too_late_for_one_is_known_to_the_next() {
     names.host("cache.test", 60, &["127.0.0.1"]);
     server.set("/a", "other");
     eventually("the name", || (asking.get("/a").text() == "other").then_some(()));
+}
+
+#[test]
+fn an_address_of_a_server_that_is_silent_leaves_time_for_the_next() {
+    let (names, server) = (NameServer::start(), Memcached::start());
+    let port = server.address().port();
+    // It listens, and takes no more connections than fill its backlog.
+    let silent = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 2], port));
+    silent.bind(&address.into()).unwrap();
+    silent.listen(0).unwrap();
+    let within = Duration::from_millis(200);
+    let mut waiting = Vec::new();
+    while let Ok(connection) = TcpStream::connect_timeout(&address, within) {
+        waiting.push(connection);
+        assert!(waiting.len() < 100, "the backlog is full at some time");
+    }
+    let servers = format!("servers = 'cache.test:{port}'\ntimeout = '4s'");
+    let store = format!("{}[stores.sites]\ntype = 'memcached'\n{servers}", names.section());
+    names.host("cache.test", 60, &["127.0.0.2", "127.0.0.1"]);
+    server.set("/a", "other");
+    let asking = Asking::start(&store);
+    assert_eq!(asking.get("/a").text(), "other");
 }

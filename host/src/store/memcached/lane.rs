@@ -7,6 +7,7 @@
 //! belong to an operation before.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ pub(super) struct Lane {
     outage: Outage,
     /// Counts it as down.
     down: Mutex<Option<ServerDown>>,
+    /// The address that was connected to last.
+    connected: Mutex<Option<SocketAddr>>,
     /// Those that are not in use, with the time since when; the last used is last.
     idle: Mutex<Vec<(Connection, Instant)>>,
 }
@@ -90,6 +93,7 @@ impl Lane {
             permits,
             outage: Outage::default(),
             down: Mutex::default(),
+            connected: Mutex::default(),
             idle: Mutex::default(),
         }
     }
@@ -115,7 +119,7 @@ impl Lane {
         if !attempt.probes() && self.outage.is_down() {
             return Err(Trouble::LeftAlone);
         }
-        let answer = match timeout_at(until, self.exchange(request, key)).await {
+        let answer = match timeout_at(until, self.exchange(request, key, until)).await {
             Ok(answer) => answer,
             // What was left of the time after waiting here says nothing of the server.
             Err(_elapsed) if waited => return Err(Trouble::Crowded),
@@ -150,7 +154,12 @@ impl Lane {
         }
     }
 
-    async fn exchange(&self, request: &Request<'_>, key: &str) -> Result<Reply, Trouble> {
+    async fn exchange(
+        &self,
+        request: &Request<'_>,
+        key: &str,
+        until: Instant,
+    ) -> Result<Reply, Trouble> {
         if let Some(kept) = self.take() {
             match self.exchange_over(kept, request, key).await {
                 // The server has been restarted, or closes what is idle, as one may: so has every
@@ -159,7 +168,7 @@ impl Lane {
                 answer => return Ok(answer?),
             }
         }
-        let fresh = self.connect().await.map_err(Trouble::Connect)?;
+        let fresh = self.connect(until).await.map_err(Trouble::Connect)?;
         Ok(self.exchange_over(fresh, request, key).await?)
     }
 
@@ -186,19 +195,31 @@ impl Lane {
         }
     }
 
-    async fn connect(&self) -> io::Result<Connection> {
+    /// Connects to one of the server's addresses: first to that which was connected to last. Each that
+    /// is silent has its share of the time.
+    async fn connect(&self, until: Instant) -> io::Result<Connection> {
         let metrics = &self.server.watch.metrics;
-        let addresses = match &self.server.address {
+        let mut addresses = match &self.server.address {
             Address::Socket(address) => vec![*address],
             Address::Name(host, port) => self.server.resolve(host, *port).await?,
             Address::Unix(path) => return Connection::unix(path, metrics).await,
             Address::Service(_) => Vec::new(),
         };
+        let last = *lock(&self.connected);
+        addresses.sort_by_key(|address| Some(*address) != last);
         let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
         for address in addresses {
-            match Connection::tcp(address, metrics).await {
-                Ok(connection) => return Ok(connection),
-                Err(error) => failure = error,
+            let now = Instant::now();
+            let share = until.saturating_duration_since(now) / left.max(1);
+            left = left.saturating_sub(1);
+            match timeout_at(now + share, Connection::tcp(address, metrics)).await {
+                Ok(Ok(connection)) => {
+                    *lock(&self.connected) = Some(address);
+                    return Ok(connection);
+                }
+                Ok(Err(error)) => failure = error,
+                Err(_elapsed) => failure = io::ErrorKind::TimedOut.into(),
             }
         }
         Err(failure)
