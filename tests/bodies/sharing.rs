@@ -88,3 +88,19 @@ fn instances_are_used_again_and_no_more_of_them_than_allowed() {
     assert_eq!((events(&proxy, "begun"), events(&proxy, "stray")), (7, 0));
     assert_eq!(proxy.counter("linkspan_plugin_busy_total", &[]), 0);
 }
+
+#[test]
+fn bodies_that_begin_before_the_first_instance_is_there_share_it() {
+    let (origin, [go_on, _]) = halting();
+    let more = "limits = { instances = 1, deadline = '5s' }";
+    let proxy = Proxy::start_with(&with_bodies(&origin, more), &["bodies"]);
+    let mut clients: Vec<_> = (0..12).map(|_| proxy.connect()).collect();
+    for client in &mut clients {
+        client.send(request("GET", "/a", &[("x-do", "identity")], b""));
+    }
+    for client in &mut clients {
+        assert_eq!(client.response_head().status(), 200, "no body has ended yet");
+    }
+    (0..12).for_each(|_| go_on.send(()).unwrap());
+    eventually("all ends", || (events(&proxy, "finished") == 12).then_some(()));
+}

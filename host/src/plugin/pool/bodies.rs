@@ -13,7 +13,7 @@ use std::future::Future;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio::task::spawn_local;
 use wasmtime::component::{ComponentNamedList, Lift, Lower, TypedFunc};
 
@@ -39,6 +39,8 @@ pub(in crate::plugin) struct Bodies {
     pool: Rc<Pool>,
     /// The instances that have begun bodies.
     seats: RefCell<Vec<Rc<Seat>>>,
+    /// Tells of another one.
+    seated: Notify,
     /// The number of the next body.
     next: Cell<u64>,
 }
@@ -85,7 +87,12 @@ type Answered = (Session, Result<Transformed, Rejected>);
 impl Bodies {
     /// Those of a plugin that has this pool for its other calls.
     pub(in crate::plugin) fn new(pool: &Pool) -> Rc<Self> {
-        Rc::new(Self { pool: pool.lending(), seats: RefCell::default(), next: Cell::new(1) })
+        Rc::new(Self {
+            pool: pool.lending(),
+            seats: RefCell::default(),
+            seated: Notify::new(),
+            next: Cell::new(1),
+        })
     }
 
     /// Has an instance begin a body, and tells what that took.
@@ -127,16 +134,24 @@ impl Bodies {
     /// Finds an instance for another body: one that has none, or may be made, else the one that has
     /// fewest.
     async fn place(self: &Rc<Self>) -> Result<Place, Failure> {
-        if !self.pool.has_room() {
-            let seats = self.seats.borrow();
-            if let Some(seat) = seats.iter().min_by_key(|seat| seat.bodies.get()) {
-                seat.bodies.set(seat.bodies.get() + 1);
-                return Ok(Place { bodies: Rc::clone(self), seat: Rc::clone(seat) });
+        let taken = loop {
+            if !self.pool.has_room() {
+                let seats = self.seats.borrow();
+                if let Some(seat) = seats.iter().min_by_key(|seat| seat.bodies.get()) {
+                    seat.bodies.set(seat.bodies.get() + 1);
+                    return Ok(Place { bodies: Rc::clone(self), seat: Rc::clone(seat) });
+                }
             }
-        }
-        let taken = self.pool.acquire().await?;
+            // The instances may all be on their way to others, who will share theirs.
+            tokio::select! {
+                biased;
+                taken = self.pool.acquire() => break taken?,
+                () = self.seated.notified() => {}
+            }
+        };
         let seat = Rc::new(Seat { instance: Mutex::new(Some(taken)), bodies: Cell::new(1) });
         self.seats.borrow_mut().push(Rc::clone(&seat));
+        self.seated.notify_waiters();
         Ok(Place { bodies: Rc::clone(self), seat })
     }
 
