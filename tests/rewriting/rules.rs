@@ -175,3 +175,20 @@ fn rules_that_cannot_be_followed_are_refused_at_their_place() {
         assert!(refused.contains(said), "{refused}");
     }
 }
+
+#[test]
+fn a_target_too_long_to_look_for_groups_in_costs_nobody_else() {
+    let origin = Origin::replying("ok");
+    let rule = "request = [{ header = '_uri', match = '^/proxyme(/.*)', to = '$1' }]";
+    let config = with_rules(&origin, rule, "");
+    let proxy = Proxy::start(&config);
+    let mut client = proxy.connect();
+    for _ in 0..10 {
+        let target = format!("/proxyme/{}", "a".repeat(60_000));
+        assert_eq!(client.get(&target).status(), 502);
+        assert_eq!(client.get("/proxyme/a").text(), "ok");
+    }
+    assert_eq!(targets(&origin), ["/a"; 10]);
+    let failures = [("plugin", "rules"), ("cause", "contract")];
+    assert_eq!(proxy.counter("linkspan_plugin_failures_total", &failures), 10);
+}

@@ -14,8 +14,8 @@
 use crate::bindings::exports::linkspan::plugin::{lifecycle, request_rewriter, response_rewriter};
 use crate::bindings::linkspan::plugin::edits::Edit;
 use crate::bindings::linkspan::plugin::types::Phase;
-use crate::bindings::linkspan::plugin::{phases, request, response};
-use crate::rules::{Head, Rules};
+use crate::bindings::linkspan::plugin::{log, phases, request, response};
+use crate::rules::{Head, Rules, TooLong};
 use std::cell::RefCell;
 
 mod config;
@@ -56,14 +56,23 @@ impl lifecycle::Guest for Plugin {
 
 impl request_rewriter::Guest for Plugin {
     fn on_request() -> Vec<Edit> {
-        RULES.with_borrow(|rules| rules.edits(Phase::Request, &Request))
+        edits(Phase::Request, &Request)
     }
 }
 
 impl response_rewriter::Guest for Plugin {
     fn on_response() -> Vec<Edit> {
-        RULES.with_borrow(|rules| rules.edits(Phase::Response, &Response))
+        edits(Phase::Response, &Response)
     }
+}
+
+/// What the rules change. Where that is not to be found out, the message must not go on as it is:
+/// an edit that the host refuses costs it what `on-failure` says, and nobody else anything.
+fn edits(phase: Phase, head: &impl Head) -> Vec<Edit> {
+    RULES.with_borrow(|rules| rules.edits(phase, head)).unwrap_or_else(|TooLong| {
+        log::write(log::Level::Warn, "values are too long to look for the groups of a pattern in");
+        vec![Edit::Remove(String::new())]
+    })
 }
 
 /// The request that the running call is about.

@@ -6,11 +6,32 @@ use crate::config::{Config, Rule as Written, Subject};
 use crate::template::Template;
 use linkspan_plugin_common::config::{Value, parse_part};
 use linkspan_plugin_common::fields::rewrite_each;
+use regex_automata::Input;
 use regex_automata::meta::{self, Regex};
 use regex_automata::util::syntax;
+use std::cell::Cell;
 
 /// The most memory that a pattern's search may keep; values are short, and rules can be many.
 const CACHE_BYTES: usize = 256 << 10;
+
+/// The most bytes that groups are looked for in, in the head of one message. That takes a hundred
+/// times as long as seeing that a pattern matches, and who sends the head chooses its length.
+const MOST_GROUPED_BYTES: usize = 16 << 10;
+
+/// How many of these bytes are left.
+struct Allowance(Cell<Option<usize>>);
+
+impl Allowance {
+    /// Whether so many more are allowed. Once they were not, none are.
+    fn take(&self, bytes: usize) -> bool {
+        self.0.set(self.0.get().and_then(|left| left.checked_sub(bytes)));
+        self.0.get().is_some()
+    }
+}
+
+/// That groups would have to be looked for in more than [`MOST_GROUPED_BYTES`].
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TooLong;
 
 /// What rules are applied to.
 pub(crate) trait Head {
@@ -59,8 +80,11 @@ impl Rules {
     }
 
     /// What the rules of a phase change.
-    pub(crate) fn edits(&self, phase: Phase, head: &impl Head) -> Vec<Edit> {
-        self.of(phase).iter().flat_map(|subjected| subjected.edits(head)).collect()
+    pub(crate) fn edits(&self, phase: Phase, head: &impl Head) -> Result<Vec<Edit>, TooLong> {
+        let allowance = Allowance(Cell::new(Some(MOST_GROUPED_BYTES)));
+        let subjects = self.of(phase).iter();
+        let edits = subjects.flat_map(|subjected| subjected.edits(head, &allowance)).collect();
+        if allowance.0.get().is_some() { Ok(edits) } else { Err(TooLong) }
     }
 }
 
@@ -106,32 +130,41 @@ fn pattern(text: &str) -> Result<Regex, String> {
 
 impl Subjected {
     /// What the first rule that matches makes of a value.
-    fn rewritten(&self, value: &[u8]) -> Option<Vec<u8>> {
+    fn rewritten(&self, value: &[u8], allowance: &Allowance) -> Option<Vec<u8>> {
         self.rules.iter().find_map(|Rule { pattern, template }| {
+            let whole = pattern.find(value)?;
+            if !template.has_groups() {
+                let matched = |_zero| value.get(whole.range());
+                return Some(template.fill(matched));
+            }
+            if !allowance.take(whole.len()) {
+                return None;
+            }
             let mut groups = pattern.create_captures();
-            pattern.captures(value, &mut groups);
-            groups.is_match().then(|| {
-                template.fill(|group| groups.get_group(group).and_then(|at| value.get(at.range())))
-            })
+            // The match begins where it was found, with what stands around it in sight.
+            pattern.captures(Input::new(value).range(whole.start()..), &mut groups);
+            Some(
+                template.fill(|group| groups.get_group(group).and_then(|at| value.get(at.range()))),
+            )
         })
     }
 
-    fn edits(&self, head: &impl Head) -> Vec<Edit> {
+    fn edits(&self, head: &impl Head, allowance: &Allowance) -> Vec<Edit> {
         match &self.subject {
-            Subject::Target => self.target(&head.target()).into_iter().collect(),
+            Subject::Target => self.target(&head.target(), allowance).into_iter().collect(),
             Subject::Host => {
                 let host = head.values("host").into_iter().next();
-                let host = host.and_then(|host| self.rewritten(&host));
+                let host = host.and_then(|host| self.rewritten(&host, allowance));
                 // The host refuses whatever is no Host, and so what is no text.
                 let text = |host: Vec<u8>| String::from_utf8_lossy(&host).into_owned();
                 host.map(|host| Edit::Authority(text(host))).into_iter().collect()
             }
-            Subject::Field(name) => self.fields(name, head.values(name)),
+            Subject::Field(name) => self.fields(name, head.values(name), allowance),
         }
     }
 
-    fn target(&self, target: &str) -> Option<Edit> {
-        let rewritten = self.rewritten(target.as_bytes())?;
+    fn target(&self, target: &str, allowance: &Allowance) -> Option<Edit> {
+        let rewritten = self.rewritten(target.as_bytes(), allowance)?;
         let mut text = String::from_utf8_lossy(&rewritten).into_owned();
         if target.contains('?') && !text.contains('?') {
             // What the template says is all of the target: without this, the query would stay.
@@ -140,8 +173,8 @@ impl Subjected {
         Some(Edit::Path(text))
     }
 
-    fn fields(&self, name: &str, values: Vec<Vec<u8>>) -> Vec<Edit> {
-        let rewritten = rewrite_each(values, |value| self.rewritten(value));
+    fn fields(&self, name: &str, values: Vec<Vec<u8>>, allowance: &Allowance) -> Vec<Edit> {
+        let rewritten = rewrite_each(values, |value| self.rewritten(value, allowance));
         let edit = |(place, value)| {
             let field = Field { name: name.to_owned(), value };
             if place == 0 { Edit::Set(field) } else { Edit::Append(field) }

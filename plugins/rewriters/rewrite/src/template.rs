@@ -33,6 +33,11 @@ impl Template {
         Self(pieces)
     }
 
+    /// Whether it has any of `$1` to `$9`.
+    pub(crate) fn has_groups(&self) -> bool {
+        self.0.iter().any(|piece| matches!(piece, Piece::Group(1..)))
+    }
+
     /// Fills in what the groups matched; nothing for one that is not there or took no part.
     pub(crate) fn fill<'a>(&self, matched: impl Fn(usize) -> Option<&'a [u8]>) -> Vec<u8> {
         let mut filled = Vec::new();

@@ -46,14 +46,15 @@ fn short(edits: &[Edit]) -> Vec<String> {
 #[track_caller]
 fn of_request(rules: &[String], head: &Fake) -> Vec<String> {
     let rules = compile(&format!("{{\"request\": [{}]}}", rules.join(","))).unwrap();
-    short(&rules.edits(Phase::Request, head))
+    short(&rules.edits(Phase::Request, head).unwrap())
 }
 
 #[track_caller]
 fn of_response(rules: &[String], fields: &[(&'static str, &'static [u8])]) -> Vec<String> {
     let rules = compile(&format!("{{\"response\": [{}]}}", rules.join(","))).unwrap();
     assert!(rules.are_idle(Phase::Request));
-    short(&rules.edits(Phase::Response, &Fake { fields: fields.to_vec(), ..Fake::default() }))
+    let head = Fake { fields: fields.to_vec(), ..Fake::default() };
+    short(&rules.edits(Phase::Response, &head).unwrap())
 }
 
 #[test]
@@ -107,7 +108,7 @@ fn the_host_is_one_and_other_fields_are_any() {
 fn patterns_and_values_are_bytes() {
     let rules = compile(&format!("{{\"response\": [{}]}}", rule("x-a", r"^\xff(.)", "<$1>")));
     let head = Fake { fields: vec![("x-a", b"\xff\xfe")], ..Fake::default() };
-    let edits = rules.unwrap().edits(Phase::Response, &head);
+    let edits = rules.unwrap().edits(Phase::Response, &head).unwrap();
     assert!(matches!(&edits[..], [Edit::Set(field)] if field.value == b"<\xfe>"), "{edits:?}");
     let rules = [rule("x-a", "(?i)caf\u{e9}", "tea")];
     assert_eq!(of_response(&rules, &[("x-a", "a CAF\u{e9}".as_bytes())]), ["x-a=tea"]);
@@ -170,9 +171,30 @@ proptest! {
         let value: &'static [u8] = Box::leak(value.into_boxed_slice());
         let rules = compile(&format!("{{\"response\": [{}]}}", rule("x-a", &pattern, to))).unwrap();
         let head = Fake { fields: vec![("x-a", value)], ..Fake::default() };
-        for edit in rules.edits(Phase::Response, &head) {
+        for edit in rules.edits(Phase::Response, &head).unwrap() {
             let Edit::Set(field) = edit else { panic!("{edit:?}") };
             prop_assert!(field.value.iter().all(|byte| *byte >= 0x20 || *byte == b'\t'));
         }
     }
+}
+
+#[test]
+fn groups_are_looked_for_in_what_does_not_take_long() {
+    let long: &'static [u8] = Vec::leak(vec![b'a'; 10 << 10]);
+    let edits = |to: &str, values: usize| {
+        let rules = format!("{{\"request\": [{}]}}", rule("X-A", "^a(a*)$", to));
+        let fields = vec![("x-a", long); values];
+        compile(&rules).unwrap().edits(Phase::Request, &Fake { fields, ..Fake::default() })
+    };
+    assert_eq!(edits("b$1", 1).unwrap().len(), 1);
+    assert_eq!(edits("b$1", 2).unwrap_err(), TooLong, "of all values together");
+    assert_eq!(edits("b$0", 6).unwrap().len(), 6, "the match is found at once");
+}
+
+#[test]
+fn groups_see_what_stands_before_the_match() {
+    let fields = [("x-a", &b"foo bar"[..])];
+    assert_eq!(of_response(&[rule("X-A", r"\bb(ar)$", "<$1>")], &fields), ["x-a=<ar>"]);
+    let fields = [("x-a", &b"foobar"[..])];
+    assert!(of_response(&[rule("X-A", r"\bb(ar)$", "<$1>")], &fields).is_empty());
 }
