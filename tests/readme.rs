@@ -124,6 +124,16 @@ fn the_two_commands_do_what_the_readme_says() {
 
 /// Each line of the synopsis, with all that is optional and without.
 #[test]
+fn every_reason_of_an_error_is_told() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let told = readme.split("`linkspan_errors_total`").nth(1).unwrap();
+    let told = told.split("\n\n").next().unwrap();
+    for reason in linkspan::relay::error::LABELS {
+        assert!(told.contains(&format!("`{reason}`")), "{reason}");
+    }
+}
+
+#[test]
 fn every_form_of_the_command_line_is_taken() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let section = readme.split("\n## ").find(|part| part.starts_with("Command line")).unwrap();

@@ -156,7 +156,12 @@ fn what_is_not_granted_is_said_with_what_to_write() {
     for (more, place, help) in [
         ("", "6:12", "add a table `[plugins.waits]` with `grants = { stores = [\"sites\"] }`"),
         ("[plugins.waits]", "7:10", "write `grants = { stores = [\"sites\"] }`"),
-        ("[plugins.waits]\ngrants = { stores = [] }", "8:10", "write `grants"),
+        ("[plugins.waits]\ngrants = { stores = [] }", "8:10", "add `stores = [\"sites\"]` to it"),
+        (
+            "[plugins.waits]\ngrants = { addresses = ['127.0.0.1:*'] }",
+            "8:10",
+            "add `stores = [\"sites\"]` to it",
+        ),
         (
             "[plugins.waits]\ngrants.stores = ['sites']\ninstances = 'shared'",
             "9:13",

@@ -128,15 +128,17 @@ impl Refused {
                     .take(SHOWN)
                     .collect();
                 let stores = if stores.is_empty() { "\"NAME\"".into() } else { stores.join(", ") };
+                let granted = place.at(&["grants"], Part::Value, &message);
                 let help = match &place.table {
+                    // What else is granted is not to be lost.
+                    Some(_) if granted.is_some() => format!("add `stores = [{stores}]` to it"),
                     Some(_) => format!("write `grants = {{ stores = [{stores}] }}`"),
                     None => format!(
                         "add a table `[plugins.{}]` with `grants = {{ stores = [{stores}] }}`",
                         self.plugin
                     ),
                 };
-                let fault = place.at(&["grants"], Part::Value, &message);
-                let fault = fault.unwrap_or_else(|| place.whole(&message));
+                let fault = granted.unwrap_or_else(|| place.whole(&message));
                 vec![fault.expected("expected stores").help(Some(help))]
             }
             Misuse::Shared(does) => {
