@@ -58,6 +58,8 @@ files! {
     served "served.wit"
     /// Imported: which clusters there are.
     clusters "clusters.wit"
+    /// Imported: what is granted.
+    grants "grants.wit"
     /// Imported: hashes over parts of the request.
     hashing "hashing.wit"
     /// Imported, if granted: stores.

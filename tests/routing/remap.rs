@@ -229,9 +229,8 @@ fn faults_stand_where_they_are() {
     );
     let wrong = said(&remap(&[], "on-miss = 'nxt'\ncache = 'soon'", ""));
     assert!(wrong.contains("on-miss: ") && wrong.contains("cache: "), "{wrong}");
-    let ungranted = good.replace("stores = ['sites'], ", "");
-    assert!(
-        said(&ungranted).contains("grants = { stores = [\"sites\"] }")
-            || said(&ungranted).contains("keyvalue")
-    );
+    let storeless = said(&good.replace("stores = ['sites'], ", ""));
+    assert!(storeless.contains("which nobody granted"), "{storeless}");
+    let nowhere = said(&good.replace(", addresses = ['127.0.0.1:*', '[::1]:*']", ""));
+    assert!(nowhere.contains("is granted no address that the values"), "{nowhere}");
 }

@@ -25,6 +25,7 @@ wasmtime::component::bindgen!({
             import linkspan:plugin/served@0.1.0;
             import linkspan:plugin/phases@0.1.0;
             import linkspan:plugin/clusters@0.1.0;
+            import linkspan:plugin/grants@0.1.0;
             import linkspan:plugin/keyvalue@0.1.0;
             import linkspan:plugin/router@0.1.0;
             import linkspan:plugin/balancer@0.1.0;
@@ -46,7 +47,7 @@ wasmtime::component::bindgen!({
 });
 
 pub(super) use linkspan::plugin::{
-    attempts, balancer, body, cells, clock, clusters, edits, endpoints, giving_up, hashing,
+    attempts, balancer, body, cells, clock, clusters, edits, endpoints, giving_up, grants, hashing,
     keyvalue, log, metrics, original, phases, random, reports, request, response, router, served,
     types,
 };

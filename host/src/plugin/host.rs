@@ -235,6 +235,7 @@ impl Host {
             limits: config.limits,
             clusters,
             stores,
+            any_address: !config.grants.addresses.is_empty(),
             cells: self.cells.of(format!("{}/{cluster}", config.name)),
             metrics: self.settings.metrics.plugin(&config.name),
             skips: OnceLock::new(),

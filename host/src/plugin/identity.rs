@@ -23,6 +23,8 @@ pub(super) struct Identity {
     pub(super) limits: Limits,
     /// The names of all clusters, sorted.
     pub(super) clusters: Arc<[Name]>,
+    /// Whether any address is granted.
+    pub(super) any_address: bool,
     /// The stores that it may open.
     pub(super) stores: Vec<(Name, Arc<Store>)>,
     /// The numbers that instances share.

@@ -6,6 +6,7 @@ mod cells;
 mod clock;
 mod clusters;
 mod endpoints;
+mod grants;
 mod giving_up;
 mod hashing;
 pub(super) mod keyvalue;
@@ -41,7 +42,7 @@ pub(super) const CLUSTERS: &str = "linkspan:plugin/clusters@0.1.0";
 pub(super) const SERVED: &str = "linkspan:plugin/served@0.1.0";
 
 /// The interfaces that a component may import.
-pub(super) const OFFERED: [&str; 20] = [
+pub(super) const OFFERED: [&str; 21] = [
     "types",
     "edits",
     "request",
@@ -60,6 +61,7 @@ pub(super) const OFFERED: [&str; 20] = [
     "phases",
     "giving-up",
     "clusters",
+    "grants",
     "keyvalue",
     "connection",
 ];
@@ -88,6 +90,7 @@ pub(super) fn link(linker: &mut Linker<Guest>, waiting: bool) -> wasmtime::Resul
     bindings::phases::add_to_linker::<_, This>(linker, this)?;
     bindings::giving_up::add_to_linker::<_, This>(linker, this)?;
     bindings::clusters::add_to_linker::<_, This>(linker, this)?;
+    bindings::grants::add_to_linker::<_, This>(linker, this)?;
     if waiting {
         bindings::keyvalue::add_to_linker::<_, This>(linker, this)?;
     }

@@ -13,7 +13,7 @@ use crate::answers::{Answers, Found};
 use crate::bindings::exports::linkspan::plugin::{lifecycle, router};
 use crate::bindings::linkspan::plugin::keyvalue::{self, Bucket, Error};
 use crate::bindings::linkspan::plugin::types::{Field, Response};
-use crate::bindings::linkspan::plugin::{clock, log, metrics, request};
+use crate::bindings::linkspan::plugin::{clock, grants, log, metrics, request};
 use crate::config::{Otherwise, Settings};
 use crate::key::{Addressed, NoKey};
 use std::cell::RefCell;
@@ -58,6 +58,11 @@ impl lifecycle::Guest for Plugin {
                 settings.store
             )
         })?;
+        if !grants::any_address() {
+            return Err("the plugin is granted no address that the values of the store could name, \
+                        expected some as its `grants.addresses`"
+                .to_owned());
+        }
         let answers = Answers::new(settings.cache);
         REMAP.set(Some(Remap { settings, store, answers }));
         Ok(())
