@@ -4,6 +4,7 @@ mod host;
 mod memcached;
 mod patterns;
 mod prefix;
+mod recent;
 mod remap;
 
 use crate::support::{Origin, Proxy, one_cluster};

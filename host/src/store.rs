@@ -26,6 +26,13 @@ trait Service: Send + Sync {
     /// The value of a key, or `None`.
     fn get(&self, key: &str) -> Answer<Option<Vec<u8>>>;
 
+    /// What this worker has learnt of a key at most that long ago, or else what `get` gives. A service
+    /// that answers out of this process has no need to remember anything.
+    fn get_recent(&self, key: &str, _max_age: Duration) -> Answer<Found> {
+        let value = self.get(key);
+        Box::pin(async { value.await.map(|value| Found { value, remembered: false }) })
+    }
+
     /// Sets a value, for that many milliseconds or until it is removed.
     fn set(&self, key: &str, value: Vec<u8>, expiry: Option<u64>) -> Answer<()>;
 
@@ -40,6 +47,15 @@ trait Service: Send + Sync {
 pub struct Store {
     service: Box<dyn Service>,
     metrics: Arc<StoreMetrics>,
+}
+
+/// What is known of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Found {
+    /// Its value, or `None`.
+    value: Option<Vec<u8>>,
+    /// Whether it was told without asking the server for it.
+    remembered: bool,
 }
 
 /// What goes wrong with a store.
@@ -96,6 +112,26 @@ impl Store {
         let outcome = |found: &Option<_>| found.as_ref().map_or(Outcome::Miss, |_| Outcome::Hit);
         self.count(Operation::Get, &found, outcome);
         found
+    }
+
+    /// The value of a key, or `None`, as this worker has learnt it at most `max_age` ago; else as
+    /// [`get`](Self::get) gives it, which is then remembered. Look-ups of a key at the same time are one.
+    ///
+    /// # Errors
+    ///
+    /// If that cannot be told. No error is remembered.
+    pub async fn get_recent(&self, key: &str, max_age: Duration) -> Result<Option<Vec<u8>>, Error> {
+        let found = match valid_key(key) {
+            true => self.service.get_recent(key, max_age).await,
+            false => Err(Error::InvalidKey),
+        };
+        let outcome = |found: &Found| match found {
+            Found { remembered: true, .. } => Outcome::Remembered,
+            Found { value: Some(_), .. } => Outcome::Hit,
+            Found { value: None, .. } => Outcome::Miss,
+        };
+        self.count(Operation::Get, &found, outcome);
+        found.map(|found| found.value)
     }
 
     /// Sets a value, for that many milliseconds or until it is removed.

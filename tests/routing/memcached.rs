@@ -12,10 +12,10 @@ use super::config;
 use crate::support::memcached::{FakeMemcached, Memcached, Say};
 use crate::support::{Client, Origin, PATIENCE, Proxy, eventually, request};
 
-const KEY: &str = "http://shop.test:80/";
+pub(super) const KEY: &str = "http://shop.test:80/";
 
 /// A listener that asks that store; `keys` are further ones of the router's, and `limits` its.
-fn remap(store: &str, keys: &str, limits: &str) -> String {
+pub(super) fn remap(store: &str, keys: &str, limits: &str) -> String {
     let plugins = format!(
         "[plugins.remap]\ncomponent = 'memcached-remap'\nlimits = {{ {limits} }}\n\
          grants = {{ stores = ['sites'], addresses = ['127.0.0.1:*'] }}\n\
@@ -25,20 +25,20 @@ fn remap(store: &str, keys: &str, limits: &str) -> String {
 }
 
 /// What is said to a request for the shop: the status, and the body.
-fn shop(client: &mut Client) -> (u16, String) {
+pub(super) fn shop(client: &mut Client) -> (u16, String) {
     let response = client.ask("GET", "/p?q=1", &[("host", "shop.test")], b"");
     (response.status(), response.text())
 }
 
-fn url(address: SocketAddr) -> String {
+pub(super) fn url(address: SocketAddr) -> String {
     format!("http://{address}")
 }
 
-fn found(body: &str) -> (u16, String) {
+pub(super) fn found(body: &str) -> (u16, String) {
     (200, body.to_owned())
 }
 
-const SLOW: &str = "timeout = '10s'";
+pub(super) const SLOW: &str = "timeout = '10s'";
 
 #[test]
 fn the_store_is_asked_once_for_each_request() {
@@ -113,25 +113,6 @@ fn a_store_that_is_down_is_told_from_one_that_knows_nothing() {
     server.set(KEY, url(origin.address()));
     assert_eq!(shop(&mut client), found("a"));
     assert_eq!(proxy.counter("linkspan_plugin_failures_total", &[]), 0, "no fault of the router's");
-}
-
-#[test]
-fn answers_may_be_kept_for_a_while() {
-    let server = Memcached::start();
-    let [a, b] = ["a", "b"].map(Origin::replying);
-    server.set(KEY, url(a.address()));
-    let long = Proxy::start(&remap(&server.store(SLOW), "cache = '1h'", "instances = 1"));
-    let short = Proxy::start(&remap(&server.store(SLOW), "cache = '20ms'", "instances = 1"));
-    let (mut long_client, mut short_client) = (long.connect(), short.connect());
-    assert_eq!(shop(&mut long_client), found("a"));
-    assert_eq!(shop(&mut short_client), found("a"));
-    server.set(KEY, url(b.address()));
-    eventually("the answer to be forgotten", || {
-        (shop(&mut short_client) == found("b")).then_some(())
-    });
-    assert_eq!(shop(&mut long_client), found("a"));
-    let events = |name| long.counter("linkspan_plugin_events", &[("name", name)]);
-    assert_eq!((events("hits"), events("cached")), (1, 1));
 }
 
 /// Holds whoever comes until it is opened.

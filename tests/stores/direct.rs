@@ -92,6 +92,37 @@ fn memory_and_memcached_do_as_the_contract_says() {
 }
 
 #[test]
+fn what_a_worker_remembers_it_forgets_when_it_changes_it() {
+    const HOUR: Duration = Duration::from_hours(1);
+    let server = Memcached::start();
+    let store = memcached(&server);
+    wait(async {
+        assert_eq!(store.get_recent("n", HOUR).await, Ok(None));
+        server.set("n", "1");
+        assert_eq!(store.get_recent("n", HOUR).await, Ok(None), "others change it unnoticed");
+        assert_eq!(store.get("n").await, Ok(Some(b"1".to_vec())), "always asked for");
+        assert_eq!(store.increment("n", 1).await, Ok(2));
+        assert_eq!(store.get_recent("n", HOUR).await, Ok(Some(b"2".to_vec())));
+        assert_eq!(store.set("n", b"x".to_vec(), None).await, Ok(()));
+        assert_eq!(store.get_recent("n", HOUR).await, Ok(Some(b"x".to_vec())));
+        assert_eq!(store.delete("n").await, Ok(()));
+        assert_eq!(store.get_recent("n", HOUR).await, Ok(None));
+        assert_eq!(store.get_recent("a b", HOUR).await, Err(Error::InvalidKey));
+    });
+    server.set("n", "3");
+    wait(async {
+        assert_eq!(store.get_recent("n", HOUR).await, Ok(Some(b"3".to_vec())), "another worker");
+    });
+    let memory = memory(8 << 20);
+    wait(async {
+        assert_eq!(memory.get_recent("inline", HOUR).await, Ok(Some(b"1".to_vec())));
+        assert_eq!(memory.set("inline", b"2".to_vec(), None).await, Ok(()));
+        assert_eq!(memory.get_recent("inline", HOUR).await, Ok(Some(b"2".to_vec())));
+        assert_eq!(memory.get_recent("a b", HOUR).await, Err(Error::InvalidKey));
+    });
+}
+
+#[test]
 fn memcached_takes_less_than_it_may_hold() {
     let server = Memcached::start();
     let store = memcached(&server);

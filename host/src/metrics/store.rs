@@ -29,6 +29,8 @@ pub enum Outcome {
     Hit,
     /// There is none.
     Miss,
+    /// Either, as the worker remembers it or as it was just told to another.
+    Remembered,
     /// It is done.
     Done,
     /// The store cannot be reached.
@@ -52,9 +54,10 @@ const OPERATIONS: [(Operation, &str); 4] = [
     (Operation::Increment, "increment"),
 ];
 
-const OUTCOMES: [(Outcome, &str); 9] = [
+const OUTCOMES: [(Outcome, &str); 10] = [
     (Outcome::Hit, "hit"),
     (Outcome::Miss, "miss"),
+    (Outcome::Remembered, "remembered"),
     (Outcome::Done, "done"),
     (Outcome::Unavailable, "unavailable"),
     (Outcome::Timeout, "timeout"),
@@ -68,7 +71,7 @@ impl Outcome {
     /// Whether an operation can come to it.
     fn is_of(self, operation: Operation) -> bool {
         match self {
-            Self::Hit | Self::Miss => operation == Operation::Get,
+            Self::Hit | Self::Miss | Self::Remembered => operation == Operation::Get,
             Self::Done => operation != Operation::Get,
             Self::TooLarge => operation != Operation::Delete,
             Self::NotANumber => operation == Operation::Increment,

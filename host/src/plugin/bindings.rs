@@ -38,6 +38,7 @@ wasmtime::component::bindgen!({
     world: "linkspan:host/everything",
     imports: {
         "linkspan:plugin/keyvalue@0.1.0.[method]bucket.get": async | trappable,
+        "linkspan:plugin/keyvalue@0.1.0.[method]bucket.get-recent": async | trappable,
         "linkspan:plugin/keyvalue@0.1.0.[method]bucket.set": async | trappable,
         "linkspan:plugin/keyvalue@0.1.0.[method]bucket.delete": async | trappable,
         "linkspan:plugin/keyvalue@0.1.0.[method]bucket.increment": async | trappable,

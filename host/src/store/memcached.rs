@@ -8,7 +8,7 @@
 //!
 //! Every worker has connections of its own ([`lane`]), told apart by the runtime that they belong to. A
 //! key belongs to one server ([`ring`]) and is asked of no other, however that fares: what another
-//! answers would be a miss that is none.
+//! answers would be a miss that is none. What a worker has learnt of keys it may remember ([`recent`]).
 //!
 //! An operation takes the store's timeout at most, with waiting for a connection, connecting, and
 //! all that is repeated.
@@ -16,6 +16,7 @@
 mod connection;
 mod lane;
 mod outage;
+mod recent;
 mod ring;
 mod server;
 mod watch;
@@ -28,12 +29,13 @@ use arc_swap::ArcSwap;
 use tokio::runtime::{Handle, Id};
 use tokio::time::Instant;
 
-use super::{Answer, Bounds, Error, Service};
+use super::{Answer, Bounds, Error, Found, Service};
 use crate::config::{self, Address};
 use crate::dns::Inquiries;
 
 use connection::Fault;
 use lane::{Lane, Settings, Trouble};
+use recent::Recent;
 use ring::Ring;
 use server::Server;
 pub(super) use watch::Watch;
@@ -60,8 +62,12 @@ struct Inner {
     growing: Mutex<()>,
 }
 
-/// One lane per server.
-type Lanes = Vec<Lane>;
+/// What a worker has.
+struct Lanes {
+    /// One per server.
+    lanes: Vec<Lane>,
+    recent: Recent,
+}
 
 impl Memcached {
     /// A store on these servers. Nothing is connected to yet.
@@ -106,7 +112,8 @@ impl Inner {
             return lanes;
         }
         let lane = |server: &Arc<Server>| Lane::new(Arc::clone(server), self.settings);
-        let lanes: Arc<Lanes> = Arc::new(self.servers.iter().map(lane).collect());
+        let lanes = self.servers.iter().map(lane).collect();
+        let lanes = Arc::new(Lanes { lanes, recent: Recent::default() });
         let mut all = Vec::clone(&self.lanes.load());
         all.push((id, Arc::clone(&lanes)));
         self.lanes.store(Arc::new(all));
@@ -117,7 +124,7 @@ impl Inner {
                 tokio::time::sleep(settings.idle_timeout / 2).await;
                 let Some(lanes) = kept.upgrade() else { return };
                 let now = Instant::now();
-                for lane in lanes.iter() {
+                for lane in &lanes.lanes {
                     lane.sweep(now);
                 }
             }
@@ -131,13 +138,20 @@ impl Inner {
         key: &str,
         until: Instant,
     ) -> Result<Reply, Error> {
-        let lanes = self.lanes();
+        let lanes = &self.lanes().lanes;
         let Some(lane) = lanes.get(self.ring.server(key)) else { return Err(Error::Unavailable) };
         match lane.ask(&request, key, until).await? {
             Reply::Refused(words) => Err(Error::Other(words)),
             Reply::TooLarge => Err(Error::TooLarge),
             Reply::NotANumber => Err(Error::NotANumber),
             reply => Ok(reply),
+        }
+    }
+
+    async fn get(self: &Arc<Self>, key: &str, until: Instant) -> Result<Option<Vec<u8>>, Error> {
+        match self.ask(Request::Get, key, until).await? {
+            Reply::Value(value) => Ok(Some(value)),
+            _ => Ok(None),
         }
     }
 
@@ -162,10 +176,16 @@ impl Service for Memcached {
         let (inner, key) = (Arc::clone(&self.0), key.to_owned());
         Box::pin(async move {
             let until = Instant::now() + inner.timeout;
-            match inner.ask(Request::Get, &key, until).await? {
-                Reply::Value(value) => Ok(Some(value)),
-                _ => Ok(None),
-            }
+            inner.get(&key, until).await
+        })
+    }
+
+    fn get_recent(&self, key: &str, max_age: Duration) -> Answer<Found> {
+        let (inner, key) = (Arc::clone(&self.0), key.to_owned());
+        Box::pin(async move {
+            let until = Instant::now() + inner.timeout;
+            let recent = &inner.lanes().recent;
+            recent.get(&key, max_age, until, || inner.get(&key, until)).await
         })
     }
 
@@ -175,6 +195,8 @@ impl Service for Memcached {
             if value.len() > inner.settings.max_value {
                 return Err(Error::TooLarge);
             }
+            let lanes = inner.lanes();
+            let _changed = lanes.recent.forgetting(&key);
             let until = Instant::now() + inner.timeout;
             let expiry = expiry(milliseconds, SystemTime::now());
             inner.ask(Request::Set(&value, expiry), &key, until).await.map(|_| ())
@@ -184,6 +206,8 @@ impl Service for Memcached {
     fn delete(&self, key: &str) -> Answer<()> {
         let (inner, key) = (Arc::clone(&self.0), key.to_owned());
         Box::pin(async move {
+            let lanes = inner.lanes();
+            let _changed = lanes.recent.forgetting(&key);
             let until = Instant::now() + inner.timeout;
             inner.ask(Request::Delete, &key, until).await.map(|_| ())
         })
@@ -191,7 +215,11 @@ impl Service for Memcached {
 
     fn increment(&self, key: &str, amount: u64) -> Answer<u64> {
         let (inner, key) = (Arc::clone(&self.0), key.to_owned());
-        Box::pin(async move { inner.increment(&key, amount).await })
+        Box::pin(async move {
+            let lanes = inner.lanes();
+            let _changed = lanes.recent.forgetting(&key);
+            inner.increment(&key, amount).await
+        })
     }
 }
 

@@ -4,6 +4,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use wasmtime::Result;
 use wasmtime::component::Resource;
@@ -78,6 +79,16 @@ impl keyvalue::HostBucket for Guest {
     ) -> Result<Result<Option<Vec<u8>>, Error>> {
         let store = self.store(&bucket)?;
         self.wait(store.get(&key)).await
+    }
+
+    async fn get_recent(
+        &mut self,
+        bucket: Resource<Bucket>,
+        key: String,
+        max_age: u64,
+    ) -> Result<Result<Option<Vec<u8>>, Error>> {
+        let store = self.store(&bucket)?;
+        self.wait(store.get_recent(&key, Duration::from_millis(max_age))).await
     }
 
     async fn set(

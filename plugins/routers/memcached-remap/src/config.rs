@@ -25,7 +25,7 @@ pub(crate) struct Settings {
     pub(crate) on_error: Otherwise,
     /// Whether the upstream gets the client's Host.
     pub(crate) keep_host: bool,
-    /// How long an answer of the store counts, in milliseconds; 0 for this request only.
+    /// How long what a worker has learnt counts, in milliseconds; 0 to ask for each request.
     pub(crate) cache: u64,
 }
 

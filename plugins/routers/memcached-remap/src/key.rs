@@ -3,7 +3,9 @@
 //! The key is `scheme://host:port/`. As Traffic Server's page describes it, host and port are those
 //! that the client named, and without a port it is the scheme's. As its plugin made it, the Host
 //! field stands in it as the client sent it, its port included, and what follows is the port of the
-//! target's URL: a target in origin form has none, so it is the scheme's.
+//! target's URL: a target in origin form has none, so it is the scheme's. It differs in two things
+//! that routers do not get to see: Upgrade, for which Sec-WebSocket-Key stands in, and the Host
+//! beside a target in absolute form, which Traffic Server kept where Max-Forwards was 0.
 
 use linkspan_plugin_common::authority;
 use serde::Deserialize;
@@ -18,7 +20,7 @@ pub(crate) enum Style {
     /// As the plugin's page describes them, with the host in lower case.
     #[default]
     Seed,
-    /// Byte for byte as Traffic Server's plugin made them.
+    /// Byte for byte as Traffic Server's plugin made them, but for what is said above.
     Ats,
 }
 

@@ -4,21 +4,19 @@
 //! `http://10.0.0.7:8080/`: the request goes there, and the host of the value becomes its Host. What
 //! the store does not hold, or holds in another form, is answered as `on-miss` says, and a store
 //! that cannot be asked as `on-error` does. Each request is looked up by itself, unless `cache` lets
-//! an answer count for a while.
+//! what the worker has learnt count for a while.
 //!
-//! Waiting for the store holds nobody up: there are as many instances as requests that wait, and
-//! what is cached belongs to one of them.
+//! Waiting for the store holds nobody up: there are as many instances as requests that wait.
 
-use crate::answers::{Answers, Found};
 use crate::bindings::exports::linkspan::plugin::{lifecycle, router};
 use crate::bindings::linkspan::plugin::keyvalue::{self, Bucket, Error};
 use crate::bindings::linkspan::plugin::types::{Field, Response};
-use crate::bindings::linkspan::plugin::{clock, grants, log, metrics, request};
+use crate::bindings::linkspan::plugin::{grants, log, metrics, request};
 use crate::config::{Otherwise, Settings};
 use crate::key::{Addressed, NoKey};
+use crate::value::Origin;
 use std::cell::RefCell;
 
-mod answers;
 mod config;
 mod key;
 mod value;
@@ -46,7 +44,6 @@ thread_local! {
 struct Remap {
     settings: Settings,
     store: Bucket,
-    answers: Answers,
 }
 
 impl lifecycle::Guest for Plugin {
@@ -59,32 +56,33 @@ impl lifecycle::Guest for Plugin {
             )
         })?;
         if !grants::any_address() {
-            return Err("the plugin is granted no address that the values of the store could name, \
+            return Err(
+                "the plugin is granted no address that the values of the store could name, \
                         expected some as its `grants.addresses`"
-                .to_owned());
+                    .to_owned(),
+            );
         }
-        let answers = Answers::new(settings.cache);
-        REMAP.set(Some(Remap { settings, store, answers }));
+        REMAP.set(Some(Remap { settings, store }));
         Ok(())
     }
 }
 
 impl router::Guest for Plugin {
     fn route() -> router::Decision {
-        REMAP.with_borrow_mut(|remap| remap.as_mut().map_or(router::Decision::Next, Remap::route))
+        REMAP.with_borrow(|remap| remap.as_ref().map_or(router::Decision::Next, Remap::route))
     }
 }
 
 impl Remap {
-    fn route(&mut self) -> router::Decision {
+    fn route(&self) -> router::Decision {
         match self.key() {
-            Ok(key) => match self.look_up(key) {
-                Ok(Found::Origin(origin)) => router::Decision::Forward(router::Target {
+            Ok(key) => match self.look_up(&key) {
+                Ok(Some(origin)) => router::Decision::Forward(router::Target {
                     upstream: router::Upstream::Address(origin.address),
                     host: Some(origin.host).filter(|_| !self.settings.keep_host),
                     path: None,
                 }),
-                Ok(Found::Nothing | Found::Malformed) => self.settings.on_miss.decision(),
+                Ok(None) => self.settings.on_miss.decision(),
                 Err(()) => self.settings.on_error.decision(),
             },
             Err(NoKey::Unstorable) => {
@@ -105,23 +103,23 @@ impl Remap {
         self.settings.key_style.key(&addressed, upgrade)
     }
 
-    fn look_up(&mut self, key: String) -> Result<Found, ()> {
-        let now = if self.answers.are_kept() { clock::monotonic() } else { 0 };
-        if let Some(found) = self.answers.get(&key, now) {
-            metrics::count("cached", 1);
-            return Ok(found);
-        }
-        let found = match self.store.get(&key) {
+    /// Where requests go by the store, if it says so.
+    fn look_up(&self, key: &str) -> Result<Option<Origin>, ()> {
+        let answer = match self.settings.cache {
+            0 => self.store.get(key),
+            milliseconds => self.store.get_recent(key, milliseconds),
+        };
+        let (name, origin) = match answer {
             Ok(Some(value)) => match value::parse(&value) {
-                Ok(origin) => Found::Origin(origin),
+                Ok(origin) => ("hits", Some(origin)),
                 Err(fault) => {
                     let text =
                         format!("what store {} holds for {key}: {fault}", self.settings.store);
                     log::write(log::Level::Warn, &text);
-                    Found::Malformed
+                    ("malformed", None)
                 }
             },
-            Ok(None) | Err(Error::InvalidKey) => Found::Nothing,
+            Ok(None) | Err(Error::InvalidKey) => ("misses", None),
             Err(error) => {
                 metrics::count("errors", 1);
                 let text = format!("store {} was asked for {key}: {error}", self.settings.store);
@@ -129,9 +127,8 @@ impl Remap {
                 return Err(());
             }
         };
-        metrics::count(found.name(), 1);
-        self.answers.keep(key, &found, now);
-        Ok(found)
+        metrics::count(name, 1);
+        Ok(origin)
     }
 }
 
