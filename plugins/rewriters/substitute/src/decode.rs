@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
-use flate2::write::MultiGzDecoder;
+use flate2::write::GzDecoder;
 use flate2::{Decompress, FlushDecompress, Status};
 
 /// The most that one step gives.
@@ -44,11 +44,14 @@ pub(crate) struct Decoder {
 }
 
 enum Machine {
-    Gzip(Box<MultiGzDecoder<Vec<u8>>>),
+    /// The member that is being decoded; between two, or behind the last, none.
+    Gzip(Option<Box<Member>>),
     /// With or without the frame of zlib, which the first two bytes tell.
     Deflate(Option<Decompress>, Ended),
     Brotli(Box<Brotli>, Ended),
 }
+
+type Member = GzDecoder<Vec<u8>>;
 
 type Brotli = BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>;
 
@@ -60,7 +63,7 @@ impl Decoder {
     pub(crate) fn new(coding: Coding) -> Self {
         let alloc = StandardAlloc::default;
         let machine = match coding {
-            Coding::Gzip => Machine::Gzip(Box::new(MultiGzDecoder::new(Vec::new()))),
+            Coding::Gzip => Machine::Gzip(Some(new_member())),
             Coding::Deflate => Machine::Deflate(None, false),
             Coding::Brotli => {
                 Machine::Brotli(Box::new(BrotliState::new(alloc(), alloc(), alloc())), false)
@@ -83,12 +86,13 @@ impl Decoder {
         !self.full && (self.stuck || self.taken >= self.input.len())
     }
 
-    /// Appends the next piece, or nothing if more has to come first. `last` is whether nothing does.
+    /// Appends the next piece, or nothing if more has to come first. `last` is whether nothing does. What
+    /// is appended with an error is good.
     pub(crate) fn step(&mut self, last: bool, out: &mut Vec<u8>) -> Result<(), String> {
         let input = self.input.get(self.taken..).unwrap_or_default();
         let before = out.len();
         let taken = match &mut self.machine {
-            Machine::Gzip(gzip) => gunzip(gzip, input, out),
+            Machine::Gzip(member) => gunzip(member, input, out),
             Machine::Deflate(_, true) | Machine::Brotli(_, true) => Ok(input.len()),
             Machine::Deflate(machine, ended) => match machine {
                 None if input.len() < 2 && !last || input.is_empty() => Ok(0),
@@ -106,7 +110,7 @@ impl Decoder {
     /// Checks that all of it has come.
     pub(crate) fn finish(&mut self) -> Result<(), String> {
         let ended = match &mut self.machine {
-            Machine::Gzip(gzip) => gzip.try_finish().is_ok(),
+            Machine::Gzip(member) => member.as_mut().is_none_or(|it| it.try_finish().is_ok()),
             Machine::Deflate(_, ended) | Machine::Brotli(_, ended) => *ended,
         };
         if ended || !self.begun {
@@ -120,21 +124,40 @@ impl Decoder {
 /// How much was taken.
 type Taken = Result<usize, String>;
 
-fn gunzip(gzip: &mut MultiGzDecoder<Vec<u8>>, input: &[u8], out: &mut Vec<u8>) -> Taken {
+fn new_member() -> Box<Member> {
+    Box::new(GzDecoder::new(Vec::new()))
+}
+
+/// Members may follow each other, and zeros a member, which fill up a block of a tape or disk.
+fn gunzip(current: &mut Option<Box<Member>>, input: &[u8], out: &mut Vec<u8>) -> Taken {
     let mut taken = 0;
     let text = |error: std::io::Error| error.to_string();
-    while gzip.get_ref().len() < PIECE {
+    loop {
         let rest = input.get(taken..).unwrap_or_default();
-        let some = gzip.write(rest).map_err(text)?;
+        let Some(member) = current else {
+            let zeros = rest.iter().take_while(|byte| **byte == 0).count();
+            taken += zeros;
+            if zeros == rest.len() {
+                return Ok(taken);
+            }
+            *current = Some(new_member());
+            continue;
+        };
+        let some = member.write(rest);
         // Each write gives what the one before has made.
-        gzip.flush().map_err(text)?;
+        let flushed = member.flush();
+        out.append(member.get_mut());
+        let some = some.map_err(text)?;
+        flushed.map_err(text)?;
         taken += some;
-        if some == 0 {
-            break;
+        if some == 0 && !rest.is_empty() {
+            // It is over, checksum and all.
+            member.try_finish().map_err(text)?;
+            *current = None;
+        } else if some == 0 || out.len() >= PIECE {
+            return Ok(taken);
         }
     }
-    out.append(gzip.get_mut());
-    Ok(taken)
 }
 
 fn inflate(

@@ -28,9 +28,14 @@ pub(crate) struct Plan {
 
 impl Choice {
     /// Whether the body of a response is replaced in. Part of one never is: what is looked for may
-    /// begin or end outside of it.
+    /// begin or end outside of it. Nor is what its sender forbids to transform (RFC 9110, section 7.7).
     pub(crate) fn plan(&self, head: &impl Head) -> Option<Plan> {
         if head.status() == 206 || !head.values("content-range").is_empty() {
+            return None;
+        }
+        let controls = head.values("cache-control");
+        let mut controls = controls.iter().flat_map(|value| elements(value));
+        if controls.any(|directive| directive.eq_ignore_ascii_case("no-transform")) {
             return None;
         }
         if !self.has_type(&head.values("content-type")) {
@@ -207,6 +212,18 @@ mod tests {
         assert_eq!(plan(&decode, 206, ""), None);
         let part = Given(200, &[("content-type", "text/html"), ("content-range", "bytes 0-1/2")]);
         assert_eq!(decode.plan(&part), None);
+    }
+
+    #[test]
+    fn what_is_not_to_be_transformed_is_left_alone() {
+        let plan = |control| {
+            let fields = Box::new([("content-type", "text/html"), ("cache-control", control)]);
+            let head = Given(200, Box::leak(fields));
+            (choice("").plan(&head).is_some(), choice("").edits(&head).is_empty())
+        };
+        assert_eq!(plan("no-transform"), (false, true));
+        assert_eq!(plan("max-age=3, No-Transform"), (false, true));
+        assert_eq!(plan("no-cache, x=no-transform"), (true, false));
     }
 
     #[test]

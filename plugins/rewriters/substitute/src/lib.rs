@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 
 mod config;
 mod decode;
+mod effort;
 mod heads;
 mod passage;
 mod replacer;

@@ -6,12 +6,14 @@
 
 use regex_automata::hybrid::LazyStateID;
 use regex_automata::hybrid::dfa::{Cache, DFA};
+use regex_automata::nfa::thompson::backtrack::{self, BoundedBacktracker};
 use regex_automata::nfa::thompson::pikevm::{self, PikeVM};
 use regex_automata::nfa::thompson::{self, WhichCaptures};
 use regex_automata::util::captures::Captures;
 use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input, MatchKind, PatternID};
 
+use crate::effort::{Effort, Growth};
 use crate::template::Template;
 
 /// What the automaton may take; beyond, it forgets and begins anew.
@@ -19,6 +21,14 @@ const CACHE_BYTES: usize = 4 << 20;
 
 /// The largest that the program of all patterns together may be.
 const PROGRAM_BYTES: usize = 8 << 20;
+
+/// What remembers where the search for groups has been; where that is too little, a slower one is made.
+const VISITED_BYTES: usize = 1 << 20;
+
+/// The steps that a search for groups takes at least, and for each byte of the match.
+const GROUPS_STEPS: usize = 32;
+/// See [`GROUPS_STEPS`].
+const GROUPS_BYTE_STEPS: usize = 16;
 
 /// What to look for, and what to put in its place.
 pub(crate) struct Rule {
@@ -38,8 +48,11 @@ enum Replace {
 }
 
 struct Groups {
-    regex: PikeVM,
-    cache: pikevm::Cache,
+    regex: BoundedBacktracker,
+    cache: backtrack::Cache,
+    /// For matches that are too long for the other.
+    slow: PikeVM,
+    slow_cache: pikevm::Cache,
     found: Captures,
 }
 
@@ -52,6 +65,8 @@ pub(crate) struct Rules {
     begins: [bool; 256],
     /// Whether a match can be empty.
     empty: bool,
+    effort: Effort,
+    growth: Growth,
 }
 
 /// A match.
@@ -70,6 +85,8 @@ pub(crate) enum Verdict {
     Decided(Option<Found>),
     /// More has to be seen.
     Open,
+    /// It takes another call to tell.
+    Later,
 }
 
 /// Where to look.
@@ -111,13 +128,37 @@ impl Rule {
         let replace = match template.text() {
             Some(text) => Replace::Text(text),
             None => {
-                let regex = PikeVM::builder().build_from_nfa(alone.nfa);
-                let regex = regex.map_err(|error| (".match", error.to_string()))?;
-                let (cache, found) = (regex.create_cache(), regex.create_captures());
-                Replace::Filled(template, Box::new(Groups { regex, cache, found }))
+                let groups = Groups::new(alone.nfa).map_err(|fault| (".match", fault))?;
+                Replace::Filled(template, Box::new(groups))
             }
         };
         Ok(Self { pattern: pattern.to_owned(), ignore_case, once, length: 0, replace })
+    }
+}
+
+impl Groups {
+    fn new(nfa: thompson::NFA) -> Result<Self, String> {
+        let text = |error: thompson::BuildError| error.to_string();
+        let slow = PikeVM::builder().build_from_nfa(nfa.clone()).map_err(text)?;
+        let config = BoundedBacktracker::config().visited_capacity(VISITED_BYTES);
+        let regex = BoundedBacktracker::builder().configure(config).build_from_nfa(nfa);
+        let regex = regex.map_err(text)?;
+        let (cache, found) = (regex.create_cache(), regex.create_captures());
+        let slow_cache = slow.create_cache();
+        Ok(Self { regex, cache, slow, slow_cache, found })
+    }
+
+    /// Finds what the groups of a match are, and gives the steps that it takes.
+    fn find(&mut self, input: &Input<'_>) -> usize {
+        let Self { regex, cache, slow, slow_cache, found } = self;
+        let length = input.get_span().len();
+        let steps = GROUPS_STEPS + length * GROUPS_BYTE_STEPS;
+        if regex.try_search(cache, input, found).is_ok() {
+            // What was visited is wiped before, a word at a time.
+            return steps + regex.get_nfa().states().len() * length / 64;
+        }
+        slow.search(slow_cache, input, found);
+        steps * 4
     }
 }
 
@@ -131,12 +172,15 @@ impl Rules {
         let config = DFA::config()
             .match_kind(MatchKind::LeftmostFirst)
             .starts_for_each_pattern(true)
+            .specialize_start_states(true)
             .cache_capacity(CACHE_BYTES)
             .skip_cache_capacity_check(true);
         let dfa = DFA::builder().configure(config).build_from_nfa(program.nfa);
         let dfa = dfa.map_err(|error| format!("rules: {}", last_line(&error.to_string())))?;
         let cache = dfa.create_cache();
-        let mut rules = Self { dfa, cache, rules, begins: [true; 256], empty: program.empty };
+        let growth = Growth::of(&cache);
+        let (begins, empty, effort) = ([true; 256], program.empty, Effort::default());
+        let mut rules = Self { dfa, cache, rules, begins, empty, effort, growth };
         rules.look_ahead();
         Ok(rules)
     }
@@ -166,27 +210,75 @@ impl Rules {
         self.empty
     }
 
+    /// A call begins, and has spent nothing.
+    pub(crate) fn rest(&mut self) {
+        self.effort = Effort::default();
+    }
+
+    /// What the running call has spent.
+    pub(crate) fn effort(&mut self) -> &mut Effort {
+        &mut self.effort
+    }
+
     /// What begins at a place, of the rules that are not `used` up: the first of them that matches
-    /// there.
-    pub(crate) fn look(&mut self, place: Place<'_>, used: &[bool]) -> Verdict {
-        let verdict = self.run(place, Anchored::Yes);
+    /// there. `asked` are those that are known not to match there, 0 for a place that is new.
+    pub(crate) fn look(&mut self, place: Place<'_>, used: &[bool], asked: &mut usize) -> Verdict {
         let is_used = |rule: usize| used.get(rule).copied().unwrap_or(false);
-        let Verdict::Decided(Some(Found { rule, .. })) = verdict else { return verdict };
-        if !is_used(rule) {
-            return verdict;
+        if *asked == 0 {
+            let verdict = self.run(place, Anchored::Yes);
+            let Verdict::Decided(Some(Found { rule, .. })) = verdict else { return verdict };
+            if !is_used(rule) {
+                return verdict;
+            }
+            *asked = rule + 1;
         }
         // Those before it do not match; the ones behind it are asked one by one.
-        for rule in rule + 1..self.rules.len() {
-            if is_used(rule) {
-                continue;
+        while *asked < self.rules.len() {
+            if !is_used(*asked) {
+                if self.effort.is_spent() {
+                    return Verdict::Later;
+                }
+                let Ok(pattern) = PatternID::new(*asked) else { break };
+                match self.run(place, Anchored::Pattern(pattern)) {
+                    Verdict::Decided(None) => {}
+                    verdict => return verdict,
+                }
             }
-            let Ok(pattern) = PatternID::new(rule) else { break };
-            match self.run(place, Anchored::Pattern(pattern)) {
-                Verdict::Decided(None) => {}
-                verdict => return verdict,
-            }
+            *asked += 1;
         }
         Verdict::Decided(None)
+    }
+
+    /// Up to where no match begins, from a place on, as far as a single search over all that is there
+    /// can tell.
+    pub(crate) fn clear(&mut self, place: Place<'_>) -> usize {
+        let Place { text, at, window, last } = place;
+        let (dfa, cache) = (&self.dfa, &mut self.cache);
+        let input = Input::new(text).span(at..text.len());
+        let Ok(mut state) = dfa.start_state_forward(cache, &input) else { return at };
+        let mut clear = at;
+        for (offset, byte) in text.get(at..).unwrap_or_default().iter().enumerate() {
+            let Ok(next) = dfa.next_state(cache, state, *byte) else { return clear };
+            state = next;
+            let counted = self.effort.look();
+            if state.is_match() || state.is_dead() || state.is_quit() {
+                return clear;
+            }
+            // Nothing that began before goes on.
+            if state.is_start() {
+                clear = at + offset + 1;
+            }
+            if counted && self.growth.outgrows(cache, &mut self.effort) {
+                return clear;
+            }
+        }
+        let ends = dfa.next_eoi_state(cache, state).is_ok_and(|state| state.is_match());
+        match (last, ends) {
+            (true, false) => text.len(),
+            (true, true) => clear,
+            // The others may go on in what has not come.
+            (false, _) => clear.max(text.len().saturating_sub(window)),
+        }
     }
 
     /// Appends what is put in the place of a match.
@@ -195,11 +287,10 @@ impl Rules {
         match &mut rule.replace {
             Replace::Text(text) => out.extend_from_slice(text),
             Replace::Filled(template, groups) => {
-                let Groups { regex, cache, found: captures } = &mut **groups;
                 let input = Input::new(text).span(at..found.end).anchored(Anchored::Yes);
-                regex.search(cache, &input, captures);
+                self.effort.spend(groups.find(&input));
                 let group =
-                    |group| captures.get_group(group).and_then(|span| text.get(span.range()));
+                    |group| groups.found.get_group(group).and_then(|span| text.get(span.range()));
                 template.fill(group, out);
             }
         }
@@ -225,10 +316,14 @@ impl Rules {
                 return Verdict::Decided(found);
             };
             state = next;
+            let counted = self.effort.look();
             if state.is_match() {
                 found = Some(Found { rule: rule_of(dfa, cache, state), end: at + offset });
             } else if state.is_dead() || state.is_quit() {
                 return Verdict::Decided(found);
+            }
+            if counted && self.growth.outgrows(cache, &mut self.effort) {
+                return Verdict::Later;
             }
         }
         if rest.len() > window {
@@ -253,6 +348,7 @@ impl Rules {
             for before in [&b""[..], b"a", b"\n", b"\r", b" "] {
                 let text = [before, &[byte]].concat();
                 let place = Place { text: &text, at: before.len(), window: 2, last: false };
+                self.rest();
                 begins |= self.run(place, Anchored::Yes) != Verdict::Decided(None);
             }
             if let Some(known) = self.begins.get_mut(usize::from(byte)) {

@@ -12,6 +12,9 @@ use regex_automata::util::syntax;
 use super::*;
 use crate::config::Settings;
 
+mod broken;
+mod effort;
+
 fn settings(rules: &str, more: &str) -> Settings {
     Settings::parse(&format!(r#"{{"rules": [{rules}]{more}}}"#)).unwrap()
 }
