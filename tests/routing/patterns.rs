@@ -82,6 +82,39 @@ fn groups_are_those_of_the_first_pattern_that_is_found() {
 }
 
 #[test]
+fn encoded_slashes_lead_out_of_no_path() {
+    let origins = origins();
+    let rules = "{ match = ['^/static/(.*)'], cluster = 'a', path = '/files/$1' }";
+    let proxy = proxy(origins.each_ref(), rules);
+    let mut client = proxy.connect();
+    for target in ["/static/..%2f..%2fadmin", "/static/../admin", "/static/..%5Cadmin"] {
+        assert_eq!(client.get(target).status(), 400, "{target}");
+    }
+    assert_eq!(client.get("/static/a%2fb?q").text(), "a");
+    assert_eq!(origins[0].requests()[0].target(), "/files/a%2Fb?q");
+}
+
+#[test]
+fn clients_choose_no_server_that_they_are_redirected_to() {
+    let origins = origins();
+    let rules = "{ match = ['^/host([^/]*)'], redirect = { status = 302, location = 'http://x.test$1/' } }, \
+                 { match = ['^/shop/([^/]*)'], redirect = { status = 302, location = '//$1.x.test' } }, \
+                 { match = ['^/bare'], redirect = { status = 301, location = '/?' } }";
+    let proxy = proxy(origins.each_ref(), rules);
+    let mut client = proxy.connect();
+    for target in ["/host@evil.test", "/host.evil.test", "/shop/evil.test%2F", "/shop/@"] {
+        assert_eq!(client.get(target).status(), 400, "{target}");
+    }
+    for (target, expected) in [
+        ("/host?a=b", "http://x.test/?a=b"),
+        ("/shop/eu.one", "//eu.one.x.test"),
+        ("/bare?a=b", "/"),
+    ] {
+        assert_eq!(client.get(target).value("location"), Some(expected), "{target}");
+    }
+}
+
+#[test]
 fn the_longest_path_breaks_no_plugin() {
     let origins = origins();
     let rules = "{ match = ['^/(?:[^/]+/)*(?:[^/]+/)*old/(.*)$', '^/new/(.*)$'], \

@@ -34,12 +34,16 @@ fn the_first_rule_that_a_path_begins_like_decides() {
         ("/snoop/private/x", "rest"),
         ("/snoop%2Fprivate", "rest"),
         ("/snoop/../etc", "rest"),
+        ("/snoop;v=1/private", "rest"),
+        ("/snoop/..;/snoop/private", "rest"),
+        ("/snoop%5cprivate", "rest"),
     ] {
         assert_eq!(client.get(target).text(), expected, "{target}");
     }
     assert_eq!(targets(&snoop), ["/snoop", "/snoop/a%20b?c=d", "/snoop/x?y"]);
     assert_eq!(targets(&rest)[3], "/snoop/../etc", "what is handed on stays as it came");
     assert_eq!(snoop.requests()[0].value("host"), Some("test"), "and Host as well");
+    assert_eq!(client.get("/snoop/.%00/private").status(), 400);
     assert_eq!(proxy.access(1)[0]["route"], "by-prefix");
 }
 
@@ -85,8 +89,10 @@ fn a_path_that_grows_too_long_is_the_clients_fault() {
             assert_eq!(client.get(&target).status(), 414);
         }
     }
-    let dots = format!("/{}", "a/%2e%2e/".repeat(7_000));
-    assert_eq!(client.get(&dots).status(), 200, "long paths are no burden");
+    for dots in [format!("/{}", "a/%2e%2e/".repeat(7_000)), format!("/{}..", "a/".repeat(31_000))] {
+        assert_eq!(client.get(&dots).status(), 414, "long paths are no burden");
+    }
+    assert_eq!(client.get(&format!("/{}", "a/%2e%2e/".repeat(900))).status(), 200);
     assert_eq!(client.get("/short?query").status(), 200);
     assert_eq!(proxy.counter("linkspan_plugin_failures_total", &[]), 0);
     assert_eq!(targets(&origin), [format!("{to}/"), format!("{to}/short?query")]);

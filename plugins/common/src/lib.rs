@@ -10,5 +10,6 @@ pub mod config;
 pub mod fields;
 pub mod names;
 pub mod path;
+pub mod segments;
 pub mod table;
 pub mod time;

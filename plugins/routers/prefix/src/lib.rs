@@ -6,12 +6,15 @@
 //! begins like that to the next router (`ProxyPass /snoop/x !`). The upstream gets the path as it
 //! came, or with `strip` without the prefix, or with `to` another in its place; the query stays.
 //!
-//! Compared is the path as the upstream may understand it: escapes resolved, `%2F` and several
-//! slashes like one slash, `.` and `..` followed. What is forwarded keeps its escapes.
+//! Compared is the path as the upstream may understand it: escapes resolved, `%2F`, `\` and several
+//! slashes like one slash, parameters (`;…`) left out, `.` and `..` followed. What is forwarded keeps
+//! its bytes unless there were dots. A `%00` is answered with 400, and dots in more than 8 KiB, with
+//! 414.
 
 use crate::bindings::exports::linkspan::plugin::{lifecycle, router};
 use crate::bindings::linkspan::plugin::types::Response;
 use crate::bindings::linkspan::plugin::{clusters, request};
+use crate::path::Refused;
 use crate::rules::{Decision, Rules};
 use linkspan_plugin_common::clusters::Clusters;
 use linkspan_plugin_common::path as paths;
@@ -33,6 +36,8 @@ mod export {
     crate::bindings::export!(Plugin with_types_in crate::bindings);
 }
 
+const TOO_LONG: &[u8] = b"414 URI Too Long\n";
+
 struct Plugin;
 
 thread_local! {
@@ -52,23 +57,25 @@ impl router::Guest for Plugin {
         RULES.with_borrow(|rules| match rules.as_ref().map(|rules| rules.decide(&path)) {
             None | Some(Decision::Next) => router::Decision::Next,
             Some(Decision::To(cluster, new)) => forward(cluster, &path, new),
+            Some(Decision::Refuse(Refused::Zero)) => respond(400, b"400 Bad Request\n"),
+            Some(Decision::Refuse(Refused::TooLong)) => respond(414, TOO_LONG),
         })
     }
 }
 
 fn forward(cluster: &str, path: &str, new: Option<String>) -> router::Decision {
     if new.as_ref().is_some_and(|new| new.len() > path.len() && !fits(new)) {
-        return router::Decision::Respond(Response {
-            status: 414,
-            headers: Vec::new(),
-            body: b"414 URI Too Long\n".to_vec(),
-        });
+        return respond(414, TOO_LONG);
     }
     router::Decision::Forward(router::Target {
         upstream: router::Upstream::Cluster(cluster.to_owned()),
         host: None,
         path: new,
     })
+}
+
+fn respond(status: u16, body: &[u8]) -> router::Decision {
+    router::Decision::Respond(Response { status, headers: Vec::new(), body: body.to_vec() })
 }
 
 /// Whether a path and the query of the request can be a target.

@@ -1,51 +1,70 @@
 //! A path as prefixes are compared with it, and as an upstream gets what follows one.
 //!
-//! Upstreams do not agree on what a path means: whether `%2F` separates, whether several slashes are
-//! one, how far `..` goes up. A prefix that is to keep requests in, or out, must not depend on that.
-//! So for the comparison `%2F` separates and slashes are merged, and a path with dot segments, also
-//! with encoded ones, is forwarded without them: nothing is left to be understood otherwise.
+//! Upstreams do not agree on what a path means: what separates, whether several slashes are one, how
+//! far `..` goes up, where a name ends. A prefix that is to keep requests in, or out, must not depend
+//! on that. So for the comparison whatever may separate does, slashes are merged and parameters left
+//! out, and a path with dot segments, in any spelling, is forwarded without them: nothing is left to
+//! be understood otherwise. Of a long path only as much is kept as the longest prefix needs.
 
-use linkspan_plugin_common::path::push_decoded;
+use linkspan_plugin_common::segments::{
+    Kind, Segment, after_separator, decoded, has_dots, segments,
+};
 use std::borrow::Cow;
+
+/// The longest path that dot segments are taken out of. It is what nginx and Apache take at all.
+const MOST_RESOLVED_BYTES: usize = 8 << 10;
 
 /// A path, taken apart.
 #[derive(Debug)]
 pub(crate) struct Path<'a> {
     /// What the upstream gets: as it came, unless there were dot segments.
     text: Cow<'a, str>,
-    /// Escapes resolved, slashes merged. A separator in it is always a slash.
+    /// Escapes resolved, slashes merged, parameters left out. A separator in it is always a slash.
     decoded: Vec<u8>,
     /// The end of each segment: in `decoded`, and in `text`.
     ends: Vec<(usize, usize)>,
 }
 
-/// A segment, and the slash or `%2F` before it.
-#[derive(Clone, Copy)]
-struct Segment<'a> {
-    separator: &'a str,
-    text: &'a str,
+/// What is wrong with a path.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// It has a `%00`, where some upstreams end a name.
+    Zero,
+    /// It has dot segments, and is longer than those are taken out of.
+    TooLong,
 }
 
 impl<'a> Path<'a> {
-    /// Takes a path apart; nothing if it is none, as in `OPTIONS *`.
-    pub(crate) fn parse(path: &'a str) -> Option<Self> {
+    /// Takes a path apart, as far as it may begin with a prefix of that many bytes at most; nothing
+    /// if it is none, as in `OPTIONS *`.
+    pub(crate) fn parse(path: &'a str, most: usize) -> Result<Option<Self>, Refused> {
         if !path.starts_with('/') {
-            return None;
+            return Ok(None);
         }
-        let has_dots = segments(path).any(|segment| segment.is(b".") || segment.is(b".."));
-        let text: Cow<'a, str> = if has_dots { without_dots(path).into() } else { path.into() };
+        if decoded(path.as_bytes()).any(|byte| byte == 0) {
+            return Err(Refused::Zero);
+        }
+        let text: Cow<'a, str> = match has_dots(path) {
+            true if path.len() > MOST_RESOLVED_BYTES => return Err(Refused::TooLong),
+            true => without_dots(path).into(),
+            false => path.into(),
+        };
         let (mut decoded, mut ends, mut at) = (Vec::new(), Vec::new(), 0);
         for segment in segments(&text) {
             at += segment.separator.len() + segment.text.len();
             if !decoded.ends_with(b"/") {
                 decoded.push(b'/');
             }
-            if !segment.text.is_empty() {
-                push_decoded(&mut decoded, segment.text);
+            if segment.kind() != Kind::Empty {
+                // One byte more tells that the segment is longer than any prefix.
+                decoded.extend(segment.name().take(most.saturating_add(1)));
                 ends.push((decoded.len(), at));
             }
+            if decoded.len() > most {
+                break;
+            }
         }
-        Some(Self { text, decoded, ends })
+        Ok(Some(Self { text, decoded, ends }))
     }
 
     /// All that prefixes of it look like, the shortest first: `/`, `/a`, `/a/`, `/a/b` of `/a/b`. Each
@@ -86,49 +105,17 @@ impl<'a> Path<'a> {
     }
 }
 
-impl Segment<'_> {
-    /// Whether it is that, once decoded.
-    fn is(&self, bytes: &[u8]) -> bool {
-        // Three characters for each byte at most.
-        self.text.len() <= 3 * bytes.len() && {
-            let mut decoded = Vec::new();
-            push_decoded(&mut decoded, self.text);
-            decoded == bytes
-        }
-    }
-}
-
-/// What follows a slash or `%2F` at the beginning of a text.
-fn after_separator(text: &str) -> Option<&str> {
-    let encoded = || text.strip_prefix("%2F").or_else(|| text.strip_prefix("%2f"));
-    text.strip_prefix('/').or_else(encoded)
-}
-
-fn segments(path: &str) -> impl Iterator<Item = Segment<'_>> {
-    let mut rest = path;
-    std::iter::from_fn(move || {
-        let inner = after_separator(rest)?;
-        let end = inner.char_indices().map(|(at, _)| at);
-        let mut end = end.filter(|at| inner.get(*at..).and_then(after_separator).is_some());
-        let end = end.next().unwrap_or(inner.len());
-        let (separator, _) = rest.split_at(rest.len() - inner.len());
-        let (text, after) = inner.split_at(end);
-        rest = after;
-        Some(Segment { separator, text })
-    })
-}
-
 /// The path with `.` and `..` followed, as RFC 3986 (5.2.4) has it after slashes are merged.
 fn without_dots(path: &str) -> String {
     let mut kept: Vec<Segment<'_>> = Vec::new();
     let mut ends_in_slash = false;
     for segment in segments(path) {
-        let up = segment.is(b"..");
-        ends_in_slash = up || segment.is(b".") || segment.text.is_empty();
-        if up {
-            kept.pop();
-        } else if !ends_in_slash {
-            kept.push(segment);
+        let kind = segment.kind();
+        ends_in_slash = kind != Kind::Name;
+        match kind {
+            Kind::Name => kept.push(segment),
+            Kind::Up => _ = kept.pop(),
+            Kind::Here | Kind::Empty => {}
         }
     }
     let mut text = String::new();
@@ -147,8 +134,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn parse(path: &str) -> Path<'_> {
+        Path::parse(path, usize::MAX).unwrap().unwrap()
+    }
+
     fn compared(path: &str) -> String {
-        String::from_utf8(Path::parse(path).unwrap().decoded).unwrap()
+        String::from_utf8(parse(path).decoded).unwrap()
     }
 
     #[test]
@@ -173,17 +164,27 @@ mod tests {
             ("/a/b/..", "/a/", Some("/a/")),
             ("/.../.a/a.", "/.../.a/a.", None),
             ("/a/%2e%2", "/a/.%2", None),
+            ("/a\\b%5Cc%5c", "/a/b/c/", None),
+            ("/a;v=1/b%3Bv", "/a/b", None),
+            ("/a/;v/;w", "/a/", None),
+            ("/a;v/..;w/b;x", "/b", Some("/b;x")),
+            ("/a\\..\\b%5C.;v", "/b/", Some("/b/")),
         ] {
             assert_eq!(compared(path), expected, "{path}");
-            assert_eq!(Path::parse(path).unwrap().changed(), forwarded, "{path}");
+            assert_eq!(parse(path).changed(), forwarded, "{path}");
         }
-        assert!(Path::parse("*").is_none() && Path::parse("").is_none());
+        assert!(
+            ["*", "", "\\a"]
+                .map(|path| Path::parse(path, 9))
+                .iter()
+                .all(|it| matches!(it, Ok(None)))
+        );
     }
 
     #[test]
     fn prefixes_end_with_segments() {
         let all = |path| -> Vec<(String, usize)> {
-            let path = Path::parse(path).unwrap();
+            let path = parse(path);
             let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
             path.prefixes().map(|(prefix, rest)| (text(prefix), rest)).collect()
         };
@@ -210,8 +211,22 @@ mod tests {
             ("/b", 0, "/new", "/new/b"),
             ("/", 0, "/new", "/new/"),
         ] {
-            assert_eq!(Path::parse(path).unwrap().moved(rest, to), expected, "{path} {to}");
+            assert_eq!(parse(path).moved(rest, to), expected, "{path} {to}");
         }
+    }
+
+    #[test]
+    fn of_a_long_path_only_what_prefixes_need_is_kept() {
+        let long = format!("/app/{}", "a/".repeat(32_000));
+        let path = Path::parse(&long, 6).unwrap().unwrap();
+        assert_eq!((path.decoded.as_slice(), path.ends.len()), (&b"/app/a/a"[..], 3));
+        let name = format!("/{}", "n".repeat(64_000));
+        assert_eq!(Path::parse(&name, 6).unwrap().unwrap().decoded.len(), 8);
+        let dots = Path::parse(&format!("{long}.."), 6).err();
+        assert_eq!(dots, Some(Refused::TooLong), "the dots are looked for in all of it");
+        assert_eq!(Path::parse(&format!("{long}%00"), 6).err(), Some(Refused::Zero));
+        assert_eq!(Path::parse("/a/..%00/b", 6).err(), Some(Refused::Zero));
+        assert!(parse(&format!("/{}", "a/../".repeat(1_600))).changed().is_some());
     }
 
     proptest! {
@@ -220,22 +235,24 @@ mod tests {
         #[test]
         fn dots_lead_nowhere(
             pieces in prop::collection::vec(prop::sample::select(
-                &["/", "%2F", "%2f", ".", "..", "%2e", "%2E", "a", "b", "%20", "%", ";", "%25"][..]
+                &[
+                    "/", "%2F", "%2f", "\\", "%5C", ".", "..", "%2e", "%2E", "a", "b", "%20", "%",
+                    ";", "%3b", "%25",
+                ][..]
             ), 0..16),
         ) {
             let path = format!("/{}", pieces.concat());
-            let parsed = Path::parse(&path).unwrap();
-            let dots = |text: &str| segments(text).any(|each| each.is(b".") || each.is(b".."));
-            prop_assert!(!dots(&parsed.text), "{}", parsed.text);
+            let parsed = parse(&path);
+            prop_assert!(!has_dots(&parsed.text), "{}", parsed.text);
             prop_assert!(parsed.text.starts_with('/'));
-            let again = Path::parse(&parsed.text).unwrap();
+            let again = parse(&parsed.text);
             prop_assert_eq!(again.changed(), None);
             prop_assert_eq!(&again.decoded, &parsed.decoded);
             for (prefix, rest) in parsed.prefixes() {
                 prop_assert!(parsed.decoded.starts_with(prefix));
                 let moved = parsed.moved(rest, "/new");
                 prop_assert!(moved == "/new" || moved.starts_with("/new/"), "{}", moved);
-                prop_assert!(!moved.starts_with("/new//") && !dots(&moved), "{}", moved);
+                prop_assert!(!moved.starts_with("/new//") && !has_dots(&moved), "{}", moved);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The rules, compiled: which of them a path begins like, and what it says.
 
-use crate::path::Path;
+use crate::path::{Path, Refused};
 use linkspan_plugin_common::clusters::{self, Clusters};
 use linkspan_plugin_common::config::{Value, parse_part};
 use linkspan_plugin_common::path::{escaped, is_plain};
@@ -45,6 +45,7 @@ pub(crate) enum Decision<'r> {
     Next,
     /// To that cluster, perhaps with another path.
     To(&'r str, Option<String>),
+    Refuse(Refused),
 }
 
 impl Rules {
@@ -83,7 +84,7 @@ impl Rules {
             faults.push(format!(".prefix: {fault}"));
         } else if let Some(earlier) = self.by_prefix.get(prefix.as_bytes()) {
             faults.push(format!(".prefix: `{prefix}` is the prefix of rules[{earlier}] already"));
-        } else if let Some((earlier, _)) = Path::parse(prefix).and_then(|path| self.find(&path)) {
+        } else if let Some(earlier) = self.found(prefix) {
             if self.longest {
                 self.insert(index, prefix);
             } else {
@@ -104,7 +105,11 @@ impl Rules {
 
     /// What the rule says that decides about a path.
     pub(crate) fn decide(&self, path: &str) -> Decision<'_> {
-        let Some(path) = Path::parse(path) else { return Decision::Next };
+        let path = match Path::parse(path, self.most) {
+            Ok(Some(path)) => path,
+            Ok(None) => return Decision::Next,
+            Err(refused) => return Decision::Refuse(refused),
+        };
         let found = self.find(&path).and_then(|(rule, rest)| Some((self.rules.get(rule)?, rest)));
         match found {
             None | Some((Rule::Next, _)) => Decision::Next,
@@ -114,6 +119,12 @@ impl Rules {
                 Decision::To(cluster, path)
             }
         }
+    }
+
+    /// The place of the rule that decides about a prefix so far.
+    fn found(&self, prefix: &str) -> Option<usize> {
+        let path = Path::parse(prefix, self.most).ok().flatten()?;
+        self.find(&path).map(|(rule, _)| rule)
     }
 
     /// The place of the rule that decides, and where the path goes on after its prefix.
@@ -173,6 +184,13 @@ fn check(prefix: &str) -> Result<(), String> {
     if let Some(odd) = prefix.chars().find(|c| c.is_control() || matches!(c, '?' | '#')) {
         return Err(format!("{odd:?} is no part of a path"));
     }
+    match prefix.chars().find(|c| matches!(c, ';' | '\\')) {
+        Some(';') => {
+            return Err("parameters are not compared, expected none, and no `;`".to_owned());
+        }
+        Some(_) => return Err("a `\\` is compared as a slash, expected `/`".to_owned()),
+        None => {}
+    }
     let bytes = prefix.as_bytes();
     let is_escape =
         |part: &[u8]| matches!(part, [b'%', high, low] if escaped(*high, *low).is_some());
@@ -199,8 +217,9 @@ fn check_new(to: &str) -> Result<(), String> {
 
 /// Whether a path is as short as it can be.
 fn plain(path: &str) -> Result<(), String> {
-    match Path::parse(path) {
-        Some(parsed) if parsed.changed().is_none() && !path.contains("//") => Ok(()),
+    match Path::parse(path, 0) {
+        Err(Refused::Zero) => Err("`%00` can stand in no path".to_owned()),
+        Ok(Some(parsed)) if parsed.changed().is_none() && !path.contains("//") => Ok(()),
         _ => Err(format!("{path:?} has empty or dot segments, expected a path without them")),
     }
 }

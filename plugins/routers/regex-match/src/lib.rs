@@ -5,8 +5,11 @@
 //! `cluster`, perhaps with a new `path`, or a `redirect`, or what to `respond`. In a path or
 //! location `$0` to `$9` stand for what the first of its `match` patterns that is found matched, and
 //! the groups of that pattern, percent-encoded again, and `$$` for a dollar sign; what `host` and
-//! `header` matched cannot be had. A new path keeps the request's query unless it has one, a
-//! location does not.
+//! `header` matched cannot be had. An encoded slash stays encoded. A new path, and a location, keeps the
+//! request's query unless it has one.
+//!
+//! A request is answered with 400 if what was matched would lead a new path out of its place with dot
+//! segments, or name the server of a location.
 
 use crate::bindings::exports::linkspan::plugin::{lifecycle, router};
 use crate::bindings::linkspan::plugin::{clusters, request};
@@ -14,10 +17,12 @@ use crate::rules::{Request, Rules};
 use linkspan_plugin_common::clusters::Clusters;
 use std::cell::RefCell;
 
+mod authority;
 mod config;
 mod patterns;
 mod rules;
 mod template;
+mod text;
 
 mod bindings {
     wit_bindgen::generate!({ path: "../../../wit", world: "router-plugin" });
@@ -48,7 +53,7 @@ impl lifecycle::Guest for Plugin {
 impl router::Guest for Plugin {
     fn route() -> router::Decision {
         RULES.with_borrow_mut(|rules| match rules {
-            Some(rules) => rules.decide(&request::decoded_path(), &Running),
+            Some(rules) => rules.decide(request::path().as_bytes(), &Running),
             None => router::Decision::Next,
         })
     }
@@ -83,7 +88,7 @@ impl Request for Running {
         request::header_values(name)
     }
 
-    fn query_length(&self) -> usize {
-        request::query().map_or(0, |query| query.len())
+    fn query(&self) -> Option<String> {
+        request::query()
     }
 }

@@ -4,15 +4,14 @@ use crate::bindings::exports::linkspan::plugin::router::{Decision, Redirection, 
 use crate::bindings::linkspan::plugin::types::{Field, Response};
 use crate::config::{Patterns as OneOrMore, Redirect, Respond, Rule as Written};
 use crate::patterns::{self, Patterns};
-use crate::template::Template;
+use crate::text::{self, Text};
 use linkspan_plugin_common::clusters::{self, Clusters};
 use linkspan_plugin_common::config::{Value, parse_part};
 use linkspan_plugin_common::path::LONGEST_TARGET;
+use linkspan_plugin_common::segments;
 use linkspan_plugin_common::table::Table;
 use linkspan_plugin_common::{authority, fields};
-use regex_automata::PatternID;
 use regex_automata::meta::Regex;
-use regex_automata::nfa::thompson::pikevm::PikeVM;
 use std::cell::OnceCell;
 
 /// The most that the contract takes for an answer.
@@ -28,8 +27,8 @@ pub(crate) trait Request {
     fn authority(&self) -> String;
     fn method(&self) -> String;
     fn header_values(&self, name: &str) -> Vec<Vec<u8>>;
-    /// The length of the query.
-    fn query_length(&self) -> usize;
+    /// The query, without its question mark.
+    fn query(&self) -> Option<String>;
 }
 
 pub(crate) struct Rules {
@@ -44,13 +43,6 @@ struct Rule {
     /// What it says, but for a text that depends on the path.
     decision: Decision,
     text: Option<Text>,
-}
-
-/// A path or location that may have groups in it, and the patterns that the groups are of: none if
-/// it has none.
-struct Text {
-    template: Template,
-    patterns: Vec<PikeVM>,
 }
 
 /// A request, asked each thing once.
@@ -89,20 +81,22 @@ impl Rules {
         table.finish(Some(Self { patterns, rules }))
     }
 
-    /// What the first rule that holds says.
-    pub(crate) fn decide(&mut self, path: &[u8], request: &impl Request) -> Decision {
+    /// What the first rule that holds says about a path as it is written.
+    pub(crate) fn decide(&mut self, written: &[u8], request: &impl Request) -> Decision {
+        let path: Vec<u8> = segments::decoded(written).collect();
         let asked = Asked { request, authority: OnceCell::new(), method: OnceCell::new() };
         let rules = &self.rules;
         let rule =
-            self.patterns.find(path, |rule| rules.get(rule).filter(|rule| rule.holds(&asked)));
+            self.patterns.find(&path, |rule| rules.get(rule).filter(|rule| rule.holds(&asked)));
         let Some(rule) = rule else { return Decision::Next };
         let too_long = || Decision::Respond(text_response(414, "414 URI Too Long\n".to_owned()));
         if rule.fills() && path.len() > MOST_FILLED_BYTES {
             return too_long();
         }
-        match rule.decide(path) {
-            Decision::Forward(target) if !fits(&target, path, request) => too_long(),
-            decision => decision,
+        match rule.decide(&path, written, request) {
+            Some(Decision::Forward(target)) if !fits(&target, written, request) => too_long(),
+            Some(decision) => decision,
+            None => Decision::Respond(text_response(400, "400 Bad Request\n".to_owned())),
         }
     }
 }
@@ -155,19 +149,23 @@ impl Rule {
 
     /// Whether what it says takes the groups of a pattern.
     fn fills(&self) -> bool {
-        self.text.as_ref().is_some_and(|text| !text.patterns.is_empty())
+        self.text.as_ref().is_some_and(Text::has_groups)
     }
 
-    fn decide(&self, path: &[u8]) -> Decision {
+    /// What it says, unless a match would lead out of where it may.
+    fn decide(&self, path: &[u8], written: &[u8], request: &impl Request) -> Option<Decision> {
         let mut decision = self.decision.clone();
         if let Some(text) = &self.text {
             match &mut decision {
-                Decision::Forward(target) => target.path = Some(text.path(path)),
-                Decision::Redirect(redirection) => redirection.location = text.location(path),
+                Decision::Forward(target) => target.path = Some(text.path(path, written)?),
+                Decision::Redirect(redirection) => {
+                    let location = text.location(path, written)?;
+                    redirection.location = text::with_query(&location, request.query().as_deref());
+                }
                 Decision::Next | Decision::Respond(_) => {}
             }
         }
-        decision
+        Some(decision)
     }
 }
 
@@ -176,7 +174,8 @@ fn fits(target: &Target, old: &[u8], request: &impl Request) -> bool {
     let Some(path) = target.path.as_ref().filter(|path| path.len() > old.len()) else {
         return true;
     };
-    let query = if path.contains('?') { 0 } else { 1 + request.query_length() };
+    let query =
+        if path.contains('?') { 0 } else { request.query().map_or(0, |query| 1 + query.len()) };
     path.len() + query <= LONGEST_TARGET
 }
 
@@ -232,27 +231,25 @@ fn consequence(
     if written.path.is_some() && written.cluster.is_none() {
         faults.push(".path: goes with `cluster` only".to_owned());
     }
-    let mut text = |key: &str, text: &str| {
-        let text = Text::compile(text, paths);
+    let mut text = |key: &str, text: Result<Text, String>| {
         text.map_err(|fault| faults.push(format!("{key}: {fault}"))).ok()
     };
     match (written.cluster, written.redirect, written.respond) {
         (Some(cluster), None, None) => {
-            let path = match written.path.as_deref().map(|path| text(".path", path)) {
-                Some(path) => Some(path?),
-                None => None,
-            };
-            if path.as_ref().is_some_and(|path| path.template.has('#')) {
-                faults.push(".path: '#' must be percent-encoded".to_owned());
-            }
+            let path = written.path.map(|path| text(".path", Text::of_path(&path, paths)));
             if let Err(fault) = clusters::known(clusters, &cluster) {
                 faults.push(format!(".cluster: {fault}"));
             }
+            let path = match path {
+                Some(path) => Some(path?),
+                None => None,
+            };
             let upstream = Upstream::Cluster(cluster);
             Some((Decision::Forward(Target { upstream, host: None, path: None }), path))
         }
         (None, Some(Redirect { status, location }), None) => {
-            let location = text(".redirect.location", &location);
+            let location = Text::of_location(&location, paths);
+            let location = text(".redirect.location", location);
             if !matches!(status, 301 | 302 | 303 | 307 | 308) {
                 faults.push(format!(
                     ".redirect.status: {status} is no redirection, \
@@ -284,65 +281,6 @@ fn consequence(
             ));
             None
         }
-    }
-}
-
-impl Text {
-    fn compile(text: &str, paths: &[String]) -> Result<Self, String> {
-        let template = Template::parse(text)?;
-        let mut patterns = Vec::new();
-        if let Some(greatest) = template.greatest_group() {
-            for (place, path) in paths.iter().enumerate() {
-                // A fault of the pattern is reported where the pattern stands.
-                let Some(pattern) = patterns::groups_of(path) else { continue };
-                let groups =
-                    pattern.get_nfa().group_info().group_len(PatternID::ZERO).saturating_sub(1);
-                if greatest > groups {
-                    if path.is_empty() {
-                        return Err(format!(
-                            "`${greatest}` is a group of a pattern in `match`, and there is none"
-                        ));
-                    }
-                    return Err(format!(
-                        "match[{place}] has no group for `${greatest}`, expected `${groups}` at most"
-                    ));
-                }
-                patterns.push(pattern);
-            }
-        }
-        Ok(Self { template, patterns })
-    }
-
-    fn path(&self, path: &[u8]) -> String {
-        let mut text = self.fill(path);
-        if !text.starts_with('/') {
-            text.insert(0, '/');
-        }
-        text
-    }
-
-    /// A match that begins with a slash must not turn `/$1` into `//host`, which names another
-    /// server.
-    fn location(&self, path: &[u8]) -> String {
-        let mut text = self.fill(path);
-        if text.starts_with("//") && !self.template.begins_with("//") {
-            let slashes = text.bytes().take_while(|byte| *byte == b'/').count();
-            text.drain(1..slashes);
-        }
-        text
-    }
-
-    fn fill(&self, path: &[u8]) -> String {
-        for pattern in &self.patterns {
-            let mut captures = pattern.create_captures();
-            pattern.captures(&mut pattern.create_cache(), path, &mut captures);
-            if captures.is_match() {
-                return self.template.fill(|group| {
-                    captures.get_group(group).and_then(|span| path.get(span.range()))
-                });
-            }
-        }
-        self.template.fill(|_| None)
     }
 }
 

@@ -1,16 +1,23 @@
 //! Texts with `$0` to `$9` for what the pattern and its groups matched, and `$$` for a dollar sign.
 //!
-//! What is filled in stays within its part of the URL: it ends neither a path nor a parameter.
+//! What is filled in stays within its part of the URL: it ends neither a path nor a parameter, and
+//! names no server (see `authority`).
 
+use crate::authority;
 use linkspan_plugin_common::path;
+use linkspan_plugin_common::segments;
 use std::mem;
 
 /// A text to put matches into.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Template(Vec<Piece>);
+pub(crate) struct Template {
+    pieces: Vec<Piece>,
+    /// Whether groups may stand in the host that it begins with.
+    in_authority: bool,
+}
 
 #[derive(Debug, PartialEq, Eq)]
-enum Piece {
+pub(crate) enum Piece {
     Text(String),
     Group(usize),
 }
@@ -41,49 +48,88 @@ impl Template {
             }
         }
         pieces.extend((!literal.is_empty()).then_some(Piece::Text(literal)));
-        Ok(Self(pieces))
+        Ok(Self { pieces, in_authority: false })
+    }
+
+    /// Reads the template of a location, in which no group may name the server.
+    pub(crate) fn location(text: &str) -> Result<Self, String> {
+        let Self { pieces, .. } = Self::parse(text)?;
+        authority::check(&pieces)?;
+        Ok(Self { in_authority: authority::begins(&pieces), pieces })
     }
 
     /// The greatest group it names.
     pub(crate) fn greatest_group(&self) -> Option<usize> {
         let group =
             |piece: &Piece| if let Piece::Group(group) = piece { Some(*group) } else { None };
-        self.0.iter().filter_map(group).max()
+        self.pieces.iter().filter_map(group).max()
     }
 
     /// Whether it says itself that it begins with that text.
     pub(crate) fn begins_with(&self, beginning: &str) -> bool {
-        matches!(self.0.first(), Some(Piece::Text(text)) if text.starts_with(beginning))
+        matches!(self.pieces.first(), Some(Piece::Text(text)) if text.starts_with(beginning))
     }
 
     /// Whether it has that character itself.
     pub(crate) fn has(&self, character: char) -> bool {
-        self.0.iter().any(|piece| matches!(piece, Piece::Text(text) if text.contains(character)))
+        self.pieces
+            .iter()
+            .any(|piece| matches!(piece, Piece::Text(text) if text.contains(character)))
     }
 
-    /// Fills in what the groups matched in a path, percent-encoding what cannot stand in one, and
-    /// behind a question mark what would begin another parameter.
-    pub(crate) fn fill<'a>(&self, matched: impl Fn(usize) -> Option<&'a [u8]>) -> String {
+    /// Whether it says itself what scheme its text has.
+    fn has_scheme(&self) -> bool {
+        matches!(self.pieces.first(), Some(Piece::Text(text)) if authority::has_scheme(text))
+    }
+
+    /// Fills in what the groups matched in a path, each as it is written there: percent-encoding what
+    /// cannot stand in one, and behind a question mark what would begin another parameter. A slash
+    /// that was encoded stays so. Nothing if a match would name the server of a location.
+    pub(crate) fn fill<'a>(&self, matched: impl Fn(usize) -> Option<&'a [u8]>) -> Option<String> {
         let mut text = String::new();
         let mut in_query = false;
-        for piece in &self.0 {
+        let mut in_authority = self.in_authority;
+        for (place, piece) in self.pieces.iter().enumerate() {
             match piece {
                 Piece::Text(literal) => {
                     in_query |= literal.contains('?');
+                    in_authority &= place == 0 || !authority::ends(literal);
                     text.push_str(literal);
                 }
                 Piece::Group(group) => {
-                    for byte in matched(*group).unwrap_or_default() {
-                        let plain = path::is_plain(*byte) && !(in_query && b"&+;=".contains(byte));
-                        match plain {
-                            true => text.push(char::from(*byte)),
-                            false => path::push_encoded(&mut text, *byte),
-                        }
+                    let before = text.len();
+                    push(&mut text, matched(*group).unwrap_or_default(), in_query);
+                    if in_authority {
+                        let (before, filled) = text.split_at_checked(before)?;
+                        let after = self.pieces.get(place + 1);
+                        in_authority = authority::stays_open(before, filled, after)?;
                     }
                 }
             }
         }
-        text
+        Some(text)
+    }
+
+    /// As `fill`, and nothing as well if a match would give a location its scheme.
+    pub(crate) fn fill_location<'a>(
+        &self,
+        matched: impl Fn(usize) -> Option<&'a [u8]>,
+    ) -> Option<String> {
+        self.fill(matched).filter(|text| self.has_scheme() || !authority::has_scheme(text))
+    }
+}
+
+/// Appends what a group matched.
+fn push(text: &mut String, matched: &[u8], in_query: bool) {
+    let mut rest = matched;
+    while let Some((byte, length)) = segments::first(rest) {
+        let was_slash = byte == b'/' && length > 1;
+        let ends_parameter = in_query && b"&+;=".contains(&byte);
+        match path::is_plain(byte) && !was_slash && !ends_parameter {
+            true => text.push(char::from(byte)),
+            false => path::push_encoded(text, byte),
+        }
+        rest = rest.get(length..).unwrap_or_default();
     }
 }
 
@@ -92,7 +138,7 @@ mod tests {
     use super::*;
 
     fn fill(template: &str, groups: &[Option<&[u8]>]) -> String {
-        Template::parse(template).unwrap().fill(|group| groups[group])
+        Template::parse(template).unwrap().fill(|group| groups[group]).unwrap()
     }
 
     #[test]
@@ -114,6 +160,7 @@ mod tests {
     #[test]
     fn what_was_decoded_is_encoded_again() {
         assert_eq!(fill("/$0", &[Some(b"a b\r\nc?d#e%\xff/f")]), "/a%20b%0D%0Ac%3Fd%23e%25%FF/f");
+        assert_eq!(fill("/$0", &[Some(b"%61%20%2f%2F/\\%5c%252F")]), "/a%20%2F%2F/%5C%5C%252F");
     }
 
     #[test]

@@ -20,12 +20,13 @@ fn compile(config: &str) -> Result<Rules, String> {
     Rules::compile(config, &Known)
 }
 
-/// A decision in short: `CLUSTER`, `CLUSTER PATH` or `next`.
+/// A decision in short: `CLUSTER`, `CLUSTER PATH`, `next`, or what is wrong.
 fn on(rules: &Rules, path: &str) -> String {
     match rules.decide(path) {
         Decision::Next => "next".to_owned(),
         Decision::To(cluster, None) => cluster.to_owned(),
         Decision::To(cluster, Some(path)) => format!("{cluster} {path}"),
+        Decision::Refuse(refused) => format!("{refused:?}"),
     }
 }
 
@@ -125,6 +126,37 @@ fn a_prefix_goes_or_makes_room_for_another() {
 }
 
 #[test]
+fn no_spelling_gets_past_a_rule() {
+    let rules = compile(
+        r#"{"longest": true, "rules": [
+        {"prefix": "/app", "cluster": "app", "strip": true},
+        {"prefix": "/app/secret", "cluster": "secret"},
+        {"prefix": "/", "cluster": "rest"}
+    ]}"#,
+    )
+    .unwrap();
+    for (path, expected) in [
+        ("/app;v=1/secret", "secret"),
+        ("/app/secret;v=1/x", "secret"),
+        ("/app/;/secret", "secret"),
+        ("/app\\secret", "secret"),
+        ("/app%5csecret", "secret"),
+        ("/app/..;/x", "rest /x"),
+        ("/app/..%3Bv/x", "rest /x"),
+        ("/app\\..\\x", "rest /x"),
+        ("/app/x%5C..%5Csecret", "secret /app%5Csecret"),
+        ("/app;v=1/x;w", "app /x;w"),
+        ("/app\\\\evil.example", "app /evil.example"),
+        ("/app/.%00/secret", "Zero"),
+        ("/else%00", "Zero"),
+    ] {
+        assert_eq!(on(&rules, path), expected, "{path}");
+    }
+    assert_eq!(on(&rules, &format!("/app/{}..", "a/".repeat(32_400))), "TooLong");
+    assert!(on(&rules, &format!("/app/{}", "a/".repeat(32_400))).starts_with("app /a/a/"));
+}
+
+#[test]
 fn every_faulty_rule_is_named() {
     let faults = compile(
         r#"{"rules": [
@@ -144,7 +176,11 @@ fn every_faulty_rule_is_named() {
         {"prefix": "/a", "cluster": "nophp"},
         {"prefix": "/a/b", "cluster": "a"},
         {"prefx": "/z", "cluster": "a"},
-        {"cluster": "a"}
+        {"cluster": "a"},
+        {"prefix": "/j;v", "cluster": "a"},
+        {"prefix": "/j\\\\k", "cluster": "a"},
+        {"prefix": "/j", "cluster": "a", "to": "/..;/x"},
+        {"prefix": "/k", "cluster": "a", "to": "/x%00"}
     ], "longst": true}"#,
     )
     .unwrap_err();
@@ -172,6 +208,10 @@ fn every_faulty_rule_is_named() {
         "rules[15].prefx: unknown key, expected one of `prefix`, `cluster`, `next`, `strip`, `to`; \
          did you mean `prefix`?",
         "rules[16]: `prefix` is missing",
+        "rules[17].prefix: parameters are not compared, expected none, and no `;`",
+        "rules[18].prefix: a `\\` is compared as a slash, expected `/`",
+        "rules[19].to: \"/..;/x\" has empty or dot segments, expected a path without them",
+        "rules[20].to: `%00` can stand in no path",
         "longst: unknown key, expected `rules` or `longest`; did you mean `longest`?",
     ];
     assert_eq!(faults.lines().collect::<Vec<_>>(), expected);

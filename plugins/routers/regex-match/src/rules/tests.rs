@@ -8,7 +8,7 @@ struct Fake {
     authority: &'static str,
     method: &'static str,
     headers: Vec<(&'static str, &'static [u8])>,
-    query: usize,
+    query: Option<String>,
 }
 
 impl Request for Fake {
@@ -28,8 +28,8 @@ impl Request for Fake {
             .collect()
     }
 
-    fn query_length(&self) -> usize {
-        self.query
+    fn query(&self) -> Option<String> {
+        self.query.clone()
     }
 }
 
@@ -155,6 +155,39 @@ fn groups_go_into_paths_and_locations() {
 }
 
 #[test]
+fn nothing_matched_leads_out() {
+    let rules = r#"{"rules": [
+        {"match": ["^/static/(.*)"], "cluster": "a", "path": "/files/$1"},
+        {"match": ["^/dot/(.*)"], "cluster": "a", "path": "/.$1/x"},
+        {"match": ["^/query/(.*)"], "cluster": "a", "path": "/q?$1"},
+        {"match": ["^/go/(.*)"], "redirect": {"status": 302, "location": "/$1"}},
+        {"match": ["^/host/(.*)"], "redirect": {"status": 302, "location": "http://x.test$1/"}},
+        {"match": ["^/any/(.*)"], "redirect": {"status": 302, "location": "$1"}}
+    ]}"#;
+    for (path, expected) in [
+        ("/static/a%2Fb%5cc/%64", "a /files/a%2Fb%5Cc/d"),
+        ("/%73tatic/%20%252e%252e", "a /files/%20%252e%252e"),
+        ("/static/a/...", "a /files/a/..."),
+        ("/static/..%2f..%2fadmin", "400"),
+        ("/static/../admin", "400"),
+        ("/static/%2e%2e/admin", "400"),
+        ("/static/..%5cadmin", "400"),
+        ("/static/..;x/admin", "400"),
+        ("/static/.", "400"),
+        ("/dot/.", "400"),
+        ("/dot/a", "a /.a/x"),
+        ("/query/../x", "a /q?../x"),
+        ("/go/%2Fevil.test", "302 /%2Fevil.test"),
+        ("/host/@evil.test", "400"),
+        ("/host/", "302 http://x.test/"),
+        ("/any/javascript:x", "400"),
+        ("/any/a/b:c", "302 a/b:c"),
+    ] {
+        assert_eq!(on(rules, path), expected, "{path}");
+    }
+}
+
+#[test]
 fn every_faulty_rule_is_named() {
     let faults = compile(
         r#"{"rules": [
@@ -175,7 +208,9 @@ fn every_faulty_rule_is_named() {
         {"header": {"x": [], "y": ["a", "("]}, "method": ["get", "G T", "PROPFIND"], "cluster": "a"},
         {"cluster": "a", "path": "/$1"},
         {"cluster": "a", "path": "/a#b"},
-        {"redirect": {"status": 301, "location": "/<a>#b"}}
+        {"redirect": {"status": 301, "location": "/<a>#b"}},
+        {"match": ["(a)"], "redirect": {"status": 301, "location": "https://$1/"}},
+        {"match": ["(a)"], "cluster": "a", "path": "/%2e./$1"}
     ]}"#,
     )
     .err()
@@ -195,6 +230,8 @@ fn every_faulty_rule_is_named() {
         "rules[11].host[0]: `(`: unclosed group",
         "rules[11].host[1]: `)`: unopened group",
         "rules[11].path: ' ' must be percent-encoded",
+        "rules[11].cluster: there is no cluster `nophp`, \
+         expected the NAME of a table `[clusters.NAME]`",
         "rules[12].match: this is a string, expected a list",
         "rules[13].clustre: unknown key, expected one of `match`, `host`, `method`, `header`, \
          `path`, `cluster`, `redirect`, `respond`; did you mean `cluster`?",
@@ -205,6 +242,9 @@ fn every_faulty_rule_is_named() {
         "rules[15].path: `$1` is a group of a pattern in `match`, and there is none",
         "rules[16].path: '#' must be percent-encoded",
         "rules[17].redirect.location: '<' must be percent-encoded",
+        "rules[18].redirect.location: what is matched would be the host, expected its end in the \
+         text, as in `https://$1.example.com/`",
+        "rules[19].path: it has dot segments, expected a path without them",
         "rules[0].match[1]: `(`: unclosed group",
         "rules[11].match[0]: `[`: unclosed character class",
         "rules[11].match[2]: `a{2,1}`: invalid repetition count range, the start must be <= the end",
@@ -247,7 +287,7 @@ fn a_target_that_grows_too_long_is_the_clients_fault() {
                               {"match": ["^/f(.*)"], "cluster": "a", "path": "/f"}]}"#;
     let mut rules = compile(rules).unwrap();
     let path = |length: usize| format!("/x{}", "\"".repeat(length));
-    let with_query = |query| Fake { query, ..Fake::default() };
+    let with_query = |length| Fake { query: Some("q".repeat(length)), ..Fake::default() };
     assert_eq!(decide(&mut rules, path(8_191), &with_query(0)), "414");
     assert_eq!(decide(&mut rules, path(8_190), &with_query(60_000)), "414");
     assert!(decide(&mut rules, path(8_190), &with_query(20_000)).starts_with("a /y%22%22"));
