@@ -2,7 +2,7 @@
 //!
 //! The `rules` are tried at one place of the body after the other; the first one that matches there
 //! has its match replaced, and what is put in is not looked at again. What comes of it does not
-//! depend on how the body comes: see [`replacer`]. Bodies are those of the `types`, in no content
+//! depend on how the body comes: see `replacer`. Bodies are those of the `types`, in no content
 //! coding or one that can be undone.
 
 use crate::bindings::exports::linkspan::plugin::{
