@@ -99,13 +99,14 @@ impl Served<'_> {
         incoming: Incoming,
         record: &mut Record,
     ) -> Result<Response<Body>, Error> {
-        let vet::Addressed { authority, target_origin } = vet::vet(&mut parts)?;
+        let vet::Addressed { authority, target_origin, asked_host } = vet::vet(&mut parts)?;
         if let Some(path) = &self.listener.settings.status_path
             && status::is_at(parts.uri.path(), path)
         {
             return Ok(reply::given(self.worker.status(&parts.method, &parts.uri)));
         }
         self.worker.budget.request();
+        let upgrade = headers::upgrade(&parts);
         match self.trusted {
             true => headers::clean_trusted_request(&mut parts.headers),
             false => headers::clean_request(&mut parts.headers),
@@ -120,7 +121,7 @@ impl Served<'_> {
             endpoint: None,
             attributes: SmallVec::new(),
             tried: SmallVec::new(),
-            taken: Taken::default(),
+            taken: Taken { asked_host, upgrade, ..Taken::default() },
             trail: Trail::new(record.id().clone(), self.worker.writes_access()),
         });
         let (mut exchange, routed) = self.route(exchange, record).await;

@@ -154,7 +154,7 @@ fn the_host_of_the_client_may_be_kept() {
 
 #[test]
 fn keys_may_be_those_of_traffic_server() {
-    let names = ["folded", "exact", "port", "absolute", "socket"];
+    let names = ["folded", "exact", "port", "absolute", "socket", "own"];
     let origins = names.map(Origin::replying);
     let values = origins.each_ref().map(|origin| url(origin.address()));
     let keys = [
@@ -163,6 +163,7 @@ fn keys_may_be_those_of_traffic_server() {
         "http://a.test:8080:80/",
         "http://a.test:8080:8080/",
         "ws://a.test:80/",
+        "http://own.test:8080/",
     ];
     let entries: Vec<_> = keys.into_iter().zip(values.iter().map(String::as_str)).collect();
     let proxy = Proxy::start(&remap(&entries, "key-style = 'ats'", ""));
@@ -181,6 +182,16 @@ fn keys_may_be_those_of_traffic_server() {
         ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
     ];
     assert_eq!(client.ask("GET", "/", &upgrade, b"").text(), "socket");
+    for (place, other) in [(1, "keep-alive"), (2, "h2c"), (3, "8")] {
+        let mut upgrade = upgrade;
+        upgrade[place].1 = other;
+        assert_eq!(client.ask("GET", "/", &upgrade, b"").text(), "folded", "{other}");
+    }
+    for (forwards, expected) in [("0", "own"), ("1", "absolute")] {
+        let head = "GET http://a.test:8080/x HTTP/1.1\r\nhost: own.test\r\nmax-forwards:";
+        client.send(format!("{head} {forwards}\r\n\r\n").as_bytes());
+        assert_eq!(client.response().text(), expected);
+    }
 }
 
 #[test]

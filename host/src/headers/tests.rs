@@ -99,6 +99,23 @@ fn the_client_may_still_ask_for_trailers() {
 }
 
 #[test]
+fn only_an_upgrade_that_is_nominated_is_one() {
+    let mut request = http::Request::new(()).into_parts().0;
+    let mut upgraded = |fields: &[(&str, &str)]| {
+        request.headers = map(fields);
+        upgrade(&request).map(|value| value.to_str().unwrap().to_owned())
+    };
+    let asked = ("upgrade", "websocket");
+    assert_eq!(upgraded(&[asked, ("connection", "keep-alive, Upgrade")]).unwrap(), "websocket");
+    assert_eq!(upgraded(&[asked]), None);
+    assert_eq!(upgraded(&[asked, ("connection", "keep-alive")]), None);
+    assert_eq!(upgraded(&[("connection", "upgrade")]), None);
+    request.version = http::Version::HTTP_10;
+    request.headers = map(&[asked, ("connection", "upgrade")]);
+    assert_eq!(upgrade(&request), None);
+}
+
+#[test]
 fn a_client_is_not_believed_about_itself() {
     let none = ForwardedHeaders {
         x_forwarded_for: false,

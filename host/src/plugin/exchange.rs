@@ -94,6 +94,10 @@ impl Exchange {
 pub struct Taken {
     /// The target as the client sent it, once that was changed.
     pub original: Option<Uri>,
+    /// The Host field as the client sent it, where its target said otherwise.
+    pub asked_host: Option<Box<str>>,
+    /// The protocols that the client would switch to.
+    pub upgrade: Option<HeaderValue>,
     /// The Host that the endpoint was sent.
     pub host: Option<HeaderValue>,
     /// The endpoints of the cluster that answered, once a plugin is called that may ask for them.

@@ -14,6 +14,8 @@ pub(super) struct Addressed {
     pub(super) authority: Box<str>,
     /// Scheme and authority of a target in absolute form.
     pub(super) target_origin: Option<Box<str>>,
+    /// The Host field, where the target's authority took its place.
+    pub(super) asked_host: Option<Box<str>>,
 }
 
 /// Checks a request's head and brings its target into origin form.
@@ -79,7 +81,7 @@ fn target(parts: &mut request::Parts, host: Box<str>) -> Result<Addressed, Error
         (None, None) if uri.path() == "*" && parts.method != Method::OPTIONS => {
             Err(Error::BadRequest("its target is none that is relayed"))
         }
-        (None, None) => Ok(Addressed { authority: host, target_origin: None }),
+        (None, None) => Ok(Addressed { authority: host, target_origin: None, asked_host: None }),
         // Absolute form: what it says goes before Host (RFC 9112, 3.2.2).
         (Some(scheme @ ("http" | "https")), Some(authority)) => {
             valid(authority.as_str())?;
@@ -94,7 +96,7 @@ fn target(parts: &mut request::Parts, host: Box<str>) -> Result<Addressed, Error
             if let Ok(value) = authority.parse() {
                 parts.headers.insert(HOST, value);
             }
-            Ok(Addressed { authority, target_origin })
+            Ok(Addressed { authority, target_origin, asked_host: Some(host) })
         }
         _ => Err(Error::BadRequest("its target is none that is relayed")),
     }

@@ -20,4 +20,14 @@ impl original::Host for Guest {
     fn query(&mut self) -> Result<Option<String>> {
         Ok(self.original()?.query().map(str::to_owned))
     }
+
+    fn host(&mut self) -> Result<String> {
+        let exchange = self.exchange()?;
+        Ok(exchange.taken.asked_host.as_ref().unwrap_or(&exchange.authority).to_string())
+    }
+
+    fn upgrade(&mut self) -> Result<Option<Vec<u8>>> {
+        let upgrade = self.exchange()?.taken.upgrade.as_ref();
+        Ok(upgrade.map(|value| value.as_bytes().to_vec()))
+    }
 }

@@ -3,9 +3,9 @@
 //! The key is `scheme://host:port/`. As Traffic Server's page describes it, host and port are those
 //! that the client named, and without a port it is the scheme's. As its plugin made it, the Host
 //! field stands in it as the client sent it, its port included, and what follows is the port of the
-//! target's URL: a target in origin form has none, so it is the scheme's. It differs in two things
-//! that routers do not get to see: Upgrade, for which Sec-WebSocket-Key stands in, and the Host
-//! beside a target in absolute form, which Traffic Server kept where Max-Forwards was 0.
+//! target's URL: a target in origin form has none, so it is the scheme's. The authority of a target
+//! in absolute form had taken the place of Host by then, unless Max-Forwards was 0, and a request
+//! that opens a WebSocket the scheme `ws` or `wss`.
 
 use linkspan_plugin_common::authority;
 use serde::Deserialize;
@@ -20,7 +20,7 @@ pub(crate) enum Style {
     /// As the plugin's page describes them, with the host in lower case.
     #[default]
     Seed,
-    /// Byte for byte as Traffic Server's plugin made them, but for what is said above.
+    /// Byte for byte as Traffic Server's plugin made them.
     Ats,
 }
 
@@ -35,6 +35,15 @@ pub(crate) struct Addressed<'r> {
     pub(crate) origin: Option<&'r str>,
 }
 
+/// What only Traffic Server looked at.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Further {
+    /// Whether the request opens a WebSocket.
+    pub(crate) websocket: bool,
+    /// The Host field, where the authority of the target does not take its place.
+    pub(crate) own_host: Option<String>,
+}
+
 /// Why there is no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoKey {
@@ -45,18 +54,20 @@ pub(crate) enum NoKey {
 }
 
 impl Style {
-    /// The key of a request. `websocket` tells whether it opens a WebSocket.
+    /// The key of a request. `further` is asked for what a style needs beyond `addressed`.
     pub(crate) fn key(
         self,
         addressed: &Addressed<'_>,
-        websocket: impl FnOnce() -> bool,
+        further: impl FnOnce() -> Further,
     ) -> Result<String, NoKey> {
-        let (host, port) = authority::split(addressed.authority);
+        let further = if self == Self::Ats { further() } else { Further::default() };
+        let authority = further.own_host.as_deref().unwrap_or(addressed.authority);
+        let (host, port) = authority::split(authority);
         if host.is_empty() {
             return Err(NoKey::NoHost);
         }
         // What is longer than any key is not copied.
-        if host.len() > LONGEST {
+        if authority.len() > LONGEST {
             return Err(NoKey::Unstorable);
         }
         let absolute = addressed.origin.and_then(|origin| origin.split_once("://"));
@@ -68,14 +79,14 @@ impl Style {
                 format!("{scheme}://{}:{port}/", host.to_ascii_lowercase())
             }
             Self::Ats => {
-                let scheme = match (scheme, websocket()) {
+                let scheme = match (scheme, further.websocket) {
                     ("https", true) => "wss",
                     (_, true) => "ws",
                     (scheme, false) => scheme,
                 };
                 let of_url = absolute.and_then(|(_, authority)| authority::split(authority).1);
                 let port = of_url.and_then(number).unwrap_or(default);
-                format!("{scheme}://{}:{port}/", addressed.authority)
+                format!("{scheme}://{authority}:{port}/")
             }
         };
         let storable = key.len() <= LONGEST && key.bytes().all(|byte| byte > b' ' && byte != 0x7f);
@@ -128,7 +139,7 @@ mod tests {
         authority: &str,
         origin: Option<&str>,
     ) -> Result<String, NoKey> {
-        style.key(&Addressed { scheme, authority, origin }, || false)
+        style.key(&Addressed { scheme, authority, origin }, Further::default)
     }
 
     #[test]
@@ -147,8 +158,25 @@ mod tests {
             ("https", "https://a.test:443/", "wss://a.test:443/"),
         ] {
             let addressed = Addressed { scheme, authority: "a.test", origin: None };
-            assert_eq!(Style::Seed.key(&addressed, || true).as_deref(), Ok(seed));
-            assert_eq!(Style::Ats.key(&addressed, || true).as_deref(), Ok(ats));
+            let further = || Further { websocket: true, own_host: None };
+            assert_eq!(Style::Seed.key(&addressed, further).as_deref(), Ok(seed));
+            assert_eq!(Style::Ats.key(&addressed, further).as_deref(), Ok(ats));
+        }
+    }
+
+    #[test]
+    fn a_host_that_the_target_leaves_alone_is_in_the_key_of_traffic_server_only() {
+        let origin = Some("http://a.test:8080");
+        let addressed = Addressed { scheme: "http", authority: "a.test:8080", origin };
+        for (host, ats) in [
+            ("B.test", Ok("http://B.test:8080/")),
+            ("b.test:81", Ok("http://b.test:81:8080/")),
+            ("", Err(NoKey::NoHost)),
+        ] {
+            let further = || Further { websocket: false, own_host: Some(host.to_owned()) };
+            let seed = Ok("http://a.test:8080/");
+            assert_eq!(Style::Seed.key(&addressed, further).as_deref(), seed);
+            assert_eq!(Style::Ats.key(&addressed, further).as_deref(), ats.as_ref().copied());
         }
     }
 
@@ -179,13 +207,15 @@ mod tests {
             https: bool,
             absolute: bool,
             websocket: bool,
+            own_host in proptest::option::of("\\PC{0,20}"),
         ) {
+            let further = Further { websocket, own_host };
             let scheme = if https { "https" } else { "http" };
             let origin = format!("{scheme}://{authority}");
             let origin = absolute.then_some(origin.as_str());
             let addressed = Addressed { scheme, authority: &authority, origin };
             for style in [Style::Seed, Style::Ats] {
-                let Ok(key) = style.key(&addressed, || websocket) else { continue };
+                let Ok(key) = style.key(&addressed, || further.clone()) else { continue };
                 prop_assert!(key.len() <= 250 && key.ends_with('/'), "{}", key);
                 prop_assert!(key.bytes().all(|byte| byte > b' ' && byte != 0x7f), "{}", key);
             }

@@ -11,9 +11,9 @@
 use crate::bindings::exports::linkspan::plugin::{lifecycle, router};
 use crate::bindings::linkspan::plugin::keyvalue::{self, Bucket, Error};
 use crate::bindings::linkspan::plugin::types::{Field, Response};
-use crate::bindings::linkspan::plugin::{grants, log, metrics, request};
+use crate::bindings::linkspan::plugin::{grants, log, metrics, original, request};
 use crate::config::{Otherwise, Settings};
-use crate::key::{Addressed, NoKey};
+use crate::key::{Addressed, Further, NoKey};
 use crate::value::Origin;
 use std::cell::RefCell;
 
@@ -96,11 +96,16 @@ impl Remap {
     fn key(&self) -> Result<String, NoKey> {
         let (scheme, authority) = (request::scheme(), request::authority());
         let origin = request::target_origin();
-        let upgrade =
-            || request::method() == "GET" && request::header("sec-websocket-key").is_some();
         let addressed =
             Addressed { scheme: &scheme, authority: &authority, origin: origin.as_deref() };
-        self.settings.key_style.key(&addressed, upgrade)
+        self.settings.key_style.key(&addressed, || {
+            let is_zero = |value: &[u8]| value.iter().all(|byte| *byte == b'0');
+            let last = request::header("max-forwards").is_some_and(|value| is_zero(&value));
+            Further {
+                websocket: opens_websocket(),
+                own_host: (last && origin.is_some()).then(original::host),
+            }
+        })
     }
 
     /// Where requests go by the store, if it says so.
@@ -139,6 +144,15 @@ impl Otherwise {
             Self::Answer(status) => respond(status),
         }
     }
+}
+
+/// Whether the request asks for a WebSocket (RFC 6455, 4.1), as Traffic Server told it.
+fn opens_websocket() -> bool {
+    let protocol = original::upgrade().unwrap_or_default();
+    protocol.eq_ignore_ascii_case(b"websocket")
+        && request::method() == "GET"
+        && request::header("sec-websocket-key").is_some()
+        && request::header("sec-websocket-version").is_some_and(|version| version == b"13")
 }
 
 fn respond(status: u16) -> router::Decision {
