@@ -10,7 +10,6 @@ mod file;
 mod upload;
 mod upstream;
 
-use std::error::Error;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
@@ -20,6 +19,8 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::Duration;
+
+use crate::wire::Fault;
 
 pub use self::file::{Chunks, FileBody};
 pub use self::upload::{RequestBody, Upload, UploadError, UploadLimits};
@@ -64,7 +65,7 @@ pub enum Break {
     /// Nothing came for so long.
     Silent(Duration),
     /// What came is not HTTP.
-    Malformed,
+    Malformed(Fault),
     /// The file could not be read on; it has become shorter if this is the end of a file.
     File(io::ErrorKind),
     /// A plugin failed to transform it.
@@ -77,14 +78,7 @@ impl BodyError {
             Self::Silent(timeout) => Break::Silent(*timeout),
             Self::File(error) => Break::File(error.kind()),
             Self::Transformed => Break::Transformed,
-            Self::Broken(error) => {
-                // hyper tells a malformed chunk from a lost connection by the kind of an IO error.
-                let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
-                let malformed = cause.is_some_and(|cause| {
-                    matches!(cause.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)
-                });
-                if error.is_parse() || malformed { Break::Malformed } else { Break::Closed }
-            }
+            Self::Broken(error) => Fault::of(error).map_or(Break::Closed, Break::Malformed),
         }
     }
 }

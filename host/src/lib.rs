@@ -75,6 +75,7 @@
 pub mod contract;
 pub mod socket;
 pub mod deadline;
+pub mod wire;
 pub mod drain;
 pub mod config;
 pub mod log;

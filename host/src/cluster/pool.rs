@@ -14,12 +14,11 @@
 //! age is measured from one [`sweep`](Pool::sweep) to another: nobody reads a clock per request.
 
 mod error;
-mod interim;
 mod link;
 #[cfg(test)]
 mod tests;
 mod wakeups;
-mod wire;
+mod gated;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;

@@ -228,8 +228,10 @@ impl Record {
                 let limit = Limit::of_cluster(&cluster, "body-timeout", timeout);
                 format!("{endpoint}: sent nothing for {limit}, after {bytes} bytes of its response")
             }
-            Break::Malformed => {
-                format!("{endpoint}: sent what is not HTTP/1, after {bytes} bytes of its response")
+            Break::Malformed(fault) => {
+                format!(
+                    "{endpoint}: sent what is not HTTP/1, after {bytes} bytes of its response: {fault}"
+                )
             }
             Break::File(io::ErrorKind::UnexpectedEof) => {
                 format!(

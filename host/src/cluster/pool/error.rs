@@ -7,6 +7,7 @@ use http::Request;
 
 use super::link::Failure;
 use crate::body::{RequestBody, UploadError};
+use crate::wire::Fault;
 
 /// Why there is no response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +67,7 @@ impl SendErrorKind {
             }
             cause = error.source();
         }
-        if error.is_parse() { Self::Malformed } else { Self::Broken }
+        if error.is_parse() || Fault::of(error).is_some() { Self::Malformed } else { Self::Broken }
     }
 }
 
@@ -87,7 +88,11 @@ impl fmt::Display for SendError {
             }
             SendErrorKind::Malformed => {
                 formatter.write_str("its answer is not HTTP/1")?;
-                self.source.as_ref().map_or(Ok(()), |cause| write!(formatter, ": {cause}"))
+                let Some(cause) = &self.source else { return Ok(()) };
+                match Fault::of(cause) {
+                    Some(fault) => write!(formatter, ": {fault}"),
+                    None => write!(formatter, ": {cause}"),
+                }
             }
             SendErrorKind::Timeout => formatter.write_str("did not answer in time"),
             SendErrorKind::UploadTooLarge => formatter.write_str("the request body is too large"),

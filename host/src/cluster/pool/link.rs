@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::header::UPGRADE;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
@@ -16,15 +17,18 @@ use hyper_util::rt::TokioIo;
 use tokio::time::{Duration, Instant};
 
 use super::Shelf;
+use super::gated::{Gated, Meter};
 use super::wakeups::Wakeups;
-use super::wire::{Meter, Wire};
 use crate::body::{DownloadLimits, RequestBody, Transport, Upload, UpstreamBody};
 use crate::cluster::peer::Peer;
 use crate::deadline::Deadline;
 use crate::socket::Stream;
+use crate::wire::Asked;
 
-/// The largest response head, and the most that is read or written at once.
-const BUFFER_BYTES: usize = 64 * 1024;
+/// The largest response head.
+const HEAD_BYTES: usize = 64 << 10;
+/// The most that is read or written at once: hyper takes a head that fills it for one too large.
+const BUFFER_BYTES: usize = HEAD_BYTES + 1;
 
 /// A connection, its sender, and what they need. Boxed once, then moved between the pool, the
 /// request and the response body.
@@ -100,10 +104,10 @@ impl From<TrySendError<Request<RequestBody>>> for Failure {
 
 impl Link {
     pub(super) async fn open(stream: Stream, peer: &Peer) -> Result<Box<Self>, hyper::Error> {
-        let (wire, meter) = Wire::new(stream);
+        let (gated, meter) = Gated::new(stream, HEAD_BYTES);
         let mut builder = Builder::new();
         builder.max_buf_size(BUFFER_BYTES);
-        let (sender, connection) = builder.handshake(TokioIo::new(wire)).await?;
+        let (sender, connection) = builder.handshake(TokioIo::new(gated)).await?;
         let wakeups = Wakeups::new();
         let waker = Waker::from(Arc::clone(&wakeups));
         Ok(Box::new(Self {
@@ -124,7 +128,7 @@ impl Link {
     /// kernel. Closing it, and bytes that nobody asked for, show here.
     pub(super) fn is_open(&mut self) -> bool {
         self.driver.look();
-        self.sender.is_ready()
+        self.sender.is_ready() && self.meter.is_even()
     }
 
     /// It has been idle for a while.
@@ -150,13 +154,15 @@ impl Link {
     ) -> Result<Response<Incoming>, Failure> {
         self.upload = request.body().upload();
         self.patience = response_timeout;
-        self.meter.interims.expect();
+        let head = request.method() == Method::HEAD;
+        let upgrade = request.headers().contains_key(UPGRADE);
+        self.meter.ask(Asked { head, upgrade });
         let mut answer = pin!(self.sender.try_send_request(request));
         self.deadline.set(response_timeout);
         let mut sent = 0;
         poll_fn(|context| {
             self.driver.drive(context, Turn::Connection, |context| {
-                self.meter.interims.drain(|status, headers| match status {
+                self.meter.interims(|status, headers| match status {
                     StatusCode::CONTINUE => self.upload.proceed(),
                     _ => interim(status, headers),
                 });
@@ -235,9 +241,11 @@ impl Link {
         }
     }
 
-    /// Goes back to the pool.
+    /// Goes back to the pool, unless more came than was asked for.
     fn park(mut self: Box<Self>) {
-        if let Some(home) = self.home.take() {
+        if self.meter.is_even()
+            && let Some(home) = self.home.take()
+        {
             self.upload = Upload::empty();
             self.driver.wakeups.park();
             home.put(self);
@@ -267,7 +275,7 @@ impl Transport for Link {
 
 /// A connection and its waker.
 struct Driver {
-    connection: Option<Connection<TokioIo<Wire>, RequestBody>>,
+    connection: Option<Connection<TokioIo<Gated>, RequestBody>>,
     wakeups: Arc<Wakeups>,
     waker: Waker,
 }

@@ -1,0 +1,191 @@
+//! The stream beneath an upstream connection: judges what comes before hyper sees it, counts bytes, and
+//! sets informational responses apart.
+//!
+//! hyper drops informational responses, or hands them to a callback that has to be installed with each
+//! request at the price of several allocations; so it does not get them. What comes without having been
+//! asked for is the end of the connection, as far as hyper is concerned: the response before it is
+//! whole.
+//!
+//! An upstream may answer and close without having taken the whole request. Writing then fails, but
+//! the answer is there to be read; hyper would give it up. So such a failure is kept from hyper:
+//! writing waits for ever, and what can still be read, or its end, decides.
+
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::socket::{Stream, Tally};
+use crate::wire::{Asked, Fault, Limits, Reading, Responses, Sluice, Source};
+
+/// The most fields of a response.
+const FIELDS: usize = 100;
+
+/// What went through a connection.
+#[derive(Debug)]
+pub(super) struct Meter {
+    read: Tally,
+    written: Tally,
+    gate: RefCell<Responses>,
+    interims: RefCell<Vec<(StatusCode, HeaderMap)>>,
+}
+
+impl Meter {
+    fn new(head_bytes: usize) -> Self {
+        let limits = Limits { head_bytes, fields: FIELDS, target_bytes: 0 };
+        Self {
+            read: Tally::default(),
+            written: Tally::default(),
+            gate: RefCell::new(Responses::new(limits)),
+            interims: RefCell::default(),
+        }
+    }
+
+    /// A request is about to be sent.
+    pub(super) fn ask(&self, asked: Asked) {
+        self.gate.borrow_mut().ask(asked);
+    }
+
+    /// Whether nothing came but what was asked for, and all of that.
+    pub(super) fn is_even(&self) -> bool {
+        self.gate.borrow().is_idle()
+    }
+
+    /// Takes the informational responses that came since the last time.
+    pub(super) fn interims(&self, mut each: impl FnMut(StatusCode, HeaderMap)) {
+        if !self.interims.borrow().is_empty() {
+            for (status, headers) in self.interims.take() {
+                each(status, headers);
+            }
+        }
+    }
+
+    fn interim(&self, head: &[u8]) {
+        self.interims.borrow_mut().extend(parse(head));
+    }
+
+    /// Bytes from the upstream.
+    pub(super) fn read_bytes(&self) -> u64 {
+        self.read.bytes()
+    }
+
+    /// Bytes in both directions.
+    pub(super) fn total_bytes(&self) -> u64 {
+        self.read.bytes().wrapping_add(self.written.bytes())
+    }
+}
+
+fn parse(head: &[u8]) -> Option<(StatusCode, HeaderMap)> {
+    let mut fields = [httparse::EMPTY_HEADER; FIELDS];
+    let mut response = httparse::Response::new(&mut fields);
+    response.parse(head).ok()?;
+    let mut headers = HeaderMap::new();
+    for field in response.headers.iter() {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
+        headers.try_append(name, HeaderValue::from_bytes(field.value).ok()?).ok()?;
+    }
+    Some((StatusCode::from_u16(response.code?).ok()?, headers))
+}
+
+/// A stream that keeps a [`Meter`].
+pub(super) struct Gated {
+    stream: Stream,
+    meter: Rc<Meter>,
+    sluice: Sluice,
+    /// The upstream takes nothing any more.
+    deaf: bool,
+}
+
+impl Gated {
+    /// For heads of at most so many bytes.
+    pub(super) fn new(stream: Stream, head_bytes: usize) -> (Self, Rc<Meter>) {
+        let meter = Rc::new(Meter::new(head_bytes));
+        let sluice = Sluice::default();
+        (Self { stream, meter: Rc::clone(&meter), sluice, deaf: false }, meter)
+    }
+
+    /// Counts what was written, and keeps from hyper that nothing more can be.
+    fn watch(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match polled {
+            Poll::Ready(Err(error)) if closed(&error) => {
+                self.deaf = true;
+                Poll::Pending
+            }
+            Poll::Ready(Ok(bytes)) => {
+                self.meter.written.add(bytes);
+                Poll::Ready(Ok(bytes))
+            }
+            other => other,
+        }
+    }
+}
+
+fn closed(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+}
+
+impl AsyncRead for Gated {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Self { stream, meter, sluice, .. } = &mut *self;
+        let mut source = Source {
+            stream,
+            read: &mut |bytes| meter.read.add(bytes),
+            interim: &mut |head| meter.interim(head),
+        };
+        match sluice.read(&mut source, &mut *meter.gate.borrow_mut(), context, buffer)? {
+            Reading::Ready => Poll::Ready(Ok(())),
+            Reading::Pending => Poll::Pending,
+            Reading::Fault(Fault::Unasked) => {
+                tracing::debug!("an upstream sent what nobody asked for: the connection ends");
+                Poll::Ready(Ok(()))
+            }
+            Reading::Fault(fault) => Poll::Ready(Err(fault.into())),
+        }
+    }
+}
+
+impl AsyncWrite for Gated {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.deaf {
+            return Poll::Pending;
+        }
+        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.watch(polled)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.deaf {
+            return Poll::Pending;
+        }
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.watch(polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

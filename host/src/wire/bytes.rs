@@ -1,0 +1,115 @@
+//! Which bytes may stand where, and finding those that may not.
+
+/// The place of the first control character at or after `from`: a byte below a blank, or DEL.
+/// Eight bytes at a time: a head has a few hundred.
+pub(super) fn control(bytes: &[u8], from: usize) -> Option<usize> {
+    const BELOW: u64 = u64::from_ne_bytes([0x20; 8]);
+    const DEL: u64 = u64::from_ne_bytes([0x7f; 8]);
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    let rest = bytes.get(from..)?;
+    let (words, tail) = rest.as_chunks::<8>();
+    let mut at = from;
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        let dels = word ^ DEL;
+        // The lowest bit that is set is right in both; a borrow can only spoil those above it.
+        let found = (word.wrapping_sub(BELOW) & !word | dels.wrapping_sub(ONES) & !dels) & HIGH;
+        if found != 0 {
+            return Some(at + (found.trailing_zeros() / 8) as usize);
+        }
+        at += 8;
+    }
+    tail.iter().position(|byte| is_control(*byte)).map(|place| at + place)
+}
+
+/// Whether it is a control character.
+pub(super) fn is_control(byte: u8) -> bool {
+    byte < b' ' || byte == 0x7f
+}
+
+/// Whether it may be part of a token (RFC 9110, 5.6.2).
+pub(super) fn is_token(byte: u8) -> bool {
+    TOKEN.get(usize::from(byte)).copied().unwrap_or_default()
+}
+
+/// Whether it may be part of a target. More than RFC 3986 has: browsers send `|`, `"` and braces in
+/// queries as they are.
+pub(super) fn is_target(byte: u8) -> bool {
+    TARGET.get(usize::from(byte)).copied().unwrap_or_default()
+}
+
+/// The bytes without blanks around them.
+pub(super) fn trim(bytes: &[u8]) -> &[u8] {
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let Some(first) = bytes.iter().position(|byte| !blank(byte)) else { return &[] };
+    let last = bytes.iter().rposition(|byte| !blank(byte)).unwrap_or(first);
+    bytes.get(first..=last).unwrap_or_default()
+}
+
+#[expect(clippy::indexing_slicing, reason = "while compiling")]
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte: u8 = 0;
+    while byte < 128 {
+        let mark = matches!(
+            byte,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        );
+        table[byte as usize] = mark || byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    table
+};
+
+#[expect(clippy::indexing_slicing, reason = "while compiling")]
+const TARGET: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte: u8 = 0x21;
+    while byte < 0x7f {
+        table[byte as usize] = !matches!(byte, b'#' | b'<' | b'>');
+        byte += 1;
+    }
+    table
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_first_control_is_found_wherever_it_is(
+            bytes in proptest::collection::vec(any::<u8>(), 0..80),
+            visible in proptest::collection::vec(0x20_u8..0x7f, 0..40),
+            from in 0_usize..90,
+        ) {
+            let all = [&visible[..], &bytes].concat();
+            let plain = all.iter().enumerate().skip(from).find(|(_, byte)| is_control(**byte));
+            prop_assert_eq!(control(&all, from), plain.map(|(place, _)| place));
+        }
+    }
+
+    #[test]
+    fn blanks_are_trimmed_and_nothing_else() {
+        for (given, expected) in
+            [("", ""), (" \t", ""), ("a", "a"), (" a b\t", "a b"), ("\u{b}a", "\u{b}a")]
+        {
+            assert_eq!(trim(given.as_bytes()), expected.as_bytes(), "{given:?}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Field lines, and what they say about where a message ends.
+
+use super::Fault;
+use super::bytes::{is_token, trim};
+
+/// What the fields of a head say, as far as framing goes.
+#[derive(Debug, Default)]
+pub(super) struct Fields {
+    count: usize,
+    length: Option<u64>,
+    coded: bool,
+    /// There is an Upgrade.
+    upgrade: bool,
+    /// Connection nominates it.
+    switches: bool,
+}
+
+/// How the end of a message is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// Nothing says so.
+    None,
+    /// By its length.
+    Sized(u64),
+    /// By its last chunk.
+    Chunked,
+}
+
+impl Fields {
+    /// Reads a field line.
+    pub(super) fn line(&mut self, line: &[u8], most: usize) -> Result<(), Fault> {
+        let end = line.iter().position(|byte| !is_token(*byte)).unwrap_or(line.len());
+        match line.get(end) {
+            Some(b':') if end > 0 => {}
+            Some(b' ' | b'\t') if end == 0 => return Err(Fault::Folded),
+            None => return Err(Fault::NoColon),
+            Some(b' ' | b'\t') if trim(line.get(end..).unwrap_or_default()).starts_with(b":") => {
+                return Err(Fault::BlankBeforeColon);
+            }
+            Some(_) if !line.contains(&b':') => return Err(Fault::NoColon),
+            Some(_) => return Err(Fault::Name),
+        }
+        self.count += 1;
+        if self.count > most {
+            return Err(Fault::Fields);
+        }
+        let (name, value) = line.split_at(end);
+        let value = || trim(value.get(1..).unwrap_or_default());
+        // The length of a name rules out nearly all that are none of these.
+        match end {
+            7 if name.eq_ignore_ascii_case(b"upgrade") => self.upgrade = true,
+            10 if name.eq_ignore_ascii_case(b"connection") => {
+                let mut options = value().split(|byte| *byte == b',').map(trim);
+                self.switches |= options.any(|option| option.eq_ignore_ascii_case(b"upgrade"));
+            }
+            14 if name.eq_ignore_ascii_case(b"content-length") => self.length(value())?,
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.coding(value())?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn length(&mut self, value: &[u8]) -> Result<(), Fault> {
+        if self.length.is_some() {
+            return Err(Fault::Lengths);
+        }
+        if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+            return Err(Fault::Length);
+        }
+        let digits = std::str::from_utf8(value).unwrap_or_default();
+        let length = digits.parse().ok().filter(|length| i64::try_from(*length).is_ok());
+        self.length = Some(length.ok_or(Fault::LengthTooLarge)?);
+        Ok(())
+    }
+
+    fn coding(&mut self, value: &[u8]) -> Result<(), Fault> {
+        if self.coded || !value.eq_ignore_ascii_case(b"chunked") {
+            return Err(Fault::Coding);
+        }
+        self.coded = true;
+        Ok(())
+    }
+
+    /// How the message ends, whose version is HTTP/1.0 if it is `old`.
+    pub(super) fn framing(&self, old: bool) -> Result<Framing, Fault> {
+        match (self.coded, self.length) {
+            (true, Some(_)) => Err(Fault::LengthAndCoding),
+            (true, None) if old => Err(Fault::CodingTooEarly),
+            (true, None) => Ok(Framing::Chunked),
+            (false, Some(length)) => Ok(Framing::Sized(length)),
+            (false, None) => Ok(Framing::None),
+        }
+    }
+
+    /// Whether another protocol is asked for, or agreed to.
+    pub(super) fn upgrades(&self) -> bool {
+        self.upgrade && self.switches
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn framed(lines: &[&str]) -> Result<Framing, Fault> {
+        let mut fields = Fields::default();
+        for line in lines {
+            fields.line(line.as_bytes(), 3)?;
+        }
+        fields.framing(false)
+    }
+
+    #[test]
+    fn a_message_has_one_end() {
+        for (lines, expected) in [
+            (&["a: b", "Host:"][..], Ok(Framing::None)),
+            (&["CONTENT-length:\t5 "], Ok(Framing::Sized(5))),
+            (&["content-length: 0005"], Ok(Framing::Sized(5))),
+            (&["content-length: 9223372036854775807"], Ok(Framing::Sized(i64::MAX as u64))),
+            (&["content-length: 9223372036854775808"], Err(Fault::LengthTooLarge)),
+            (&["content-length: 99999999999999999999"], Err(Fault::LengthTooLarge)),
+            (&["content-length:"], Err(Fault::Length)),
+            (&["content-length: +5"], Err(Fault::Length)),
+            (&["content-length: 5, 5"], Err(Fault::Length)),
+            (&["content-length: 5\u{b2}"], Err(Fault::Length)),
+            (&["content-length: 5", "content-length: 5"], Err(Fault::Lengths)),
+            (&["transfer-encoding: cHunked"], Ok(Framing::Chunked)),
+            (&["transfer-encoding: \u{b}chunked"], Err(Fault::Coding)),
+            (&["transfer-encoding: gzip, chunked"], Err(Fault::Coding)),
+            (&["transfer-encoding:"], Err(Fault::Coding)),
+            (&["transfer-encoding: chunked", "transfer-encoding: chunked"], Err(Fault::Coding)),
+            (&["transfer-encoding: chunked", "content-length: 5"], Err(Fault::LengthAndCoding)),
+            (&["content-length: 5", "transfer-encoding: chunked"], Err(Fault::LengthAndCoding)),
+            (&["transfer_encoding: chunked"], Ok(Framing::None)),
+        ] {
+            assert_eq!(framed(lines), expected, "{lines:?}");
+        }
+        let mut fields = Fields::default();
+        fields.line(b"transfer-encoding: chunked", 9).unwrap();
+        assert_eq!(fields.framing(true), Err(Fault::CodingTooEarly));
+    }
+
+    #[test]
+    fn a_line_is_a_name_a_colon_and_a_value() {
+        for (line, fault) in [
+            (" a: b", Fault::Folded),
+            ("\ta: b", Fault::Folded),
+            ("a", Fault::NoColon),
+            ("a b", Fault::NoColon),
+            ("a : b", Fault::BlankBeforeColon),
+            ("a b: c", Fault::Name),
+            (": b", Fault::Name),
+            ("a[b]: c", Fault::Name),
+            ("\u{e9}: c", Fault::Name),
+        ] {
+            assert_eq!(framed(&[line]), Err(fault), "{line:?}");
+        }
+        assert_eq!(framed(&["a:", "b:", "c:", "d:"]), Err(Fault::Fields));
+    }
+
+    #[test]
+    fn an_upgrade_takes_two_fields() {
+        let upgrades = |lines: &[&str]| {
+            let mut fields = Fields::default();
+            lines.iter().for_each(|line| fields.line(line.as_bytes(), 9).unwrap());
+            fields.upgrades()
+        };
+        assert!(upgrades(&["Upgrade: websocket", "Connection: keep-alive, UPGRADE"]));
+        assert!(!upgrades(&["Upgrade: websocket", "Connection: keep-alive"]));
+        assert!(!upgrades(&["Connection: upgrade"]));
+    }
+}

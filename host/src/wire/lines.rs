@@ -1,0 +1,63 @@
+//! The lines of a head, as it comes.
+
+use super::bytes::control;
+use super::{Fault, Limits};
+
+/// How far a head has been read. It is looked at once, however it is cut.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    /// Where the next line begins.
+    start: usize,
+    /// Up to where there is no end of it.
+    seen: usize,
+}
+
+/// What comes next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next<'b> {
+    /// A line, without its end.
+    Line(&'b [u8]),
+    /// The line is not complete.
+    More,
+}
+
+impl Lines {
+    /// The next line of a head that begins with `bytes`.
+    pub(super) fn next<'b>(&mut self, bytes: &'b [u8], limits: &Limits) -> Result<Next<'b>, Fault> {
+        loop {
+            let found = control(bytes, self.seen);
+            if found.unwrap_or(bytes.len()) >= limits.head_bytes {
+                return Err(Fault::HeadBytes);
+            }
+            let Some(at) = found else {
+                self.seen = bytes.len();
+                return Ok(Next::More);
+            };
+            match bytes.get(at..at + 2) {
+                Some(b"\r\n") => {
+                    let line = bytes.get(self.start..at).unwrap_or_default();
+                    self.start = at + 2;
+                    self.seen = self.start;
+                    return Ok(Next::Line(line));
+                }
+                _ if bytes.get(at) == Some(&b'\t') => self.seen = at + 1,
+                None if bytes.get(at) == Some(&b'\r') => {
+                    self.seen = at;
+                    return Ok(Next::More);
+                }
+                _ if bytes.get(at) == Some(&b'\n') => return Err(Fault::BareLf),
+                _ => return Err(Fault::Control),
+            }
+        }
+    }
+
+    /// Where the lines end that were read.
+    pub(super) fn end(&self) -> usize {
+        self.start
+    }
+
+    /// The part of an incomplete line that is there.
+    pub(super) fn rest<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
+        bytes.get(self.start..).unwrap_or_default()
+    }
+}

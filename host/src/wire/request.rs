@@ -1,0 +1,224 @@
+//! The gate for what a client sends.
+
+use http::Uri;
+
+use super::bytes::{is_target, is_token};
+use super::chunked::Chunked;
+use super::fields::{Fields, Framing};
+use super::lines::{Lines, Next};
+use super::{Fault, Gate, Limits, Step};
+
+/// The longest method; the longest registered one has 17 letters.
+const METHOD_BYTES: usize = 64;
+
+/// Judges what a client sends.
+#[derive(Debug)]
+pub struct Requests {
+    limits: Limits,
+    state: State,
+    /// The message that is being read asks for another protocol.
+    upgrade: bool,
+    /// The line before it was empty.
+    skipped: bool,
+    begun: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    Head(Head),
+    Sized(u64),
+    Chunked(Chunked),
+    /// It is not decided whether what follows is HTTP.
+    Held,
+    /// It is not.
+    Other,
+    Ended(Fault),
+}
+
+#[derive(Debug, Default)]
+struct Head {
+    lines: Lines,
+    fields: Fields,
+    /// Whether it is of HTTP/1.0, once that is known.
+    old: Option<bool>,
+}
+
+impl Requests {
+    /// For a connection that has just been opened.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        let state = State::Head(Head::default());
+        Self { limits, state, upgrade: false, skipped: false, begun: 0 }
+    }
+
+    /// How many heads were let pass.
+    #[must_use]
+    pub fn begun(&self) -> u64 {
+        self.begun
+    }
+
+    /// Whether the last message that began has come to its end.
+    #[must_use]
+    pub fn is_between(&self) -> bool {
+        matches!(self.state, State::Head(_) | State::Held | State::Other)
+    }
+
+    /// Nothing more is let pass.
+    pub fn refuse(&mut self, fault: Fault) {
+        self.state = State::Ended(fault);
+    }
+
+    /// The protocol stays HTTP: what was held is the next request.
+    pub fn resume(&mut self) {
+        if matches!(self.state, State::Held) {
+            self.state = State::Head(Head::default());
+        }
+        self.upgrade = false;
+    }
+
+    /// The protocol changes: whatever follows goes on.
+    pub fn open(&mut self) {
+        self.state = State::Other;
+    }
+
+    fn over(&self) -> State {
+        if self.upgrade { State::Held } else { State::Head(Head::default()) }
+    }
+
+    fn head(&mut self, bytes: &[u8]) -> Result<Step, Fault> {
+        let State::Head(head) = &mut self.state else { return Ok(Step::More) };
+        loop {
+            let next = head.lines.next(bytes, &self.limits);
+            if head.old.is_none() && matches!(next, Ok(Next::More) | Err(Fault::HeadBytes)) {
+                unfinished(head.lines.rest(bytes), &self.limits)?;
+            }
+            let Next::Line(line) = next? else { return Ok(Step::More) };
+            match head.old {
+                None if line.is_empty() && self.skipped => return Err(Fault::EmptyLines),
+                None if line.is_empty() => {
+                    self.skipped = true;
+                    head.lines = Lines::default();
+                    return Ok(Step::Skip(2));
+                }
+                None => head.old = Some(request_line(line, &self.limits)?),
+                Some(old) if line.is_empty() => {
+                    let framing = head.fields.framing(old)?;
+                    self.upgrade = !old && head.fields.upgrades();
+                    let end = head.lines.end();
+                    self.begun += 1;
+                    self.skipped = false;
+                    self.state = match framing {
+                        Framing::None | Framing::Sized(0) => self.over(),
+                        Framing::Sized(length) => State::Sized(length),
+                        Framing::Chunked => State::Chunked(Chunked::new(&self.limits)),
+                    };
+                    return Ok(Step::Pass(end));
+                }
+                Some(_) => head.fields.line(line, self.limits.fields)?,
+            }
+        }
+    }
+
+    fn judge(&mut self, bytes: &[u8]) -> Result<Step, Fault> {
+        match &mut self.state {
+            State::Head(_) => self.head(bytes),
+            State::Sized(left) => {
+                let there = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= there as u64;
+                if *left == 0 {
+                    self.state = self.over();
+                }
+                Ok(Step::Pass(there))
+            }
+            State::Chunked(chunked) => {
+                let used = chunked.advance(bytes)?;
+                if chunked.is_over() {
+                    self.state = self.over();
+                }
+                Ok(Step::Pass(used))
+            }
+            State::Held => Ok(Step::Held),
+            State::Other => Ok(Step::Pass(bytes.len())),
+            State::Ended(fault) => Err(*fault),
+        }
+    }
+}
+
+impl Gate for Requests {
+    fn step(&mut self, bytes: &[u8]) -> Step {
+        self.judge(bytes).unwrap_or_else(|fault| {
+            self.state = State::Ended(fault);
+            Step::Fault(fault)
+        })
+    }
+}
+
+/// Whether a request line can still become one, of which so much is there.
+fn unfinished(line: &[u8], limits: &Limits) -> Result<(), Fault> {
+    match line.iter().take(METHOD_BYTES + 1).position(|byte| *byte == b' ') {
+        None if line.len() > METHOD_BYTES => Err(Fault::Method),
+        None => Ok(()),
+        Some(blank) => {
+            let rest = line.get(blank + 1..).unwrap_or_default();
+            let target = rest.iter().position(|byte| *byte == b' ').unwrap_or(rest.len());
+            if target > limits.target_bytes { Err(Fault::TargetBytes) } else { Ok(()) }
+        }
+    }
+}
+
+/// Whether the line is one of HTTP/1.0.
+fn request_line(line: &[u8], limits: &Limits) -> Result<bool, Fault> {
+    let mut parts = line.split(|byte| *byte == b' ');
+    let (Some(method), Some(target), Some(version), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(Fault::RequestLine);
+    };
+    if method.is_empty() || method.len() > METHOD_BYTES || !method.iter().all(|b| is_token(*b)) {
+        return Err(Fault::Method);
+    }
+    if target.is_empty() {
+        return Err(Fault::RequestLine);
+    }
+    if target.len() > limits.target_bytes {
+        return Err(Fault::TargetBytes);
+    }
+    let old = version_is_old(version)?;
+    if target_is_valid(method, target) { Ok(old) } else { Err(Fault::Target) }
+}
+
+/// Whether a version is HTTP/1.0.
+fn version_is_old(version: &[u8]) -> Result<bool, Fault> {
+    match version {
+        b"HTTP/1.1" => Ok(false),
+        b"HTTP/1.0" => Ok(true),
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+            if major.is_ascii_digit() && minor.is_ascii_digit() =>
+        {
+            Err(Fault::Version)
+        }
+        _ => Err(Fault::RequestLine),
+    }
+}
+
+/// Whether a target is of one of the four forms (RFC 9112, 3.2).
+fn target_is_valid(method: &[u8], target: &[u8]) -> bool {
+    if !target.iter().all(|byte| is_target(*byte)) {
+        return false;
+    }
+    if target.first() == Some(&b'/') {
+        // What holds targets takes it in queries alone, as browsers send it.
+        let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+        return !path.contains(&b'`');
+    }
+    if target == b"*" {
+        return true;
+    }
+    // Rare enough to be taken apart twice.
+    let Ok(uri) = Uri::try_from(target) else { return false };
+    let absolute = uri.scheme().is_some();
+    uri.authority().is_some() && (absolute != (method == b"CONNECT"))
+}
+
+#[cfg(test)]
+mod tests;
