@@ -1,9 +1,14 @@
 //! The router `memcached-remap`, on a store in memory: what the store holds for the host decides.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use super::config;
-use crate::support::{Client, Down, Message, Origin, Proxy};
+use serde_json::Value;
+
+use super::memcached::SLOW;
+use super::{config, memcached};
+use crate::support::memcached::{FakeMemcached, Say};
+use crate::support::{Binary, Client, Down, Message, Origin, Proxy, eventually};
 
 /// A listener that asks the store, which has these entries; `keys` are further ones of the router,
 /// and `store` of the store.
@@ -32,6 +37,17 @@ fn events(proxy: &Proxy, name: &str) -> u64 {
     proxy.counter("linkspan_plugin_events", &[("plugin", "remap"), ("name", name)])
 }
 
+/// Waits for a line of the router's in the log. Gives its level.
+#[track_caller]
+fn told(linkspan: &Binary, message: &str) -> String {
+    let is_it = |line: &Value| line["message"] == message && line["plugin"] == "remap";
+    eventually(message, || {
+        let log = linkspan.stderr();
+        let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.find(is_it)?.get("level")?.as_str().map(str::to_owned)
+    })
+}
+
 #[test]
 fn a_request_goes_where_the_store_says_and_is_given_that_host() {
     let origin = Origin::replying("a");
@@ -49,7 +65,7 @@ fn a_request_goes_where_the_store_says_and_is_given_that_host() {
     }
     assert_eq!(origin.requests()[0].value("x-forwarded-host"), Some("shop.test"));
     let line = &proxy.access(1)[0];
-    assert_eq!((&line["route"], &line["cluster"]), (&"remap".into(), &serde_json::Value::Null));
+    assert_eq!((&line["route"], &line["cluster"]), (&"remap".into(), &Value::Null));
     assert_eq!((events(&proxy, "hits"), events(&proxy, "misses")), (4, 0));
 }
 
@@ -233,4 +249,29 @@ fn faults_stand_where_they_are() {
     assert!(storeless.contains("which nobody granted"), "{storeless}");
     let nowhere = said(&good.replace(", addresses = ['127.0.0.1:*', '[::1]:*']", ""));
     assert!(nowhere.contains("is granted no address that the values"), "{nowhere}");
+}
+
+#[test]
+fn what_is_wrong_with_the_store_is_told_in_words() {
+    const KEY: &str = "http://a.test:80/";
+    let down = Down::new();
+    let down =
+        format!("[stores.sites]\ntype = 'memcached'\nservers = ['{}']\n{SLOW}", down.address());
+    let slow = FakeMemcached::answering_after(Duration::from_secs(1), |_| Say::miss());
+    let large = FakeMemcached::answering(|_| Say::value(KEY, &"x".repeat(2_000)));
+    let full = FakeMemcached::answering(|_| Say::this("SERVER_ERROR out of memory\r\n"));
+    for (store, words) in [
+        (down, "it is down or out of reach"),
+        (slow.store("timeout = '20ms'"), "it took longer than its `timeout`"),
+        (
+            large.store(&format!("max-value = '1KiB'\n{SLOW}")),
+            "the value is larger than its `max-value`",
+        ),
+        (full.store(SLOW), "its answer is of no use: out of memory"),
+    ] {
+        let mut linkspan = Binary::serve(&memcached::remap(&store, "", ""));
+        assert_eq!(ask(&mut linkspan.connect(), "/", "a.test").status(), 503, "{words}");
+        let message = format!("store sites was asked for {KEY}: {words}");
+        assert_eq!(told(&linkspan, &message), "ERROR");
+    }
 }

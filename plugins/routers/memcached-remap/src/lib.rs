@@ -19,6 +19,7 @@ use std::cell::RefCell;
 
 mod config;
 mod key;
+mod told;
 mod value;
 
 mod bindings {
@@ -122,7 +123,8 @@ impl Remap {
             Ok(None) | Err(Error::InvalidKey) => ("misses", None),
             Err(error) => {
                 metrics::count("errors", 1);
-                let text = format!("store {} was asked for {key}: {error}", self.settings.store);
+                let (store, error) = (&self.settings.store, told::in_words(&error));
+                let text = format!("store {store} was asked for {key}: {error}");
                 log::write(log::Level::Error, &text);
                 return Err(());
             }
