@@ -275,3 +275,23 @@ fn what_is_wrong_with_the_store_is_told_in_words() {
         assert_eq!(told(&linkspan, &message), "ERROR");
     }
 }
+
+#[test]
+fn what_the_store_holds_malformed_is_told_as_one_short_line() {
+    let long = format!("http://{}", "x".repeat(300));
+    let entries = [("http://odd.test:80/", "ODD"), ("http://long.test:80/", &long)];
+    let toml = remap(&entries, "", "").replace("'ODD'", r#""http://h:80\r\n\u001b[31m""#);
+    let mut linkspan = Binary::serve(&toml);
+    let mut client = linkspan.connect();
+    for (host, value, fault) in [
+        ("odd.test", r#""http://h:80\r\n\x1b[31m""#.to_owned(), "its port is none"),
+        ("long.test", format!("{:?}... (307 bytes)", &long[..100]), "it has no port"),
+    ] {
+        assert_eq!(ask(&mut client, "/", host).status(), 404, "{host}");
+        let message = format!(
+            "store sites holds {value} for http://{host}:80/: {fault}, \
+             expected one such as http://10.0.0.7:8080/"
+        );
+        assert_eq!(told(&linkspan, &message), "WARN");
+    }
+}

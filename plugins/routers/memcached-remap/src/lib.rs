@@ -114,8 +114,8 @@ impl Remap {
             Ok(Some(value)) => match value::parse(&value) {
                 Ok(origin) => ("hits", Some(origin)),
                 Err(fault) => {
-                    let text =
-                        format!("what store {} holds for {key}: {fault}", self.settings.store);
+                    let (store, value) = (&self.settings.store, told::quoted(&value));
+                    let text = format!("store {store} holds {value} for {key}: {fault}");
                     log::write(log::Level::Warn, &text);
                     ("malformed", None)
                 }
