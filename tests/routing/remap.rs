@@ -295,3 +295,24 @@ fn what_the_store_holds_malformed_is_told_as_one_short_line() {
         assert_eq!(told(&linkspan, &message), "WARN");
     }
 }
+
+#[test]
+fn misses_are_told_to_who_debugs_and_crowd_nothing_out() {
+    let entries = [("http://bad.test:80/", "garbage")];
+    let table = "[plugins.remap.config]";
+    let toml = remap(&entries, "", "").replace(table, &format!("limits.log-rate = 1\n{table}"));
+    let message = "store sites holds nothing for http://nope.test:80/";
+    let mut linkspan = Binary::serve(&format!("[log]\nlevel = 'debug'\n{toml}"));
+    assert_eq!(ask(&mut linkspan.connect(), "/", "nope.test").status(), 404);
+    assert_eq!(told(&linkspan, message), "DEBUG");
+    let mut linkspan = Binary::serve(&toml);
+    let mut client = linkspan.connect();
+    for _ in 0..5 {
+        assert_eq!(ask(&mut client, "/", "nope.test").status(), 404);
+    }
+    assert_eq!(ask(&mut client, "/", "bad.test").status(), 404);
+    let message = "store sites holds \"garbage\" for http://bad.test:80/: it has no scheme, \
+                   expected one such as http://10.0.0.7:8080/";
+    assert_eq!(told(&linkspan, message), "WARN");
+    assert!(!linkspan.stderr().contains("holds nothing"), "nobody asked for it");
+}

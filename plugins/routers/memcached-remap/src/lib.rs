@@ -120,7 +120,11 @@ impl Remap {
                     ("malformed", None)
                 }
             },
-            Ok(None) | Err(Error::InvalidKey) => ("misses", None),
+            Ok(None) | Err(Error::InvalidKey) => {
+                let text = format!("store {} holds nothing for {key}", self.settings.store);
+                log::write(log::Level::Debug, &text);
+                ("misses", None)
+            }
             Err(error) => {
                 metrics::count("errors", 1);
                 let (store, error) = (&self.settings.store, told::in_words(&error));
