@@ -56,7 +56,9 @@ fn a_request_goes_where_the_store_says_and_is_given_that_host() {
     let entries = [("http://shop.test:80/", plain.as_str()), ("http://shop.test:8080/", &slash)];
     let proxy = Proxy::start(&remap(&entries, "", ""));
     let mut client = proxy.connect();
-    for host in ["shop.test", "SHOP.Test", "shop.test:80", "shop.test:8080"] {
+    let hosts =
+        ["shop.test", "SHOP.Test", "shop.test:80", "shop.test:8080", "Shop.test.", "shop.test.:80"];
+    for host in hosts {
         let response = ask(&mut client, "/p?q=1", host);
         assert_eq!((response.status(), response.text().as_str()), (200, "a"), "{host}");
     }
@@ -66,7 +68,7 @@ fn a_request_goes_where_the_store_says_and_is_given_that_host() {
     assert_eq!(origin.requests()[0].value("x-forwarded-host"), Some("shop.test"));
     let line = &proxy.access(1)[0];
     assert_eq!((&line["route"], &line["cluster"]), (&"remap".into(), &Value::Null));
-    assert_eq!((events(&proxy, "hits"), events(&proxy, "misses")), (4, 0));
+    assert_eq!((events(&proxy, "hits"), events(&proxy, "misses")), (6, 0));
 }
 
 #[test]
