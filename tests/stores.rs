@@ -156,3 +156,22 @@ fn a_value_beyond_the_largest_is_an_error_and_the_largest_is_none() {
     assert_eq!((asking.outcomes("too-large"), asking.outcomes("hit")), (2, 3));
     assert_eq!(asking.down(), 0, "the server is there");
 }
+
+#[test]
+fn a_server_may_listen_on_a_unix_socket() {
+    let mut server = Memcached::on_a_socket();
+    let store = server.store(UNHURRIED);
+    assert!(store.contains("'unix:/"), "{store}");
+    let asking = Asking::start(&store);
+    assert_eq!(asking.get("/a").text(), "main");
+    server.set("/a", "other");
+    assert_eq!(asking.get("/a").text(), "other");
+    eventually("one connection for all", || (server.connections() == 1).then_some(()));
+    server.kill();
+    let error = asking.error("/a").to_lowercase();
+    assert!(error.contains("unavailable"), "{error}");
+    server.restart();
+    server.set("/a", "other");
+    eventually("the store to answer", || (asking.get("/a").text() == "other").then_some(()));
+    assert_eq!(asking.outcomes("miss"), 1, "what nobody could know is no miss");
+}
