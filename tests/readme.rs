@@ -19,7 +19,10 @@ use shell::Shell;
 use crate::support::{Binary, Signal, eventually, ports_of_the_demo};
 
 /// The ports that READMEs use, in one test at a time.
-const PORTS: [&str; 4] = ["8080", "9001", "9002", "11211"];
+const PORTS: [&str; 6] = ["8080", "9001", "9002", "9003", "9004", "11211"];
+
+/// What stands for each of them.
+type Ports = BTreeMap<&'static str, String>;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
@@ -68,13 +71,21 @@ fn commands(block: &[&str], pieces: &mut Vec<Piece>) {
 }
 
 /// Each of these ports with one that is free.
-fn free_ports() -> BTreeMap<&'static str, String> {
-    let sockets = PORTS.map(|port| (port, TcpListener::bind("127.0.0.1:0").unwrap()));
-    let port = |socket: &TcpListener| socket.local_addr().unwrap().port().to_string();
-    sockets.iter().map(|(name, socket)| (*name, port(socket))).collect()
+fn free_ports() -> Ports {
+    let mut sockets = Vec::new();
+    let mut free = || loop {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = socket.local_addr().unwrap().port().to_string();
+        sockets.push(socket);
+        // Such as 49001 would be taken for one that is still to be replaced.
+        if !PORTS.iter().any(|name| port.contains(name)) {
+            return port;
+        }
+    };
+    PORTS.map(|name| (name, free())).into()
 }
 
-fn with(ports: &BTreeMap<&'static str, String>, text: &str) -> String {
+fn with(ports: &Ports, text: &str) -> String {
     ports.iter().fold(text.to_owned(), |text, (port, free)| text.replace(port, free))
 }
 
@@ -88,7 +99,7 @@ fn the_five_minutes_end_as_the_readme_says() {
 
 /// Writes the files and types the commands, which have to print what is shown.
 #[track_caller]
-fn walk(shell: &mut Shell, pieces: &[Piece], ports: &BTreeMap<&'static str, String>) {
+fn walk(shell: &mut Shell, pieces: &[Piece], ports: &Ports) {
     for piece in pieces {
         match piece {
             Piece::File(name, text) => shell.write(name, &with(ports, text)),

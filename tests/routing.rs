@@ -1,5 +1,6 @@
 //! Where requests go: routers in turn, then the default cluster, then 404.
 
+mod answers;
 mod host;
 mod memcached;
 mod patterns;

@@ -137,3 +137,41 @@ fn a_crowd_of_our_own_is_no_outage_of_the_server() {
     assert!(answered >= 3, "{answered} of 6 are answered: those that had a connection in time");
     assert_eq!(asking.get("/a").text(), "main", "the server is there");
 }
+
+#[test]
+fn a_value_beyond_the_largest_is_an_error_and_the_largest_is_none() {
+    let server = Memcached::start();
+    let asking = Asking::start(&server.store(&format!("{UNHURRIED}\nmax-value = '1KiB'")));
+    server.set("/largest", "x".repeat(1 << 10));
+    server.set("/larger", "x".repeat((1 << 10) + 1));
+    server.set("/giant", "x".repeat(700_000));
+    server.set("/a", "other");
+    for path in ["/larger", "/giant"] {
+        let error = asking.error(path).to_lowercase();
+        assert!(error.contains("toolarge"), "{path}: {error}");
+        assert_eq!(asking.open(), 0, "{path}: what is left of it is not read");
+        assert_eq!(asking.get("/a").text(), "other", "{path}");
+    }
+    asking.get("/largest");
+    assert_eq!((asking.outcomes("too-large"), asking.outcomes("hit")), (2, 3));
+    assert_eq!(asking.down(), 0, "the server is there");
+}
+
+#[test]
+fn a_server_may_listen_on_a_unix_socket() {
+    let mut server = Memcached::on_a_socket();
+    let store = server.store(UNHURRIED);
+    assert!(store.contains("'unix:/"), "{store}");
+    let asking = Asking::start(&store);
+    assert_eq!(asking.get("/a").text(), "main");
+    server.set("/a", "other");
+    assert_eq!(asking.get("/a").text(), "other");
+    eventually("one connection for all", || (server.connections() == 1).then_some(()));
+    server.kill();
+    let error = asking.error("/a").to_lowercase();
+    assert!(error.contains("unavailable"), "{error}");
+    server.restart();
+    server.set("/a", "other");
+    eventually("the store to answer", || (asking.get("/a").text() == "other").then_some(()));
+    assert_eq!(asking.outcomes("miss"), 1, "what nobody could know is no miss");
+}

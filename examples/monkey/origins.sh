@@ -11,12 +11,11 @@ scratch=$(mktemp -d)
 user=()
 if [ "$(id -u)" = 0 ]; then user=(-g "user root;"); fi
 
-port=9001
-for name in one two three; do
+for origin in one:9001 two:9002 three:9003; do
+  name=${origin%:*} port=${origin#*:}
   sed "s|PORT|$port|; s|NAME|$name|; s|ROOT|$root|" "$here/origin.conf" >"$scratch/$name.conf"
   nginx -p "$scratch" -c "$scratch/$name.conf" "${user[@]}" &
   echo "$name: http://127.0.0.1:$port, process $!"
-  port=$((port + 1))
 done
 trap 'kill $(jobs -p) 2>/dev/null || true; wait; rm -rf "$scratch"' EXIT
 trap exit INT TERM

@@ -4,25 +4,34 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::shell::Shell;
-use super::{free_ports, pieces, root, walk, with};
+use super::{Ports, free_ports, pieces, root, walk, with};
 
-/// Types along with an example's README, in a folder with nothing but the example, on free ports.
+/// Types along with an example's README, in a folder with nothing but the examples, on free ports.
 fn type_along(name: &str, title: &str) {
-    let folder = format!("examples/{name}");
-    let pieces = pieces(&folder, title);
+    let pieces = pieces(&format!("examples/{name}"), title);
     assert!(pieces.len() > 8, "{pieces:#?}");
     let ports = free_ports();
     let mut shell = Shell::start();
     shell.run("export PATH=$PWD/target/quick:$PATH; mkdir ~/project && cd ~/project");
-    for entry in fs::read_dir(root().join(&folder)).unwrap() {
+    copy(&mut shell, "examples", &ports);
+    walk(&mut shell, &pieces, &ports);
+}
+
+/// Copies a folder into the one where the shell is, with other ports.
+fn copy(shell: &mut Shell, folder: &str, ports: &Ports) {
+    for entry in fs::read_dir(root().join(folder)).unwrap() {
         let entry = entry.unwrap();
         let path = format!("{folder}/{}", entry.file_name().to_str().unwrap());
+        let metadata = entry.metadata().unwrap();
+        if metadata.is_dir() {
+            copy(shell, &path, ports);
+            continue;
+        }
         let text = fs::read_to_string(entry.path()).unwrap();
-        shell.write(&format!("project/{path}"), &with(&ports, &text));
-        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+        shell.write(&format!("project/{path}"), &with(ports, &text));
+        let mode = metadata.permissions().mode() & 0o777;
         shell.run(&format!("chmod {mode:o} {path}"));
     }
-    walk(&mut shell, &pieces, &ports);
 }
 
 #[test]
@@ -33,4 +42,9 @@ fn the_how_to_of_memcached_remap_goes_as_it_says() {
 #[test]
 fn two_paths_share_a_cluster_as_in_apache() {
     type_along("apache", "Try it");
+}
+
+#[test]
+fn urls_are_hashed_and_files_are_sent_as_in_lighttpd() {
+    type_along("lighttpd", "Try it");
 }

@@ -1,9 +1,14 @@
 //! The router `memcached-remap`, on a store in memory: what the store holds for the host decides.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use super::config;
-use crate::support::{Client, Down, Message, Origin, Proxy};
+use serde_json::Value;
+
+use super::memcached::SLOW;
+use super::{config, memcached};
+use crate::support::memcached::{FakeMemcached, Say};
+use crate::support::{Binary, Client, Down, Message, Origin, Proxy, eventually};
 
 /// A listener that asks the store, which has these entries; `keys` are further ones of the router,
 /// and `store` of the store.
@@ -32,6 +37,17 @@ fn events(proxy: &Proxy, name: &str) -> u64 {
     proxy.counter("linkspan_plugin_events", &[("plugin", "remap"), ("name", name)])
 }
 
+/// Waits for a line of the router's in the log. Gives its level.
+#[track_caller]
+fn told(linkspan: &Binary, message: &str) -> String {
+    let is_it = |line: &Value| line["message"] == message && line["plugin"] == "remap";
+    eventually(message, || {
+        let log = linkspan.stderr();
+        let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.find(is_it)?.get("level")?.as_str().map(str::to_owned)
+    })
+}
+
 #[test]
 fn a_request_goes_where_the_store_says_and_is_given_that_host() {
     let origin = Origin::replying("a");
@@ -40,7 +56,9 @@ fn a_request_goes_where_the_store_says_and_is_given_that_host() {
     let entries = [("http://shop.test:80/", plain.as_str()), ("http://shop.test:8080/", &slash)];
     let proxy = Proxy::start(&remap(&entries, "", ""));
     let mut client = proxy.connect();
-    for host in ["shop.test", "SHOP.Test", "shop.test:80", "shop.test:8080"] {
+    let hosts =
+        ["shop.test", "SHOP.Test", "shop.test:80", "shop.test:8080", "Shop.test.", "shop.test.:80"];
+    for host in hosts {
         let response = ask(&mut client, "/p?q=1", host);
         assert_eq!((response.status(), response.text().as_str()), (200, "a"), "{host}");
     }
@@ -49,8 +67,8 @@ fn a_request_goes_where_the_store_says_and_is_given_that_host() {
     }
     assert_eq!(origin.requests()[0].value("x-forwarded-host"), Some("shop.test"));
     let line = &proxy.access(1)[0];
-    assert_eq!((&line["route"], &line["cluster"]), (&"remap".into(), &serde_json::Value::Null));
-    assert_eq!((events(&proxy, "hits"), events(&proxy, "misses")), (4, 0));
+    assert_eq!((&line["route"], &line["cluster"]), (&"remap".into(), &Value::Null));
+    assert_eq!((events(&proxy, "hits"), events(&proxy, "misses")), (6, 0));
 }
 
 #[test]
@@ -244,4 +262,70 @@ fn faults_stand_where_they_are() {
     assert!(storeless.contains("which nobody granted"), "{storeless}");
     let nowhere = said(&good.replace(", addresses = ['127.0.0.1:*', '[::1]:*']", ""));
     assert!(nowhere.contains("is granted no address that the values"), "{nowhere}");
+}
+
+#[test]
+fn what_is_wrong_with_the_store_is_told_in_words() {
+    const KEY: &str = "http://a.test:80/";
+    let down = Down::new();
+    let down =
+        format!("[stores.sites]\ntype = 'memcached'\nservers = ['{}']\n{SLOW}", down.address());
+    let slow = FakeMemcached::answering_after(Duration::from_secs(1), |_| Say::miss());
+    let large = FakeMemcached::answering(|_| Say::value(KEY, &"x".repeat(2_000)));
+    let full = FakeMemcached::answering(|_| Say::this("SERVER_ERROR out of memory\r\n"));
+    for (store, words) in [
+        (down, "it is down or out of reach"),
+        (slow.store("timeout = '20ms'"), "it took longer than its `timeout`"),
+        (
+            large.store(&format!("max-value = '1KiB'\n{SLOW}")),
+            "the value is larger than its `max-value`",
+        ),
+        (full.store(SLOW), "its answer is of no use: out of memory"),
+    ] {
+        let mut linkspan = Binary::serve(&memcached::remap(&store, "", ""));
+        assert_eq!(ask(&mut linkspan.connect(), "/", "a.test").status(), 503, "{words}");
+        let message = format!("store sites was asked for {KEY}: {words}");
+        assert_eq!(told(&linkspan, &message), "ERROR");
+    }
+}
+
+#[test]
+fn what_the_store_holds_malformed_is_told_as_one_short_line() {
+    let long = format!("http://{}", "x".repeat(300));
+    let entries = [("http://odd.test:80/", "ODD"), ("http://long.test:80/", &long)];
+    let toml = remap(&entries, "", "").replace("'ODD'", r#""http://h:80\r\n\u001b[31m""#);
+    let mut linkspan = Binary::serve(&toml);
+    let mut client = linkspan.connect();
+    for (host, value, fault) in [
+        ("odd.test", r#""http://h:80\r\n\x1b[31m""#.to_owned(), "its port is none"),
+        ("long.test", format!("{:?}... (307 bytes)", &long[..100]), "it has no port"),
+    ] {
+        assert_eq!(ask(&mut client, "/", host).status(), 404, "{host}");
+        let message = format!(
+            "store sites holds {value} for http://{host}:80/: {fault}, \
+             expected one such as http://10.0.0.7:8080/"
+        );
+        assert_eq!(told(&linkspan, &message), "WARN");
+    }
+}
+
+#[test]
+fn misses_are_told_to_who_debugs_and_crowd_nothing_out() {
+    let entries = [("http://bad.test:80/", "garbage")];
+    let table = "[plugins.remap.config]";
+    let toml = remap(&entries, "", "").replace(table, &format!("limits.log-rate = 1\n{table}"));
+    let message = "store sites holds nothing for http://nope.test:80/";
+    let mut linkspan = Binary::serve(&format!("[log]\nlevel = 'debug'\n{toml}"));
+    assert_eq!(ask(&mut linkspan.connect(), "/", "nope.test").status(), 404);
+    assert_eq!(told(&linkspan, message), "DEBUG");
+    let mut linkspan = Binary::serve(&toml);
+    let mut client = linkspan.connect();
+    for _ in 0..5 {
+        assert_eq!(ask(&mut client, "/", "nope.test").status(), 404);
+    }
+    assert_eq!(ask(&mut client, "/", "bad.test").status(), 404);
+    let message = "store sites holds \"garbage\" for http://bad.test:80/: it has no scheme, \
+                   expected one such as http://10.0.0.7:8080/";
+    assert_eq!(told(&linkspan, message), "WARN");
+    assert!(!linkspan.stderr().contains("holds nothing"), "nobody asked for it");
 }

@@ -92,6 +92,35 @@ fn a_client_s_own_field_is_not_heeded() {
     assert_eq!(proxy.connect().ask("GET", "/", &[("x-sendfile", path)], b"").text(), path);
 }
 
+/// An upstream that repeats what it was asked with is one that names files, if it is trusted to.
+#[test]
+fn a_client_s_field_that_comes_back_is_the_upstream_s_word() {
+    let scene = Scene::new("");
+    scene.put("a", "file");
+    let origin = Origin::answering(|request| {
+        let fields = request.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let fields = fields.filter(|(name, _)| name.to_ascii_lowercase().starts_with("x-"));
+        reply(200, &fields.collect::<Vec<_>>(), "ok")
+    });
+    let roots = format!("sendfile-roots = [{:?}]", scene.path(""));
+    let below = scene.path("a");
+    for (cluster, file, expected) in [
+        ("", "/etc/passwd", (200, "ok")),
+        ("", below.to_str().unwrap(), (200, "ok")),
+        (roots.as_str(), "/etc/passwd", (403, "403 Forbidden\n")),
+        (&roots, below.to_str().unwrap(), (200, "file")),
+    ] {
+        let proxy = Proxy::start(&one_cluster(&[origin.address()], "", cluster));
+        let fields = [("X-Sendfile", file), ("x-echo", "yes")];
+        let response = proxy.connect().ask("GET", "/", &fields, b"");
+        assert_eq!((response.status(), response.text().as_str()), expected, "{cluster} {file}");
+        assert_eq!(origin.requests().last().unwrap().value("x-sendfile"), Some(file));
+        let echo = (response.status() == 200).then_some("yes");
+        assert_eq!(response.value("x-echo"), echo, "it is the echo that is answered with");
+        expect_discreet(&response);
+    }
+}
+
 #[test]
 fn the_upstream_s_fields_stay_but_for_those_of_its_body() {
     let scene = Scene::new("");

@@ -5,8 +5,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use super::Scene;
-use crate::support::{Origin, Proxy, one_cluster};
+use super::{Scene, expect_discreet};
+use crate::support::{Binary, Origin, Proxy, one_cluster};
 
 const SECRET: &str = "secret";
 
@@ -90,11 +90,31 @@ fn what_is_no_regular_file_is_not_there_and_holds_nobody_up() {
 #[test]
 fn what_may_not_be_read_is_refused() {
     let scene = scene();
-    let path = scene.put("a", "file");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
-    // Root may read anything.
-    let expected = if fs::read(&path).is_ok() { 200 } else { 403 };
-    assert_eq!(scene.get("/a", &[]).status(), expected);
+    let inside = scene.put("closed/a", SECRET);
+    let closed = [scene.put("a", SECRET), inside.parent().unwrap().to_owned()];
+    scene.put("open", "file");
+    let modes = closed.each_ref().map(|path| fs::metadata(path).unwrap().permissions());
+    for path in &closed {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();
+    }
+    let roots = format!("sendfile-roots = [{:?}]", scene.path(""));
+    let mut linkspan = Binary::unprivileged(&one_cluster(&[scene.origin.address()], "", &roots));
+    let mut client = linkspan.connect();
+    for path in ["/a", "/closed/a", "/closed/none"] {
+        let response = client.get(path);
+        assert_eq!(
+            (response.status(), response.text().as_str()),
+            (403, "403 Forbidden\n"),
+            "{path}"
+        );
+        expect_discreet(&response);
+    }
+    assert_eq!(client.get("/open").text(), "file");
+    linkspan.wait_for_stderr("Permission denied");
+    // So that they can be removed.
+    for (path, mode) in closed.iter().zip(modes) {
+        fs::set_permissions(path, mode).unwrap();
+    }
 }
 
 #[test]

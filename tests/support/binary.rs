@@ -9,12 +9,14 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use rustix::process::{Pid, kill_process};
+use rustix::process::{Pid, geteuid, kill_process};
 use tempfile::TempDir;
 
 use super::{Client, cache_home, directory, eventually};
 
 pub(crate) use rustix::process::Signal;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_linkspan");
 
 /// A running or ended process. Dropped, it is killed.
 #[derive(Debug)]
@@ -54,6 +56,19 @@ impl Binary {
         Self::with(toml, &[], &["run"])
     }
 
+    /// Serves a configuration as somebody to whom nothing is open that a file's mode forbids, as it
+    /// would be to root.
+    pub(crate) fn unprivileged(toml: &str) -> Self {
+        let directory = directory(&[]);
+        fs::write(directory.path().join("linkspan.toml"), toml).unwrap();
+        if !geteuid().is_root() {
+            return Self::start(directory, &["run"]);
+        }
+        let mut command = Command::new("setpriv");
+        command.args(["--bounding-set=-dac_override,-dac_read_search", "--", PROGRAM, "run"]);
+        Self::spawn(directory, command, Stdio::null())
+    }
+
     /// Runs the program with arguments and this on standard input, in an empty directory.
     pub(crate) fn reading(input: &str, arguments: &[&str]) -> Self {
         let directory = directory(&[]);
@@ -67,8 +82,13 @@ impl Binary {
     }
 
     fn start_reading(directory: TempDir, arguments: &[&str], input: Stdio) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_linkspan"))
-            .args(arguments)
+        let mut command = Command::new(PROGRAM);
+        command.args(arguments);
+        Self::spawn(directory, command, input)
+    }
+
+    fn spawn(directory: TempDir, mut command: Command, input: Stdio) -> Self {
+        let mut child = command
             .current_dir(directory.path())
             .env("XDG_CACHE_HOME", cache_home())
             .env("XDG_CONFIG_HOME", directory.path())

@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,21 +15,41 @@ use tempfile::TempDir;
 
 use super::{PATIENCE, eventually};
 
-/// A running memcached, on a port of its own. Dropped, it is killed.
+/// A running memcached, on a port or socket of its own. Dropped, it is killed.
 pub(crate) struct Memcached {
     child: Option<Child>,
     address: SocketAddr,
+    /// Where it listens in place of a port.
+    socket: Option<PathBuf>,
     directory: TempDir,
 }
+
+/// A connection to one.
+trait Stream: Read + Write {}
+
+impl<T: Read + Write> Stream for T {}
 
 impl Memcached {
     /// Starts Debian's memcached.
     #[track_caller]
     pub(crate) fn start() -> Self {
-        let nowhere = (Ipv4Addr::LOCALHOST, 0).into();
-        let mut server = Self { child: None, address: nowhere, directory: TempDir::new().unwrap() };
+        let mut server = Self::nowhere();
         server.run("-1");
         server
+    }
+
+    /// Starts it on a Unix socket.
+    #[track_caller]
+    pub(crate) fn on_a_socket() -> Self {
+        let mut server = Self::nowhere();
+        server.socket = Some(server.directory.path().join("socket"));
+        server.run_on_socket();
+        server
+    }
+
+    fn nowhere() -> Self {
+        let address = (Ipv4Addr::LOCALHOST, 0).into();
+        Self { child: None, address, socket: None, directory: TempDir::new().unwrap() }
     }
 
     /// Where it listens, also while it does not.
@@ -37,7 +59,11 @@ impl Memcached {
 
     /// A store named `sites` on it, with further keys.
     pub(crate) fn store(&self, keys: &str) -> String {
-        format!("[stores.sites]\ntype = 'memcached'\nservers = ['{}']\n{keys}\n", self.address)
+        let server = match &self.socket {
+            Some(socket) => format!("unix:{}", socket.display()),
+            None => self.address.to_string(),
+        };
+        format!("[stores.sites]\ntype = 'memcached'\nservers = ['{server}']\n{keys}\n")
     }
 
     /// Sets a key for good.
@@ -100,7 +126,11 @@ impl Memcached {
     #[track_caller]
     pub(crate) fn restart(&mut self) {
         self.kill();
-        self.run(&self.address.port().to_string());
+        if self.socket.is_some() {
+            self.run_on_socket();
+        } else {
+            self.run(&self.address.port().to_string());
+        }
     }
 
     /// Stops it with SIGSTOP: it accepts, and says nothing.
@@ -124,32 +154,48 @@ impl Memcached {
     }
 
     #[track_caller]
-    fn connect(&self) -> TcpStream {
+    fn connect(&self) -> Box<dyn Stream> {
+        if let Some(socket) = &self.socket {
+            let stream = UnixStream::connect(socket).unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            return Box::new(stream);
+        }
         let stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream
+        Box::new(stream)
     }
 
     #[track_caller]
     fn run(&mut self, port: &str) {
         let ports = self.directory.path().join("ports");
         let _ = std::fs::remove_file(&ports);
-        let child = Command::new("memcached")
-            // Started by root, it wants to be told who it should be.
-            .args(["-l", "127.0.0.1", "-u", "root", "-U", "0", "-t", "1", "-c", "4096", "-p", port])
-            .env("MEMCACHED_PORT_FILENAME", &ports)
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let child = child.unwrap_or_else(|error| {
-            panic!("memcached cannot be run ({error}); `apt-get install memcached` has it")
-        });
-        self.child = Some(child);
+        let mut command = Command::new("memcached");
+        command.args(["-l", "127.0.0.1", "-U", "0", "-p", port]);
+        self.spawn(command.env("MEMCACHED_PORT_FILENAME", &ports));
         let port = eventually("memcached to listen", || {
             let text = std::fs::read_to_string(&ports).ok()?;
             text.lines().find_map(|line| line.strip_prefix("TCP INET: ")?.parse::<u16>().ok())
         });
         self.address = (Ipv4Addr::LOCALHOST, port).into();
+    }
+
+    #[track_caller]
+    fn run_on_socket(&mut self) {
+        let socket = self.socket.clone().unwrap();
+        self.spawn(Command::new("memcached").arg("-s").arg(&socket));
+        let connects = || UnixStream::connect(&socket).ok();
+        drop(eventually("memcached to listen", connects));
+    }
+
+    #[track_caller]
+    fn spawn(&mut self, command: &mut Command) {
+        // Started by root, it wants to be told who it should be.
+        command.args(["-u", "root", "-t", "1", "-c", "4096"]);
+        let child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn();
+        let child = child.unwrap_or_else(|error| {
+            panic!("memcached cannot be run ({error}); `apt-get install memcached` has it")
+        });
+        self.child = Some(child);
     }
 }
 

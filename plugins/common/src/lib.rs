@@ -12,4 +12,6 @@ pub mod names;
 pub mod path;
 pub mod segments;
 pub mod table;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod time;

@@ -14,6 +14,9 @@ const MESSAGE_BYTES: usize = 4096;
 impl Guest {
     /// Writes a message of the plugin, unless there were too many.
     pub(in crate::plugin) fn say(&self, level: Level, message: &str) {
+        if !is_wanted(level) {
+            return;
+        }
         let identity = &self.identity;
         if !identity.log_gate.pass(time::since_start(), identity.limits.log_rate) {
             identity.metrics.message_dropped();
@@ -32,6 +35,16 @@ impl Guest {
             Level::Warn => tracing::warn!(plugin, version, id, listener, "{message}"),
             Level::Error => tracing::error!(plugin, version, id, listener, "{message}"),
         }
+    }
+}
+
+/// Whether messages of a level may be for somebody. Details that nobody asked for take no room from
+/// those that say what is wrong.
+fn is_wanted(level: Level) -> bool {
+    match level {
+        Level::Trace => tracing::enabled!(tracing::Level::TRACE),
+        Level::Debug => tracing::enabled!(tracing::Level::DEBUG),
+        Level::Info | Level::Warn | Level::Error => true,
     }
 }
 

@@ -76,7 +76,9 @@ impl Style {
         let key = match self {
             Self::Seed => {
                 let port = port.and_then(number).unwrap_or(default);
-                format!("{scheme}://{}:{port}/", host.to_ascii_lowercase())
+                // A name that says that it is complete is the same one.
+                let name = host.strip_suffix('.').filter(|name| !name.is_empty()).unwrap_or(host);
+                format!("{scheme}://{}:{port}/", name.to_ascii_lowercase())
             }
             Self::Ats => {
                 let scheme = match (scheme, further.websocket) {
@@ -105,7 +107,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// Scheme of the listener, Host, origin of an absolute target, and the keys of both styles.
-    const TABLE: [(&str, &str, Option<&str>, &str, &str); 13] = [
+    const TABLE: [(&str, &str, Option<&str>, &str, &str); 16] = [
         ("http", "127.0.0.1", None, "http://127.0.0.1:80/", "http://127.0.0.1:80/"),
         ("http", "127.0.0.1:8888", None, "http://127.0.0.1:8888/", "http://127.0.0.1:8888:80/"),
         ("http", "a.test", Some("http://a.test"), "http://a.test:80/", "http://a.test:80/"),
@@ -125,6 +127,9 @@ mod tests {
         ),
         ("http", "a.test:80", None, "http://a.test:80/", "http://a.test:80:80/"),
         ("http", "WWW.A.Test", None, "http://www.a.test:80/", "http://WWW.A.Test:80/"),
+        ("http", "A.test.", None, "http://a.test:80/", "http://A.test.:80/"),
+        ("http", "a.test.:80", None, "http://a.test:80/", "http://a.test.:80:80/"),
+        ("http", "a.test..", None, "http://a.test.:80/", "http://a.test..:80/"),
         ("https", "a.test", None, "https://a.test:443/", "https://a.test:443/"),
         ("https", "a.test:8443", None, "https://a.test:8443/", "https://a.test:8443:443/"),
         ("http", "a.test", Some("https://a.test"), "https://a.test:443/", "https://a.test:443/"),
@@ -221,11 +226,12 @@ mod tests {
             }
         }
 
-        /// Case and a port that is the scheme's make no other key, and a path never does.
+        /// Case, a dot at the end and a port that is the scheme's make no other key, and a path never does.
         #[test]
         fn hosts_that_are_the_same_have_the_same_key(host in "[a-zA-Z0-9.-]{1,20}") {
             let key = of(Style::Seed, "http", &host, None).unwrap();
-            prop_assert_eq!(&key, &format!("http://{}:80/", host.to_lowercase()));
+            let name = host.strip_suffix('.').filter(|name| !name.is_empty()).unwrap_or(&host);
+            prop_assert_eq!(&key, &format!("http://{}:80/", name.to_lowercase()));
             prop_assert_eq!(&of(Style::Seed, "http", &host.to_uppercase(), None).unwrap(), &key);
             let with_port = format!("{host}:80");
             prop_assert_eq!(&of(Style::Seed, "http", &with_port, None).unwrap(), &key);

@@ -19,6 +19,7 @@ use std::cell::RefCell;
 
 mod config;
 mod key;
+mod told;
 mod value;
 
 mod bindings {
@@ -118,16 +119,21 @@ impl Remap {
             Ok(Some(value)) => match value::parse(&value) {
                 Ok(origin) => ("hits", Some(origin)),
                 Err(fault) => {
-                    let text =
-                        format!("what store {} holds for {key}: {fault}", self.settings.store);
+                    let (store, value) = (&self.settings.store, told::quoted(&value));
+                    let text = format!("store {store} holds {value} for {key}: {fault}");
                     log::write(log::Level::Warn, &text);
                     ("malformed", None)
                 }
             },
-            Ok(None) | Err(Error::InvalidKey) => ("misses", None),
+            Ok(None) | Err(Error::InvalidKey) => {
+                let text = format!("store {} holds nothing for {key}", self.settings.store);
+                log::write(log::Level::Debug, &text);
+                ("misses", None)
+            }
             Err(error) => {
                 metrics::count("errors", 1);
-                let text = format!("store {} was asked for {key}: {error}", self.settings.store);
+                let (store, error) = (&self.settings.store, told::in_words(&error));
+                let text = format!("store {store} was asked for {key}: {error}");
                 log::write(log::Level::Error, &text);
                 return Err(());
             }

@@ -1,20 +1,8 @@
 //! Rules on paths, as the configuration writes them.
 
 use super::*;
+use linkspan_plugin_common::testing::Known;
 use proptest::prelude::*;
-
-/// Any name that does not begin with `no`.
-struct Known;
-
-impl Clusters for Known {
-    fn exists(&self, name: &str) -> bool {
-        !name.starts_with("no")
-    }
-
-    fn names(&self) -> Vec<String> {
-        ["php", "static"].map(str::to_owned).to_vec()
-    }
-}
 
 fn compile(config: &str) -> Result<Rules, String> {
     Rules::compile(config, &Known)

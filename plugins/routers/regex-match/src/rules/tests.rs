@@ -1,6 +1,7 @@
 //! Rules on requests, as the configuration writes them.
 
 use super::*;
+use linkspan_plugin_common::testing::Known;
 use proptest::prelude::*;
 
 #[derive(Default)]
@@ -30,19 +31,6 @@ impl Request for Fake {
 
     fn query(&self) -> Option<String> {
         self.query.clone()
-    }
-}
-
-/// Any name that does not begin with `no`.
-struct Known;
-
-impl Clusters for Known {
-    fn exists(&self, name: &str) -> bool {
-        !name.starts_with("no")
-    }
-
-    fn names(&self) -> Vec<String> {
-        ["php", "static"].map(str::to_owned).to_vec()
     }
 }
 
