@@ -20,11 +20,13 @@ fn a_head_that_takes_too_long_ends_the_connection() {
     let (origin, proxy) = limited("head-timeout = '300ms'");
     let mut client = proxy.connect();
     assert_eq!(client.get("/").status(), 200);
-    client.send("GET / HTTP/1.1\r\nho");
-    client.expect_closed();
     let mut slow = proxy.connect();
+    client.send("GET / HTTP/1.1\r\nho");
     slow.send("G");
-    slow.expect_closed();
+    for mut client in [client, slow] {
+        assert_eq!(client.response().status(), 408);
+        client.expect_closed();
+    }
     assert_eq!(origin.hits(), 1);
 }
 
@@ -88,11 +90,13 @@ fn a_head_that_is_too_large_is_431() {
 
 #[test]
 fn a_target_that_is_too_long_is_refused() {
-    let (origin, proxy) = limited("max-head-bytes = '128KiB'");
-    let mut client = proxy.connect();
-    let _ = client.write(request("GET", &format!("/{}", "x".repeat(70_000)), &[], b""));
-    assert_eq!(client.response().status(), 414);
-    assert_eq!(origin.hits(), 0);
+    let (origin, proxy) = limited("max-target-bytes = '8KiB'");
+    let get = |bytes: usize| proxy.get(&format!("/{}", "x".repeat(bytes)));
+    assert_eq!(get((8 << 10) - 1).status(), 200);
+    let refused = get(8 << 10);
+    assert_eq!(refused.status(), 414);
+    assert!(refused.closes());
+    assert_eq!(origin.hits(), 1);
 }
 
 #[test]

@@ -278,15 +278,14 @@ fn an_upstream_that_does_not_accept_is_503_after_the_connect_timeout() {
 fn a_body_that_breaks_off_shows_as_such() {
     let closed = ("closed the connection", "");
     let size = ": the size of a chunk is not a hexadecimal number alone";
+    let chunked = "transfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n";
     for (answer, (words, why)) in [
-        ("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf", closed),
-        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n", closed),
-        (
-            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\nnonsense\r\n",
-            ("sent what is not HTTP/1,", size),
-        ),
+        ("content-length: 10\r\n\r\nhalf", closed),
+        (chunked, closed),
+        (&format!("{chunked}nonsense\r\n"), ("sent what is not HTTP/1,", size)),
     ] {
-        let origin = Origin::raw(answer);
+        let answer = format!("HTTP/1.1 200 OK\r\n{answer}");
+        let origin = Origin::raw(&*answer);
         let proxy = to(&origin);
         let mut client = proxy.connect();
         let response = client.get("/");
@@ -296,8 +295,7 @@ fn a_body_that_breaks_off_shows_as_such() {
         let line = &proxy.access(1)[0];
         let address = origin.address();
         let expected = format!("{address}: {words} after 4 bytes of its response{why}");
-        assert_eq!(line["error"], expected);
-        assert_eq!(line["bytes_down"], 4);
+        assert_eq!((&line["error"], &line["bytes_down"]), (&expected.into(), &4.into()));
     }
 }
 

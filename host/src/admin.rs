@@ -42,6 +42,7 @@ use crate::config::AdminBind;
 use crate::listener::stream::Downstream;
 use crate::socket::Stream;
 use crate::status::Sources;
+use crate::wire::Limits;
 
 pub use socket::Socket;
 
@@ -61,6 +62,8 @@ const GRACE: Duration = Duration::from_secs(2);
 const HEAD_BYTES: usize = 16 << 10;
 /// See [`HEAD_BYTES`].
 const HEADERS: usize = 64;
+/// See [`HEAD_BYTES`].
+const TARGET_BYTES: usize = 8 << 10;
 
 /// How long to wait after an error that accepting again would meet again.
 const BACK_OFF: Duration = Duration::from_millis(100);
@@ -183,15 +186,24 @@ async fn accept(socket: &Socket, handles: &Rc<Handles>, seats: &Arc<Semaphore>) 
 
 /// Serves a connection to its end. `local`: its client is on this machine.
 async fn serve(stream: Stream, local: bool, handles: Rc<Handles>) {
-    let (stream, _) = Downstream::new(stream, WRITE_TIMEOUT);
+    let limits = Limits { head_bytes: HEAD_BYTES, fields: HEADERS, target_bytes: TARGET_BYTES };
+    let (stream, handle) = Downstream::new(stream, limits, WRITE_TIMEOUT);
     let service = service_fn(move |request| {
         let handles = Rc::clone(&handles);
-        async move { Ok::<_, Infallible>(routes::answer(request, local, &handles).await) }
+        let begun = handle.begin();
+        handle.stay();
+        async move {
+            Ok::<_, Infallible>(match begun {
+                Ok(()) => routes::answer(request, local, &handles).await,
+                Err(fault) => routes::refused(fault),
+            })
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(HEAD_BYTES)
+        // It takes a head that fills its buffer for one too large.
+        .max_buf_size(HEAD_BYTES + 1)
         .max_headers(HEADERS)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = connection.await {

@@ -169,6 +169,8 @@ pub struct Listener {
     pub body_timeout: Duration,
     /// The largest request head, 8 KiB to 1 MiB. Default 64 KiB.
     pub max_head_bytes: usize,
+    /// The longest request target, 1 KiB to 63 KiB. Default 16 KiB.
+    pub max_target_bytes: usize,
     /// The most fields of a request head, 1 to 1,000. Default 100.
     pub max_headers: usize,
     /// The largest request body. Default: no limit.

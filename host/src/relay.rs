@@ -49,14 +49,21 @@ pub(crate) async fn handle(
     let listener = view.listener(&client.listener);
     let trusted = listener.is_some_and(|listener| client.is_trusted_by(&listener.settings));
     let mut record = Record::new(&worker, &client, &parts, trusted);
-    let served = match listener {
-        Some(listener) => {
+    let served = match (client.stream.begin(), listener) {
+        (Err(fault), listener) => {
+            record.unread();
+            let settings = listener.map(|listener| &listener.settings);
+            let limit = settings.and_then(|settings| Limit::of_request(settings, fault));
+            Err(Error::Request(fault, limit))
+        }
+        (Ok(()), Some(listener)) => {
             let served =
                 Served { worker: &worker, client: &client, view: &view, listener, trusted };
             served.serve(parts, incoming, &mut record).await
         }
-        None => Err(Error::ListenerGone(Arc::clone(&client.listener))),
+        (Ok(()), None) => Err(Error::ListenerGone(Arc::clone(&client.listener))),
     };
+    client.stream.stay();
     let mut response = match served {
         Ok(response) => response,
         Err(error) => {

@@ -63,6 +63,17 @@ fn what_a_client_does_wrong_is_told_with_the_limit() {
             "the request head has more fields than max-headers = 10 of listener web",
         ),
         (
+            "max-target-bytes = '1KiB'",
+            format!("GET /{} HTTP/1.1\r\n", "t".repeat(1 << 10)),
+            "the request target is longer than max-target-bytes = 1KiB of listener web",
+        ),
+        (
+            "head-timeout = '200ms'",
+            "GET / HTTP/1.1\r\nhos".to_owned(),
+            "the request head took longer to come than head-timeout = 200ms of listener web",
+        ),
+        ("", "GET / HTTP/1.1\r\n\n".to_owned(), "bad request: a line ends in a bare LF"),
+        (
             "max-body-bytes = '1KiB'",
             format!("{head}content-length: 1025\r\n\r\n"),
             "the request body is larger than max-body-bytes = 1KiB of listener web",
@@ -81,7 +92,7 @@ fn what_a_client_does_wrong_is_told_with_the_limit() {
         (
             "",
             format!("{head}transfer-encoding: chunked\r\n\r\nnonsense\r\n"),
-            "the client went away after 0 bytes of its request body",
+            "bad request: the size of a chunk is not a hexadecimal number alone",
         ),
     ] {
         assert_eq!(reason_of(&origin, listener, "", bytes), expected);
@@ -119,12 +130,15 @@ fn what_an_upstream_does_wrong_is_told_with_its_address() {
         ),
         (
             "SSH-2.0-OpenSSH\r\n\r\n",
-            "ORIGIN: its answer is not HTTP/1: invalid HTTP version parsed",
+            "ORIGIN: its answer is not HTTP/1: the status line is not version, status and reason",
         ),
-        ("HTTP/1.1 101 X\r\n\r\n", "ORIGIN: switches protocols unasked"),
+        (
+            "HTTP/1.1 101 X\r\n\r\n",
+            "ORIGIN: its answer is not HTTP/1: another protocol that nobody asked for",
+        ),
         (
             "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-            "ORIGIN: answers in a transfer coding other than chunked",
+            "ORIGIN: its answer is not HTTP/1: a Transfer-Encoding other than chunked",
         ),
     ] {
         assert_eq!(reason_of(&Origin::raw(answer), "", "", get()), expected, "{answer:?}");
@@ -143,7 +157,7 @@ fn what_an_upstream_does_wrong_is_told_with_its_address() {
     let expected = "ORIGIN: did not answer within response-timeout = 200ms of cluster main";
     assert_eq!(reason_of(&silent, "", "response-timeout = '200ms'", get()), expected);
     let large = Origin::answering(|_| reply(200, &[("x", &"x".repeat(300_000))], ""));
-    let expected = "ORIGIN: its answer is not HTTP/1: message head is too large";
+    let expected = "ORIGIN: its answer is not HTTP/1: the head is larger than allowed";
     assert_eq!(reason_of(&large, "", "", get()), expected);
 }
 

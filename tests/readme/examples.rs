@@ -28,6 +28,8 @@ fn copy(shell: &mut Shell, folder: &str, ports: &Ports) {
             continue;
         }
         let text = fs::read_to_string(entry.path()).unwrap();
+        // Here others keep the processors busy for longer than that.
+        let text = text.replace("timeout = \"50ms\"", "timeout = \"5s\"");
         shell.write(&format!("project/{path}"), &with(ports, &text));
         let mode = metadata.permissions().mode() & 0o777;
         shell.run(&format!("chmod {mode:o} {path}"));

@@ -4,7 +4,8 @@ use crate::support::{Message, Origin, Proxy, one_cluster, reply};
 
 /// A plugin `rules` with these lists of rules, and a listener that asks it.
 fn with_rules(origin: &Origin, phases: &str, cluster: &str) -> String {
-    let config = one_cluster(&[origin.address()], "rewriters = ['rules']", cluster);
+    let listener = "rewriters = ['rules']\nmax-target-bytes = '63KiB'";
+    let config = one_cluster(&[origin.address()], listener, cluster);
     format!("{config}[plugins.rules]\ncomponent = 'rewrite'\n[plugins.rules.config]\n{phases}\n")
 }
 

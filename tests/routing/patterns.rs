@@ -8,7 +8,8 @@ fn proxy([a, b]: [&Origin; 2], rules: &str) -> Proxy {
     let plugin = format!(
         "[plugins.by-path]\ncomponent = 'regex-match'\nconfig = {{ rules = [\n{rules}\n] }}\n"
     );
-    Proxy::start(&config("routers = ['by-path']", &[("a", a), ("b", b)], &plugin))
+    let listener = "routers = ['by-path']\nmax-target-bytes = '63KiB'";
+    Proxy::start(&config(listener, &[("a", a), ("b", b)], &plugin))
 }
 
 fn origins() -> [Origin; 2] {

@@ -76,7 +76,7 @@ fn a_path_that_grows_too_long_is_the_clients_fault() {
     let origin = Origin::replying("");
     let to = format!("/{}", "t".repeat(2_000));
     let proxy = Proxy::start(&config(
-        "routers = ['by-prefix']\nmax-head-bytes = '128KiB'",
+        "routers = ['by-prefix']\nmax-head-bytes = '128KiB'\nmax-target-bytes = '63KiB'",
         &[("main", &origin)],
         &format!(
             "[plugins.by-prefix]\ncomponent = 'prefix'\n\

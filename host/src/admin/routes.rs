@@ -14,6 +14,7 @@ use crate::admin::guard::{authorised, meant};
 use crate::admin::{Handles, Reload, states};
 use crate::snapshot::Snapshot;
 use crate::status::{self, AboutView, Audience, EndpointView, Status, scrape};
+use crate::wire::Fault;
 
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -181,6 +182,12 @@ fn reply(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Resp
         headers.insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+/// The answer to what is not HTTP.
+pub(super) fn refused(fault: Fault) -> Response<Full<Bytes>> {
+    let status = StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::BAD_REQUEST);
+    refusal(status, fault)
 }
 
 fn refusal(status: StatusCode, error: impl Display) -> Response<Full<Bytes>> {

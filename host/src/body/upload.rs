@@ -21,6 +21,7 @@ use tokio::time::Duration;
 
 use super::TrailerFilter;
 use crate::deadline::Deadline;
+use crate::wire::Fault;
 
 /// How long a client that expects `100 Continue` waits for the upstream's consent before its
 /// body is asked for anyway, as clients do themselves.
@@ -48,7 +49,10 @@ pub enum UploadError {
     /// The client sent nothing for as long as the body timeout.
     #[error("the client fell silent within its request body")]
     Silent,
-    /// The client went away, or what it sent was not HTTP.
+    /// What the client sent is not HTTP.
+    #[error("the client's request body is malformed")]
+    Malformed(Fault),
+    /// The client went away.
     #[error("the client broke off its request body")]
     Broken(#[source] hyper::Error),
     /// It ended before, or a later attempt reads it.
@@ -353,7 +357,10 @@ impl Source {
                 None
             }
             Some(Ok(frame)) => Some(self.receive(frame)),
-            Some(Err(error)) => Some(Err(UploadError::Broken(error))),
+            Some(Err(error)) => Some(Err(match Fault::of(&error) {
+                Some(fault) => UploadError::Malformed(fault),
+                None => UploadError::Broken(error),
+            })),
         })
     }
 

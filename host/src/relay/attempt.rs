@@ -320,6 +320,7 @@ impl Attempts<'_> {
                 let limit = Limit::body_timeout(&listener.name, listener.body_timeout);
                 Next::Fail(Error::ClientSilent(received, limit))
             }
+            SendErrorKind::UploadMalformed(fault) => Next::Fail(Error::Request(fault, None)),
             SendErrorKind::UploadBroken => Next::Fail(Error::ClientGone(received)),
         }
     }

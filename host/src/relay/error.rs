@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::config::{self, Name, ShownDuration, ShownSize};
+use crate::wire::{Fault, Kind};
 
 /// What failed. Its text is for the log alone, and says which limit, plugin or endpoint it was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -15,9 +16,9 @@ pub enum Error {
     /// The request is malformed.
     #[error("bad request: {0}")]
     BadRequest(&'static str),
-    /// The body is coded in a way that is not relayed.
-    #[error("bad request: a transfer coding other than chunked")]
-    Coding,
+    /// What the client sent is not HTTP, or too much of it.
+    #[error("{}", Refused(*.0, .1.as_ref()))]
+    Request(Fault, Option<Limit>),
     /// The listener is no longer configured.
     #[error("listener {0} is no longer configured")]
     ListenerGone(Name),
@@ -85,6 +86,26 @@ pub enum Error {
     Timeout(Box<str>),
 }
 
+/// What is wrong with a request, with the limit that it has broken.
+struct Refused<'l>(Fault, Option<&'l Limit>);
+
+impl fmt::Display for Refused<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(fault, limit) = self;
+        let what = match fault {
+            Fault::HeadBytes => "head is larger than",
+            Fault::Fields => "head has more fields than",
+            Fault::TargetBytes => "target is longer than",
+            Fault::HeadTime => "head took longer to come than",
+            _ => return write!(formatter, "bad request: {fault}"),
+        };
+        match limit {
+            Some(limit) => write!(formatter, "the request {what} {limit}"),
+            None => write!(formatter, "the request {what} allowed"),
+        }
+    }
+}
+
 /// A configured limit, as it stands in the file: `KEY = VALUE of listener NAME`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limit {
@@ -132,11 +153,18 @@ impl Limit {
         Self { key: "max-body-bytes", value, whose: "listener", name }
     }
 
-    /// The largest request head that a listener takes.
+    /// The limit of a listener that a request has broken, if that is its fault.
     #[must_use]
-    pub fn max_head_bytes(listener: &Name, bytes: usize) -> Self {
-        let value = Measure::Bytes(u64::try_from(bytes).unwrap_or(u64::MAX));
-        Self { key: "max-head-bytes", value, whose: "listener", name: Arc::clone(listener) }
+    pub fn of_request(listener: &config::Listener, fault: Fault) -> Option<Self> {
+        let bytes = |bytes: usize| Measure::Bytes(bytes as u64);
+        let (key, value) = match fault {
+            Fault::HeadBytes => ("max-head-bytes", bytes(listener.max_head_bytes)),
+            Fault::TargetBytes => ("max-target-bytes", bytes(listener.max_target_bytes)),
+            Fault::Fields => ("max-headers", Measure::Count(listener.max_headers)),
+            Fault::HeadTime => ("head-timeout", Measure::Time(listener.head_timeout)),
+            _ => return None,
+        };
+        Some(Self { key, value, whose: "listener", name: Arc::clone(&listener.name) })
     }
 }
 
@@ -169,7 +197,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// The reasons as metric labels.
-pub const LABELS: [&str; 18] = [
+pub const LABELS: [&str; 24] = [
     "bad_request",
     "method",
     "too_large",
@@ -183,11 +211,17 @@ pub const LABELS: [&str; 18] = [
     "broken",
     "malformed",
     "timeout",
-    "coding",
     "listener_gone",
     "queue_full",
     "queue_timeout",
     "sendfile",
+    "syntax",
+    "framing",
+    "chunk",
+    "version",
+    "head_too_large",
+    "target_too_long",
+    "head_too_slow",
 ];
 
 /// Who is to blame.
@@ -209,7 +243,7 @@ impl Error {
     pub fn side(&self) -> Side {
         match self {
             Self::BadRequest(_)
-            | Self::Coding
+            | Self::Request(..)
             | Self::Method
             | Self::TooLarge(_)
             | Self::ClientSilent(..)
@@ -232,7 +266,9 @@ impl Error {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) | Self::ClientGone(_) => StatusCode::BAD_REQUEST,
-            Self::Coding => StatusCode::NOT_IMPLEMENTED,
+            Self::Request(fault, _) => {
+                StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::BAD_REQUEST)
+            }
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ClientSilent(..) => StatusCode::REQUEST_TIMEOUT,
@@ -269,11 +305,21 @@ impl Error {
             Self::Broken(_) => 10,
             Self::Malformed(_) => 11,
             Self::Timeout(_) => 12,
-            Self::Coding => 13,
-            Self::ListenerGone(_) => 14,
-            Self::QueueFull(_) => 15,
-            Self::QueueTimeout(_) => 16,
-            Self::Sendfile { .. } => 17,
+            Self::ListenerGone(_) => 13,
+            Self::QueueFull(_) => 14,
+            Self::QueueTimeout(_) => 15,
+            Self::Sendfile { .. } => 16,
+            Self::Request(fault, _) => {
+                17 + match fault.kind() {
+                    Kind::Syntax => 0,
+                    Kind::Framing => 1,
+                    Kind::Chunk => 2,
+                    Kind::Version => 3,
+                    Kind::Head => 4,
+                    Kind::Target => 5,
+                    Kind::Slow => 6,
+                }
+            }
         }
     }
 

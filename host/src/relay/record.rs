@@ -34,6 +34,8 @@ pub(crate) struct Record {
     method: Method,
     target: Uri,
     version: Version,
+    /// Its head was not understood.
+    unread: bool,
     metrics: Arc<ListenerMetrics>,
     /// That of the head which the client gets; none as long as there is none.
     status: Option<StatusCode>,
@@ -90,6 +92,7 @@ impl Record {
             method: request.method.clone(),
             target: request.uri.clone(),
             version: request.version,
+            unread: false,
             metrics: Arc::clone(&client.metrics),
             status: None,
             route: None,
@@ -112,6 +115,11 @@ impl Record {
             ended: None,
             _open: OpenRequest::begin(client),
         })
+    }
+
+    /// Its head was not understood: what there is of it is not the client's.
+    pub(crate) fn unread(&mut self) {
+        self.unread = true;
     }
 
     /// The head of the upstream's response is there.
@@ -297,7 +305,8 @@ impl Drop for Record {
             }
         }
         let status = self.status.map_or(0, |status| status.as_u16());
-        let total = self.started.elapsed();
+        // Nobody knows when its head began.
+        let total = if self.unread { Duration::ZERO } else { self.started.elapsed() };
         self.metrics.request(self.worker.index, status, total);
         if let Some(error) = &self.error {
             self.worker.count_error(error.index());
@@ -309,13 +318,18 @@ impl Drop for Record {
             self.calls.join(transformation.take_calls());
         }
         let (reason, balancer) = (self.reason(), self.balancer.as_ref());
+        let target = match self.target.path_and_query() {
+            _ if self.unread => b"-",
+            None => &b"*"[..],
+            Some(target) => target.as_str().as_bytes(),
+        };
         self.worker.write(&AccessRecord {
             time: self.time,
             id: &self.id,
             client: &self.client.text,
             listener: &self.client.listener,
             method: self.method.as_str(),
-            target: self.target.path_and_query().map_or(b"*", |target| target.as_str().as_bytes()),
+            target,
             protocol: self.version,
             status,
             bytes_up,
@@ -331,7 +345,7 @@ impl Drop for Record {
                 queued: self.queued,
                 connect: self.connect,
                 first_byte: self.first_byte,
-                total: Some(total),
+                total: (!self.unread).then_some(total),
             },
             error: reason.as_deref(),
             retried: Some(&*self.retried).filter(|retried| !retried.is_empty()),

@@ -6,7 +6,7 @@ use http::response::Parts;
 use http::{Response, Version};
 
 use super::transform::transformed;
-use super::{Served, rewrite, tell, vet};
+use super::{Served, rewrite, tell};
 use crate::body::{Body, UpstreamBody};
 use crate::headers;
 use crate::plugin::{Exchange, Plugin};
@@ -29,9 +29,6 @@ impl Served<'_> {
             let endpoint = exchange.endpoint.as_deref().unwrap_or_default();
             Error::Malformed(format!("{endpoint}: {what}").into())
         };
-        if !vet::plainly_coded(&parts.headers) {
-            return Err(malformed("answers in a transfer coding other than chunked"));
-        }
         let settings = cluster.cluster.settings();
         let method = &exchange.request.method;
         let wish = sendfile::wish(&settings.sendfile, method, parts.status, &parts.headers);

@@ -7,25 +7,21 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
-use std::time::{Duration, SystemTime};
+use std::task::{Poll, ready};
+use std::time::Duration;
 
-use http::Version;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
-use crate::config::Name;
 use crate::deadline::Deadline;
 use crate::drain::Watcher;
 use crate::listener::accept::Accepted;
 use crate::listener::stream::Downstream;
-use crate::log::access::calls::Calls;
-use crate::log::access::{AccessRecord, Times};
 use crate::relay::client::Client;
-use crate::relay::error::{Error, Limit};
 use crate::relay::handle;
 use crate::socket::Stream;
+use crate::wire::{Fault, Limits};
 use crate::worker::Worker;
 
 /// Serves a connection to its end.
@@ -44,7 +40,12 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
     let _guard = drain.guard();
     let _open = listener.metrics.connection(worker.index);
     let settings = &listener.settings;
-    let (downstream, handle_of_stream) = Downstream::new(stream, settings.body_timeout);
+    let limits = Limits {
+        head_bytes: settings.max_head_bytes,
+        fields: settings.max_headers,
+        target_bytes: settings.max_target_bytes,
+    };
+    let (downstream, handle_of_stream) = Downstream::new(stream, limits, settings.body_timeout);
     let client = Client::new(&listener, Some(address), ticket.slot, handle_of_stream);
     let service = service_fn({
         let (worker, client) = (Rc::clone(&worker), Rc::clone(&client));
@@ -54,7 +55,8 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
         }
     });
     let connection = http1::Builder::new()
-        .max_buf_size(settings.max_head_bytes)
+        // It takes a head that fills its buffer for one too large.
+        .max_buf_size(settings.max_head_bytes + 1)
         .max_headers(settings.max_headers)
         .serve_connection(TokioIo::new(downstream), service);
     let mut patience = Patience {
@@ -63,9 +65,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
         deadline: Deadline::default(),
         phase: None,
         begun: 0,
-        idle_at: 0,
     };
-    let limits = (settings.max_head_bytes, settings.max_headers);
     // Requests look the listener up anew: a connection that stays open keeps no old plugins.
     drop(listener);
     let departure = worker.departure(&name);
@@ -76,66 +76,8 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
         }
     };
     if let Err(error) = patience.watch(connection, &client, leaving).await {
-        if error.is_parse() {
-            let head = client.stream.read_bytes().saturating_sub(patience.idle_at);
-            refused(&worker, &client, &error, (head, limits.0, limits.1));
-        }
         tracing::debug!(listener = &*name, client = %address, "connection ended: {error}");
     }
-}
-
-/// Writes down a request that hyper has refused, and answered by itself.
-fn refused(worker: &Worker, client: &Client, error: &hyper::Error, limits: (u64, usize, usize)) {
-    let (status, reason) = refusal(error, limits, &client.listener);
-    client.metrics.request(worker.index, status, Duration::ZERO);
-    worker.count_error(Error::BadRequest("").index());
-    worker.write(&AccessRecord {
-        time: SystemTime::now(),
-        id: &worker.issue_id(),
-        client: &client.text,
-        listener: &client.listener,
-        method: "-",
-        target: b"-",
-        protocol: Version::HTTP_11,
-        status,
-        bytes_up: 0,
-        bytes_down: 0,
-        route: None,
-        cluster: None,
-        endpoint: None,
-        balancer: None,
-        fallback: false,
-        attempts: 0,
-        plugins: &Calls::default(),
-        times: Times::default(),
-        error: Some(&reason),
-        retried: None,
-    });
-}
-
-/// The status that hyper answers, and why. It tells neither of the limits that a head can break:
-/// one that has as many bytes as are read for a head has broken that one.
-fn refusal(
-    error: &hyper::Error,
-    (head, max_head_bytes, max_headers): (u64, usize, usize),
-    listener: &Name,
-) -> (u16, String) {
-    if !error.is_parse_too_large() {
-        return (400, format!("bad request: {error}"));
-    }
-    let text = error.to_string();
-    if text.contains("URI") {
-        return (414, "the request target is longer than 65534 bytes".to_owned());
-    }
-    let reason = if head >= u64::try_from(max_head_bytes).unwrap_or(u64::MAX) {
-        let limit = Limit::max_head_bytes(listener, max_head_bytes);
-        format!("the request head is larger than {limit}")
-    } else {
-        format!(
-            "the request head has more fields than max-headers = {max_headers} of listener {listener}"
-        )
-    };
-    (431, reason)
 }
 
 /// How long a client may be silent.
@@ -147,8 +89,6 @@ struct Patience {
     phase: Option<Phase>,
     /// Requests that had begun by then.
     begun: u64,
-    /// Bytes read when the connection last fell idle.
-    idle_at: u64,
 }
 
 #[derive(PartialEq, Eq, Clone, Copy)]
@@ -181,13 +121,19 @@ impl Patience {
                 left = true;
                 connection.as_mut().leave();
             }
-            if let Poll::Ready(result) = connection.as_mut().poll(context) {
-                return Poll::Ready(result);
+            loop {
+                if let Poll::Ready(result) = connection.as_mut().poll(context) {
+                    return Poll::Ready(result);
+                }
+                self.look(client);
+                ready!(self.deadline.poll(context));
+                // A client that is silent between requests is not told: what it would read may be
+                // taken for the answer to a request that it is just sending.
+                if self.phase != Some(Phase::Head) {
+                    return Poll::Ready(Ok(()));
+                }
+                client.stream.refuse(Fault::HeadTime);
             }
-            self.look(client);
-            // A client that is silent for too long is not told: what it would read may be taken
-            // for the answer to a request that it is just sending.
-            self.deadline.poll(context).map(Ok)
         })
         .await
     }
@@ -195,14 +141,10 @@ impl Patience {
     /// Sets the clock by what the connection is doing now. A request may have come and gone since
     /// the last look: then the connection has just fallen idle.
     fn look(&mut self, client: &Client) {
-        let (read, begun) = (client.stream.read_bytes(), client.begun());
-        let fresh = begun != self.begun || self.phase == Some(Phase::Busy);
+        let begun = client.begun();
         let phase = if client.is_busy() {
             Phase::Busy
-        } else if fresh {
-            self.idle_at = read;
-            Phase::Idle
-        } else if read > self.idle_at {
+        } else if client.stream.is_within_head() {
             Phase::Head
         } else {
             Phase::Idle

@@ -1,9 +1,10 @@
 //! Whether a request is one that can be relayed without being understood differently by whoever
-//! gets it next (RFC 9112, 3.2 and 6.3; RFC 9110, 7.2). Pure.
+//! gets it next, as far as that shows in its head once it is read (RFC 9112, 3.2; RFC 9110, 7.2).
+//! Pure.
 
-use http::header::{HOST, TRANSFER_ENCODING};
+use http::header::HOST;
 use http::uri::{Authority, PathAndQuery};
-use http::{HeaderMap, Method, Uri, Version, request};
+use http::{Method, Uri, Version, request};
 
 use crate::relay::error::Error;
 
@@ -30,10 +31,6 @@ pub(super) fn vet(parts: &mut request::Parts) -> Result<Addressed, Error> {
     if parts.method == Method::CONNECT || parts.method == Method::TRACE {
         return Err(Error::Method);
     }
-    // hyper has seen to it that Content-Length does not stand beside it.
-    if !plainly_coded(&parts.headers) {
-        return Err(Error::Coding);
-    }
     let mut hosts = parts.headers.get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
         (Some(host), None) => Some(host),
@@ -49,17 +46,6 @@ pub(super) fn vet(parts: &mut request::Parts) -> Result<Addressed, Error> {
     }
     let host: Box<str> = host.into();
     target(parts, host)
-}
-
-/// Whether a message has no transfer coding, or only `chunked`. Another would be lost on the way:
-/// Linkspan frames what it sends itself.
-pub(super) fn plainly_coded(headers: &HeaderMap) -> bool {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => true,
-        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
-        (Some(_), Some(_)) => false,
-    }
 }
 
 /// Whether a text names a host, with or without a port.
@@ -142,17 +128,5 @@ mod tests {
         assert_eq!(vetted("http://b.test/p?q", &["a.test"]).unwrap(), expected);
         assert!(vetted("ftp://b.test/", &["a.test"]).is_err());
         assert!(vetted("http://u@b.test/", &["a.test"]).is_err());
-    }
-
-    #[test]
-    fn only_the_chunked_coding_is_relayed() {
-        let coded = |coding| {
-            let mut request = Request::builder().uri("/").header(HOST, "a").body(()).unwrap();
-            request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static(coding));
-            vet(&mut request.into_parts().0)
-        };
-        assert!(coded("Chunked").is_ok());
-        assert_eq!(coded("gzip, chunked"), Err(Error::Coding));
-        assert_eq!(coded("chunked, chunked"), Err(Error::Coding));
     }
 }

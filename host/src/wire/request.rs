@@ -21,6 +21,7 @@ pub struct Requests {
     /// The line before it was empty.
     skipped: bool,
     begun: u64,
+    within: bool,
 }
 
 #[derive(Debug)]
@@ -48,7 +49,7 @@ impl Requests {
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         let state = State::Head(Head::default());
-        Self { limits, state, upgrade: false, skipped: false, begun: 0 }
+        Self { limits, state, upgrade: false, skipped: false, begun: 0, within: false }
     }
 
     /// How many heads were let pass.
@@ -57,10 +58,10 @@ impl Requests {
         self.begun
     }
 
-    /// Whether the last message that began has come to its end.
+    /// Whether a body has begun and not ended, or has turned out to be none.
     #[must_use]
-    pub fn is_between(&self) -> bool {
-        matches!(self.state, State::Head(_) | State::Held | State::Other)
+    pub fn is_within(&self) -> bool {
+        self.within
     }
 
     /// Nothing more is let pass.
@@ -81,7 +82,8 @@ impl Requests {
         self.state = State::Other;
     }
 
-    fn over(&self) -> State {
+    fn over(&mut self) -> State {
+        self.within = false;
         if self.upgrade { State::Held } else { State::Head(Head::default()) }
     }
 
@@ -107,6 +109,7 @@ impl Requests {
                     let end = head.lines.end();
                     self.begun += 1;
                     self.skipped = false;
+                    self.within = !matches!(framing, Framing::None | Framing::Sized(0));
                     self.state = match framing {
                         Framing::None | Framing::Sized(0) => self.over(),
                         Framing::Sized(length) => State::Sized(length),

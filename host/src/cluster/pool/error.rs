@@ -25,6 +25,8 @@ pub enum SendErrorKind {
     UploadTooLarge,
     /// The client fell silent within its request body.
     UploadSilent,
+    /// What the client sent as its request body is not HTTP.
+    UploadMalformed(Fault),
     /// The client broke off its request body.
     UploadBroken,
 }
@@ -62,6 +64,7 @@ impl SendErrorKind {
                 return match upload {
                     UploadError::TooLarge => Self::UploadTooLarge,
                     UploadError::Silent => Self::UploadSilent,
+                    UploadError::Malformed(fault) => Self::UploadMalformed(*fault),
                     UploadError::Broken(_) | UploadError::Gone => Self::UploadBroken,
                 };
             }
@@ -99,6 +102,7 @@ impl fmt::Display for SendError {
             SendErrorKind::UploadSilent => {
                 formatter.write_str("the client fell silent within its request body")
             }
+            SendErrorKind::UploadMalformed(fault) => write!(formatter, "the client sent {fault}"),
             SendErrorKind::UploadBroken => {
                 formatter.write_str("the client broke off its request body")
             }

@@ -42,6 +42,8 @@ pub(super) fn listener(
     let head = "The longest that a request's head takes to arrive";
     let body = "The longest silence within a body, in either direction";
     let max_head = key("max-head-bytes", "The largest request head", Size(8 << 10..=1 << 20));
+    let max_target = "The longest request target";
+    let max_target = key("max-target-bytes", max_target, Size(1 << 10..=63 << 10));
     let max_headers = key("max-headers", "The most fields of a request head", Whole(1..=1_000));
     let max_body = key("max-body-bytes", "The largest request body", Size(0..=1 << 50));
     let connections = Whole(1..=1_000_000);
@@ -60,6 +62,7 @@ pub(super) fn listener(
         idle_timeout: timeout(table, "idle-timeout", "The longest between requests", SILENCE),
         body_timeout: timeout(table, "body-timeout", body, SILENCE),
         max_head_bytes: table.or(max_head, 64 << 10),
+        max_target_bytes: table.or(max_target, 16 << 10),
         max_headers: table.or(max_headers, 100),
         max_body_bytes: table.optional(max_body.such_as("1GiB"), "no limit"),
         max_connections: table.or(connections, 10_000),

@@ -18,6 +18,9 @@ use crate::cluster::peer::Peer;
 use crate::cluster::pool::{ConnectSettings, Pool, SendError, SendErrorKind, SendLimits, Slot};
 use crate::listener::stream::{Downstream, Handle};
 use crate::socket::Stream;
+use crate::wire::Limits;
+
+const HEADS: Limits = Limits { head_bytes: 65_536, fields: 100, target_bytes: 8_192 };
 
 pub(super) const KEY: u64 = 7;
 
@@ -168,7 +171,7 @@ impl Proxy {
     }
 
     fn serve(self, stream: Stream) {
-        let (stream, handle) = Downstream::new(stream, Duration::from_secs(60));
+        let (stream, handle) = Downstream::new(stream, HEADS, Duration::from_secs(60));
         let this = Rc::new(self);
         let service = service_fn(move |request| {
             let (this, handle) = (Rc::clone(&this), handle.clone());
