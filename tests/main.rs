@@ -38,5 +38,6 @@ mod streaming;
 mod substitute;
 mod support;
 mod tidy;
+mod upgrades;
 mod upstreams;
 mod waiting;

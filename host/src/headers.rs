@@ -19,18 +19,20 @@
 //! get what Linkspan says when it is known where they go.
 
 mod forwarded;
+mod upgrade;
 
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, TE, UPGRADE};
+use http::header::{CONNECTION, TE};
 use http::uri::{Authority, PathAndQuery};
-use http::{HeaderMap, HeaderName, HeaderValue, Version, request};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
 use crate::config::HostHeader;
 
 pub use forwarded::{Forwarding, X_REQUEST_ID, append_via, complete_request};
+pub use upgrade::{agrees, offered, switch, upgrade};
 
 /// The most fields that a head may have after plugins added theirs, far below where the map itself
 /// would panic.
@@ -60,16 +62,6 @@ fn clean_request_but(headers: &mut HeaderMap, believed: fn(&str) -> bool) {
         // There is room: the field was there before.
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
-}
-
-/// The protocols that a client would switch to: of Upgrade, if Connection nominates it (RFC 9110, 7.8).
-/// Several fields count as the first; whoever switches by them is told to one.
-#[must_use]
-pub fn upgrade(request: &request::Parts) -> Option<HeaderValue> {
-    let value = request.headers.get(UPGRADE)?;
-    let mut nominated = request.headers.get_all(CONNECTION).iter().flat_map(members);
-    let nominated = nominated.any(|option| option.eq_ignore_ascii_case(b"upgrade"));
-    (nominated && request.version == Version::HTTP_11).then(|| value.clone())
 }
 
 /// Removes from a response what ends here, and what an upstream says to a proxy alone.

@@ -49,6 +49,10 @@
 //!
 //! # How a request goes
 //!
+//! Every byte of a connection is judged before hyper reads it, in both directions ([`wire`]): what could
+//! be understood in two ways gets no further. A head that is refused is replaced by one of ours, so that
+//! it is answered in its turn ([`listener::stream`]).
+//!
 //! [`relay`] reads like a table of contents: vet, route, complete, rewrite, attempt, respond. The
 //! upstream connection has no task of its own: the request drives it until the head of the response is
 //! there, then the response's body does ([`cluster::pool`]). A response can name a file that is sent in
@@ -56,6 +60,8 @@
 //! exchange, which is handed to the store of an instance for the length of a call and back, so nothing
 //! is copied ahead of a plugin asking ([`plugin`]). A body that plugins transform is pulled through
 //! them: each call is made when the client has taken what the last one gave ([`plugin::Session`]).
+//! Where client and upstream agree on another protocol, hyper hands both connections back, and what
+//! comes from one goes to the other ([`tunnel`]).
 //!
 //! # What is not
 //!
@@ -75,6 +81,7 @@
 pub mod contract;
 pub mod socket;
 pub mod deadline;
+pub mod tunnel;
 pub mod wire;
 pub mod drain;
 pub mod config;

@@ -134,6 +134,8 @@ struct ListenerCells {
     durations: Histogram,
     opened: AtomicU64,
     closed: AtomicU64,
+    tunnels_opened: AtomicU64,
+    tunnels_closed: AtomicU64,
 }
 
 impl ListenerMetrics {
@@ -152,6 +154,26 @@ impl ListenerMetrics {
     pub fn connection(self: &Arc<Self>, worker: usize) -> Connection {
         increment(&self.0.of(worker).opened);
         Connection { listener: Arc::clone(self), worker }
+    }
+
+    /// Counts a tunnel that has begun.
+    pub fn tunnel(self: &Arc<Self>, worker: usize) -> Tunnel {
+        increment(&self.0.of(worker).tunnels_opened);
+        Tunnel { listener: Arc::clone(self), worker }
+    }
+}
+
+/// A tunnel that counts as open.
+#[derive(Debug)]
+#[must_use = "the tunnel counts as closed when this is dropped"]
+pub struct Tunnel {
+    listener: Arc<ListenerMetrics>,
+    worker: usize,
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        increment(&self.listener.0.of(self.worker).tunnels_closed);
     }
 }
 

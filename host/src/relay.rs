@@ -13,6 +13,7 @@ mod reply;
 mod respond;
 mod rewrite;
 pub(crate) mod serve;
+pub(crate) mod switch;
 mod tell;
 mod transform;
 mod vet;
@@ -34,6 +35,7 @@ use crate::relay::attempt::Attempts;
 use crate::relay::client::{Client, OpenRequest};
 use crate::relay::error::{Error, Limit};
 use crate::relay::record::Record;
+use crate::relay::switch::Agreement;
 use crate::status;
 use crate::view::{ClusterUse, Listener, View};
 use crate::worker::Worker;
@@ -63,6 +65,13 @@ pub(crate) async fn handle(
         }
         (Ok(()), None) => Err(Error::ListenerGone(Arc::clone(&client.listener))),
     };
+    if let Some(switch) = record.switched()
+        && let Ok(response) = served
+    {
+        record.head(response.status());
+        client.agreed.put(Agreement { switch, record });
+        return response;
+    }
     client.stream.stay();
     let mut response = match served {
         Ok(response) => response,

@@ -6,7 +6,9 @@ use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -34,6 +36,16 @@ pub enum Stream {
     Tcp(TcpStream),
     /// A Unix socket.
     Unix(UnixStream),
+}
+
+impl Stream {
+    /// Closing it resets the connection, so that the peer can tell that something is missing.
+    pub fn abort(&self) {
+        if let Self::Tcp(stream) = self {
+            // Without it the peer sees an orderly end.
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+    }
 }
 
 impl AsyncRead for Stream {

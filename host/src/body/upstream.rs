@@ -12,6 +12,7 @@ use tokio::time::Duration;
 
 use super::{BodyError, TrailerFilter};
 use crate::deadline::Deadline;
+use crate::tunnel::End;
 
 /// What bounds and filters a response body.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +37,9 @@ pub trait Transport {
 
     /// The body came to its end: the connection may serve the next request.
     fn release(self: Box<Self>);
+
+    /// The connection itself, if another protocol goes on from here.
+    fn switch(self: Box<Self>) -> Option<End>;
 }
 
 /// The body of an upstream's response.
@@ -70,6 +74,23 @@ impl UpstreamBody {
             body.release();
         }
         body
+    }
+
+    /// No body: what follows the head is of another protocol.
+    pub fn switched(
+        incoming: Incoming,
+        transport: Box<dyn Transport>,
+        limits: DownloadLimits,
+    ) -> Self {
+        Self { incoming, carrier: Carrier::Lent(transport), limits, silence: Deadline::default() }
+    }
+
+    /// The connection of a body that is [`switched`](Self::switched).
+    pub fn switch(&mut self) -> Option<End> {
+        match std::mem::replace(&mut self.carrier, Carrier::Gone) {
+            Carrier::Lent(transport) => transport.switch(),
+            Carrier::Task { .. } | Carrier::Gone => None,
+        }
     }
 
     /// A body whose connection is driven by a task, for as long as it likes but at least while

@@ -28,6 +28,8 @@ pub struct Cluster {
     pub response_timeout: Duration,
     /// The longest silence within a response body. Default 60 s.
     pub body_timeout: Duration,
+    /// The longest silence of both sides once they speak another protocol. Default 1 h.
+    pub tunnel_timeout: Duration,
     /// How long an unused upstream connection is kept. Default 60 s.
     pub idle_timeout: Duration,
     /// The most unused connections kept per endpoint, over all workers. Default 64.
@@ -76,6 +78,7 @@ impl Default for Cluster {
             connect_timeout: Duration::from_secs(5),
             response_timeout: SILENCE,
             body_timeout: SILENCE,
+            tunnel_timeout: Duration::from_hours(1),
             idle_timeout: SILENCE,
             max_idle_per_endpoint: 64,
             host_header: HostHeader::Preserve,

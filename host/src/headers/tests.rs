@@ -17,7 +17,7 @@ const ALL: ForwardedHeaders = ForwardedHeaders {
     x_request_id: true,
 };
 
-fn map(fields: &[(&str, &str)]) -> HeaderMap {
+pub(super) fn map(fields: &[(&str, &str)]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in fields {
         let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
@@ -96,23 +96,6 @@ fn the_client_may_still_ask_for_trailers() {
     let mut response = map(&[("TE", "trailers")]);
     clean_response(&mut response);
     assert!(response.is_empty());
-}
-
-#[test]
-fn only_an_upgrade_that_is_nominated_is_one() {
-    let mut request = http::Request::new(()).into_parts().0;
-    let mut upgraded = |fields: &[(&str, &str)]| {
-        request.headers = map(fields);
-        upgrade(&request).map(|value| value.to_str().unwrap().to_owned())
-    };
-    let asked = ("upgrade", "websocket");
-    assert_eq!(upgraded(&[asked, ("connection", "keep-alive, Upgrade")]).unwrap(), "websocket");
-    assert_eq!(upgraded(&[asked]), None);
-    assert_eq!(upgraded(&[asked, ("connection", "keep-alive")]), None);
-    assert_eq!(upgraded(&[("connection", "upgrade")]), None);
-    request.version = http::Version::HTTP_10;
-    request.headers = map(&[asked, ("connection", "upgrade")]);
-    assert_eq!(upgrade(&request), None);
 }
 
 #[test]

@@ -87,6 +87,18 @@ impl Downstream {
         (Self { stream, shared, write_timeout, stalled, linger }, handle)
     }
 
+    /// The stream, and what was read of it and not handed on.
+    #[must_use]
+    pub fn into_parts(self) -> (Stream, Vec<u8>) {
+        (self.stream, self.shared.sluice.take().into_kept())
+    }
+
+    /// Whether it was shut down.
+    #[must_use]
+    pub fn is_shut(&self) -> bool {
+        self.linger.is_set()
+    }
+
     /// Writes what goes out before anything else.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let shared = Rc::clone(&self.shared);

@@ -10,7 +10,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::cells::{Bounds, Distribution, PerWorker};
-use super::{ClusterCells, ListenerCells, Metrics, SENDFILES, Table, lock};
+use super::{ClusterCells, ListenerCells, ListenerMetrics, Metrics, SENDFILES, Table, lock};
 
 pub(super) const MICROSECOND: u64 = 1_000;
 pub(super) const MILLISECOND: u64 = 1_000_000;
@@ -34,6 +34,29 @@ pub(super) const REQUEST_BOUNDS: Bounds = [
     10 * SECOND,
     30 * SECOND,
     60 * SECOND,
+];
+
+/// A cell of a listener.
+type Cell = fn(&ListenerCells) -> &AtomicU64;
+
+/// What a listener opens and closes: two names with their descriptions, and the cells.
+const OPENED: [(&str, &str, &str, &str, Cell, Cell); 2] = [
+    (
+        "linkspan_connections",
+        "Connections accepted",
+        "linkspan_connections_open",
+        "Connections that are open",
+        |cells| &cells.opened,
+        |cells| &cells.closed,
+    ),
+    (
+        "linkspan_tunnels",
+        "Connections that switched to another protocol",
+        "linkspan_tunnels_open",
+        "Connections that speak another protocol",
+        |cells| &cells.tunnels_opened,
+        |cells| &cells.tunnels_closed,
+    ),
 ];
 
 const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -160,21 +183,23 @@ impl Metrics {
             samples: durations,
             kind: MetricType::Histogram,
         });
-        let opened = |cells: &PerWorker<ListenerCells>| cells.sum(|cells| Some(&cells.opened));
-        let closed = |cells: &PerWorker<ListenerCells>| cells.sum(|cells| Some(&cells.closed));
-        let connections = table.sample("listener", |listener| Value::Counter(opened(&listener.0)));
-        families.push(counter(connections, "linkspan_connections", "Connections accepted"));
-        let open = table.sample("listener", |listener| {
-            // Closed first: what closes in between must not make the difference negative.
-            let closed = closed(&listener.0);
-            Value::Gauge(opened(&listener.0).saturating_sub(closed))
-        });
-        families.push(Family {
-            name: "linkspan_connections_open",
-            help: "Connections that are open",
-            samples: open,
-            kind: MetricType::Gauge,
-        });
+        for (name, help, name_open, help_open, opened, closed) in OPENED {
+            let sum =
+                |listener: &ListenerMetrics, cell: Cell| listener.0.sum(|cells| Some(cell(cells)));
+            let all = table.sample("listener", |listener| Value::Counter(sum(listener, opened)));
+            families.push(counter(all, name, help));
+            let open = table.sample("listener", |listener| {
+                // Closed first: what closes in between must not make the difference negative.
+                let closed = sum(listener, closed);
+                Value::Gauge(sum(listener, opened).saturating_sub(closed))
+            });
+            families.push(Family {
+                name: name_open,
+                help: help_open,
+                samples: open,
+                kind: MetricType::Gauge,
+            });
+        }
     }
 
     fn clusters(&self, families: &mut Vec<Family>) {

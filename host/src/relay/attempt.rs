@@ -8,7 +8,7 @@ mod tell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::header::{EXPECT, HOST, TRANSFER_ENCODING};
+use http::header::{EXPECT, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use smallvec::SmallVec;
@@ -18,7 +18,7 @@ use crate::body::{Upload, UpstreamBody};
 use crate::cluster::endpoint::Endpoint;
 use crate::cluster::pool::{SendError, SendErrorKind, Slot};
 use crate::cluster::{Admission, health};
-use crate::headers::{clean_response, upstream_host};
+use crate::headers::{self, clean_response, upstream_host};
 use crate::plugin::{Exchange, Pick, Picked};
 use crate::relay::attempt::tell::none_by;
 use crate::relay::client::Client;
@@ -254,9 +254,11 @@ impl Attempts<'_> {
         };
         let before = Instant::now();
         match slot.send(request, &self.cluster.send, pass).await {
-            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                let text = format!("{}: switches protocols unasked", endpoint.label());
-                Err(Next::Fail(Error::Malformed(text.into())))
+            Ok(response) if !self.may_switch(&response, exchange) => {
+                let text = format!("{}: switches to a protocol unasked", endpoint.label());
+                let error = Error::Malformed(text.into());
+                self.count_failure(endpoint, &error);
+                Err(Next::Fail(error))
             }
             Ok(response) => {
                 self.upload.refuse();
@@ -279,6 +281,17 @@ impl Attempts<'_> {
                 Err(next)
             }
         }
+    }
+
+    /// Whether an answer is none that switches to another protocol, or the client has asked for that
+    /// protocol and is done with its request.
+    fn may_switch(&self, response: &Response<UpstreamBody>, exchange: &Exchange) -> bool {
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return true;
+        }
+        let offer = exchange.taken.upgrade.as_ref().and_then(headers::offered);
+        let chosen = response.headers().get(UPGRADE);
+        self.upload.finished() && offer.is_some_and(|offer| headers::agrees(&offer, chosen))
     }
 
     fn count_failure(&self, endpoint: &Endpoint, error: &Error) {
@@ -345,15 +358,19 @@ impl Attempts<'_> {
         *request.uri_mut() = exchange.request.uri.clone();
         *request.version_mut() = Version::HTTP_11;
         *request.headers_mut() = exchange.request.headers.clone();
-        let headers = request.headers_mut();
+        let fields = request.headers_mut();
         let host = exchange.taken.host.clone();
-        headers.insert(HOST, host.unwrap_or_else(|| self.host(endpoint, exchange)));
+        fields.insert(HOST, host.unwrap_or_else(|| self.host(endpoint, exchange)));
         if unknown_length {
             // hyper would take a GET for one without a body.
-            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         if !self.upload.held() {
-            headers.remove(EXPECT);
+            fields.remove(EXPECT);
+        }
+        if let Some(offer) = exchange.taken.upgrade.as_ref().and_then(headers::offered) {
+            // Without room the upstream is not asked to switch.
+            let _ = headers::switch(fields, offer);
         }
         request
     }

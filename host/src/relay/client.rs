@@ -15,6 +15,7 @@ use crate::headers::client_address;
 use crate::listener::stream::Handle;
 use crate::metrics::ListenerMetrics;
 use crate::plugin::Connection;
+use crate::relay::switch::Agreed;
 use crate::view::Listener;
 
 /// A downstream connection.
@@ -33,6 +34,8 @@ pub(crate) struct Client {
     pub(crate) scheme: HeaderValue,
     /// The stream beneath hyper.
     pub(crate) stream: Handle,
+    /// What the client and an upstream have agreed on.
+    pub(crate) agreed: Agreed,
     /// Requests that have begun and not ended.
     open: Cell<usize>,
     /// Requests that have begun.
@@ -59,6 +62,7 @@ impl Client {
             address: forwarded.unwrap_or_else(|| HeaderValue::from_static("unknown")),
             scheme: HeaderValue::from_static("http"),
             stream,
+            agreed: Agreed::default(),
             open: Cell::new(0),
             begun: Cell::new(0),
         })

@@ -17,11 +17,13 @@ use crate::headers::X_REQUEST_ID;
 use crate::log::access::calls::{Calls, Cost};
 use crate::log::access::{AccessRecord, Times};
 use crate::log::id::RequestId;
-use crate::metrics::ListenerMetrics;
+use crate::metrics::{ListenerMetrics, Tunnel};
 use crate::plugin::{Exchange, Plugin};
 use crate::relay::client::{Client, OpenRequest};
 use crate::relay::error::{Error, Limit};
+use crate::relay::switch::Switch;
 use crate::relay::transform::Transformation;
+use crate::tunnel::Side;
 use crate::worker::Worker;
 
 /// One request. Dropping it writes it down.
@@ -69,6 +71,12 @@ pub(crate) struct Record {
     pub(crate) in_flight: Option<InFlight>,
     error: Option<Error>,
     ended: Option<Ended>,
+    /// The upstream's side of a tunnel that is to come.
+    switch: Option<Switch>,
+    /// What has gone up a tunnel.
+    tunnelled: u64,
+    /// Why a tunnel has ended, unless both sides have.
+    cut: Option<String>,
     /// Keeps the connection from counting as idle while the response is on its way.
     _open: OpenRequest,
 }
@@ -113,6 +121,9 @@ impl Record {
             in_flight: None,
             error: None,
             ended: None,
+            switch: None,
+            tunnelled: 0,
+            cut: None,
             _open: OpenRequest::begin(client),
         })
     }
@@ -209,8 +220,40 @@ impl Record {
         self.ended = Some(Ended::Complete);
     }
 
+    /// A tunnel is to follow.
+    pub(crate) fn switch(&mut self, switch: Switch) {
+        self.switch = Some(switch);
+    }
+
+    /// The upstream's side of the tunnel that is to follow.
+    pub(crate) fn switched(&mut self) -> Option<Switch> {
+        self.switch.take()
+    }
+
+    /// Counts a tunnel as open as long as what this gives is held.
+    pub(crate) fn tunnel(&self) -> Tunnel {
+        self.metrics.tunnel(self.worker.index)
+    }
+
+    /// Bytes have gone through the tunnel.
+    pub(crate) fn passed(&mut self, from: Side, bytes: usize) {
+        match from {
+            Side::Downstream => self.tunnelled += bytes as u64,
+            Side::Upstream => self.bytes_down += bytes as u64,
+        }
+    }
+
+    /// The tunnel is over: why, unless both sides had ended.
+    pub(crate) fn tunnel_ended(&mut self, cut: Option<String>) {
+        self.cut = cut;
+        self.complete();
+    }
+
     /// Why it failed, in words.
     fn reason(&self) -> Option<String> {
+        if self.cut.is_some() {
+            return self.cut.clone();
+        }
         match (&self.error, self.ended) {
             (Some(error), _) => Some(error.to_string()),
             (None, Some(Ended::Complete)) => None,
@@ -297,7 +340,7 @@ impl Observer for Record {
 impl Drop for Record {
     fn drop(&mut self) {
         self.queue_ends();
-        let bytes_up = self.upload.received_bytes();
+        let bytes_up = self.upload.received_bytes() + self.tunnelled;
         if let Some(endpoint) = &self.endpoint {
             endpoint.add_sent(bytes_up);
             if !self.from_file {

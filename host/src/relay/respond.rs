@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
+use http::header::{CONTENT_LENGTH, UPGRADE};
 use http::response::Parts;
-use http::{Response, Version};
+use http::{HeaderValue, Response, StatusCode, Version};
 
 use super::transform::transformed;
 use super::{Served, rewrite, tell};
 use crate::body::{Body, UpstreamBody};
 use crate::headers;
 use crate::plugin::{Exchange, Plugin};
-use crate::relay::error::Error;
+use crate::relay::error::{Error, Limit};
 use crate::relay::record::Record;
+use crate::relay::switch::Switch;
 use crate::sendfile::{self, Outcome, Wish};
+use crate::tunnel::End;
 use crate::view::ClusterUse;
 
 impl Served<'_> {
@@ -24,11 +27,15 @@ impl Served<'_> {
         cluster: &ClusterUse,
         record: &mut Record,
     ) -> Result<Response<Body>, Error> {
-        let (mut parts, body) = response.into_parts();
+        let (mut parts, mut body) = response.into_parts();
         let malformed = |what: &str| {
             let endpoint = exchange.endpoint.as_deref().unwrap_or_default();
             Error::Malformed(format!("{endpoint}: {what}").into())
         };
+        let switched = parts.status == StatusCode::SWITCHING_PROTOCOLS;
+        let protocol = parts.headers.get(UPGRADE).cloned().filter(|_| switched);
+        let upstream = switched.then(|| body.switch().ok_or_else(|| malformed("is gone")));
+        let upstream = upstream.transpose()?;
         let settings = cluster.cluster.settings();
         let method = &exchange.request.method;
         let wish = sendfile::wish(&settings.sendfile, method, parts.status, &parts.headers);
@@ -62,8 +69,31 @@ impl Served<'_> {
             // Nothing takes it but this.
             return Err(Error::Malformed("the response is lost".into()));
         };
+        if let (Some(upstream), Some(protocol)) = (upstream, protocol)
+            && parts.status == StatusCode::SWITCHING_PROTOCOLS
+        {
+            return self.switch(parts, protocol, upstream, cluster, record);
+        }
         let body = if record.is_head() { Body::empty() } else { body };
         Ok(Response::from_parts(parts, transformed(body, sessions, record)))
+    }
+
+    /// The answer after which client and upstream speak another protocol.
+    fn switch(
+        &self,
+        mut parts: Parts,
+        protocol: HeaderValue,
+        upstream: End,
+        cluster: &ClusterUse,
+        record: &mut Record,
+    ) -> Result<Response<Body>, Error> {
+        parts.headers.remove(CONTENT_LENGTH);
+        headers::switch(&mut parts.headers, protocol)
+            .map_err(|_full| Error::Malformed("the answer has too many header fields".into()))?;
+        let settings = cluster.cluster.settings();
+        let limit = Limit::of_cluster(&settings.name, "tunnel-timeout", settings.tunnel_timeout);
+        record.switch(Switch { upstream, silence: settings.tunnel_timeout, limit });
+        Ok(Response::from_parts(parts, Body::empty()))
     }
 
     /// The response with the file that it names.

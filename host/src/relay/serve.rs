@@ -10,9 +10,11 @@ use std::rc::Rc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
 
 use crate::deadline::Deadline;
 use crate::drain::Watcher;
@@ -21,6 +23,7 @@ use crate::listener::stream::Downstream;
 use crate::relay::client::Client;
 use crate::relay::handle;
 use crate::socket::Stream;
+use crate::tunnel;
 use crate::wire::{Fault, Limits};
 use crate::worker::Worker;
 
@@ -54,7 +57,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
             async move { Ok::<_, Infallible>(served.await) }
         }
     });
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         // It takes a head that fills its buffer for one too large.
         .max_buf_size(settings.max_head_bytes + 1)
         .max_headers(settings.max_headers)
@@ -75,9 +78,51 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
             () = departure.notified() => {}
         }
     };
-    if let Err(error) = patience.watch(connection, &client, leaving).await {
-        tracing::debug!(listener = &*name, client = %address, "connection ended: {error}");
+    // What was agreed on has a record that keeps the client, which keeps the agreement.
+    let _forget = Forget(&client);
+    match patience.watch(&mut connection, &client, leaving).await {
+        Ok(End::Over) => finish(connection.into_parts(), &client).await,
+        Ok(End::Silent) => {}
+        Err(error) => {
+            tracing::debug!(listener = &*name, client = %address, "connection ended: {error}");
+        }
     }
+}
+
+/// Takes over when hyper is done: what was agreed on goes on, and what it left open is closed.
+async fn finish<S>(parts: http1::Parts<TokioIo<Downstream>, S>, client: &Client) {
+    let mut downstream = parts.io.into_inner();
+    match client.agreed.take() {
+        // An answer that is not written whole can be followed by nothing.
+        Some(_) if client.stream.is_busy() => {}
+        Some(agreement) => {
+            let (stream, kept) = downstream.into_parts();
+            let mut early = BytesMut::from(parts.read_buf);
+            early.extend_from_slice(&kept);
+            agreement.keep(tunnel::End { stream, early: early.freeze() }).await;
+        }
+        // Where a client has asked for another protocol and not got it, hyper does not.
+        None if !downstream.is_shut() => {
+            let _ = downstream.shutdown().await;
+        }
+        None => {}
+    }
+}
+
+struct Forget<'c>(&'c Client);
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.0.agreed.take();
+    }
+}
+
+/// How a connection's time with hyper has ended.
+enum End {
+    /// hyper is done with it.
+    Over,
+    /// The client was silent for too long.
+    Silent,
 }
 
 /// How long a client may be silent.
@@ -106,14 +151,14 @@ impl Patience {
     /// and the open request is done.
     async fn watch<C>(
         &mut self,
-        connection: C,
+        connection: &mut C,
         client: &Client,
         leaving: impl Future<Output = ()>,
-    ) -> hyper::Result<()>
+    ) -> hyper::Result<End>
     where
-        C: Future<Output = hyper::Result<()>> + Graceful,
+        C: Future<Output = hyper::Result<()>> + Graceful + Unpin,
     {
-        let mut connection = pin!(connection);
+        let mut connection = Pin::new(connection);
         let mut leaving = pin!(leaving);
         let mut left = false;
         poll_fn(|context| {
@@ -123,14 +168,14 @@ impl Patience {
             }
             loop {
                 if let Poll::Ready(result) = connection.as_mut().poll(context) {
-                    return Poll::Ready(result);
+                    return Poll::Ready(result.map(|()| End::Over));
                 }
                 self.look(client);
                 ready!(self.deadline.poll(context));
                 // A client that is silent between requests is not told: what it would read may be
                 // taken for the answer to a request that it is just sending.
                 if self.phase != Some(Phase::Head) {
-                    return Poll::Ready(Ok(()));
+                    return Poll::Ready(Ok(End::Silent));
                 }
                 client.stream.refuse(Fault::HeadTime);
             }

@@ -31,8 +31,6 @@ enum State {
     Chunked(Chunked),
     /// It is not decided whether what follows is HTTP.
     Held,
-    /// It is not.
-    Other,
     Ended(Fault),
 }
 
@@ -75,11 +73,6 @@ impl Requests {
             self.state = State::Head(Head::default());
         }
         self.upgrade = false;
-    }
-
-    /// The protocol changes: whatever follows goes on.
-    pub fn open(&mut self) {
-        self.state = State::Other;
     }
 
     fn over(&mut self) -> State {
@@ -141,7 +134,6 @@ impl Requests {
                 Ok(Step::Pass(used))
             }
             State::Held => Ok(Step::Held),
-            State::Other => Ok(Step::Pass(bytes.len())),
             State::Ended(fault) => Err(*fault),
         }
     }

@@ -70,6 +70,12 @@ impl Responses {
         matches!(self.state, State::Idle)
     }
 
+    /// Whether another protocol has begun.
+    #[must_use]
+    pub fn has_switched(&self) -> bool {
+        matches!(self.state, State::Other)
+    }
+
     /// What was wrong.
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {

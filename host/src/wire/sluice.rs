@@ -142,6 +142,12 @@ impl Sluice {
         self.rest = Rest::Fault(fault);
     }
 
+    /// What was read and not handed on.
+    #[must_use]
+    pub fn into_kept(self) -> Vec<u8> {
+        self.kept
+    }
+
     /// Whether something was read that may not go on yet.
     #[must_use]
     pub fn keeps(&self) -> bool {

@@ -55,6 +55,11 @@ impl Meter {
         self.gate.borrow().is_idle()
     }
 
+    /// Whether another protocol has begun.
+    pub(super) fn has_switched(&self) -> bool {
+        self.gate.borrow().has_switched()
+    }
+
     /// Takes the informational responses that came since the last time.
     pub(super) fn interims(&self, mut each: impl FnMut(StatusCode, HeaderMap)) {
         if !self.interims.borrow().is_empty() {
@@ -106,6 +111,11 @@ impl Gated {
         let meter = Rc::new(Meter::new(head_bytes));
         let sluice = Sluice::default();
         (Self { stream, meter: Rc::clone(&meter), sluice, deaf: false }, meter)
+    }
+
+    /// The stream, and what was read of it and not handed on.
+    pub(super) fn into_parts(self) -> (Stream, Vec<u8>) {
+        (self.stream, self.sluice.into_kept())
     }
 
     /// Counts what was written, and keeps from hyper that nothing more can be.

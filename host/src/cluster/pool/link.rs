@@ -6,7 +6,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::UPGRADE;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame};
@@ -23,6 +23,7 @@ use crate::body::{DownloadLimits, RequestBody, Transport, Upload, UpstreamBody};
 use crate::cluster::peer::Peer;
 use crate::deadline::Deadline;
 use crate::socket::Stream;
+use crate::tunnel::End;
 use crate::wire::Asked;
 
 /// The largest response head.
@@ -112,7 +113,13 @@ impl Link {
         let waker = Waker::from(Arc::clone(&wakeups));
         Ok(Box::new(Self {
             sender,
-            driver: Driver { connection: Some(connection), wakeups, waker },
+            driver: Driver {
+                connection: Some(connection),
+                switched: None,
+                meter: Rc::clone(&meter),
+                wakeups,
+                waker,
+            },
             meter,
             deadline: Deadline::default(),
             upload: Upload::empty(),
@@ -198,6 +205,9 @@ impl Link {
         limits: DownloadLimits,
     ) -> UpstreamBody {
         self.upload.refuse();
+        if self.meter.has_switched() {
+            return UpstreamBody::switched(incoming, self, limits);
+        }
         if incoming.is_end_stream() || self.upload.finished() || self.upload.held() {
             return UpstreamBody::lent(incoming, self, limits);
         }
@@ -271,11 +281,23 @@ impl Transport for Link {
             self.spawn(Weak::new());
         }
     }
+
+    fn switch(mut self: Box<Self>) -> Option<End> {
+        self.driver.poll_connection();
+        let parts = self.driver.switched.take()?.into_parts();
+        let (stream, kept) = parts.io.into_inner().into_parts();
+        let mut early = BytesMut::from(parts.read_buf);
+        early.extend_from_slice(&kept);
+        Some(End { stream, early: early.freeze() })
+    }
 }
 
 /// A connection and its waker.
 struct Driver {
     connection: Option<Connection<TokioIo<Gated>, RequestBody>>,
+    /// The same once it is over, if another protocol goes on from there.
+    switched: Option<Connection<TokioIo<Gated>, RequestBody>>,
+    meter: Rc<Meter>,
     wakeups: Arc<Wakeups>,
     waker: Waker,
 }
@@ -337,7 +359,7 @@ impl Driver {
             if let Err(error) = ended {
                 tracing::debug!(error = &error as &dyn std::error::Error, "upstream connection");
             }
-            self.connection = None;
+            self.switched = self.connection.take().filter(|_| self.meter.has_switched());
         }
     }
 }

@@ -37,6 +37,7 @@ pub(super) fn cluster(
     let connect = "The longest that connecting to an endpoint takes";
     let response = "The longest from sending a request to the head of its response";
     let body = "The longest silence within a response's body";
+    let tunnel = "The longest silence of both sides after an upgrade, as to WebSocket";
     let idle = "How long an unused connection is kept";
     let max_idle = "The most unused connections that are kept of an endpoint";
     let max_idle = key("max-idle-per-endpoint", max_idle, Whole(0..=100_000));
@@ -45,8 +46,6 @@ pub(super) fn cluster(
     let queue = key("max-queue", queue, Whole(0..=1_000_000));
     let queued = "The longest that a request waits there";
     let host_header = key("host-header", "The Host that endpoints get", HOST_HEADERS);
-    let forwarded = "The headers that tell endpoints of the client";
-    let forwarded = key("forwarded-headers", forwarded, List(FORWARDED));
     let rewriters =
         "The same as of a listener, after its own on requests, before them on responses";
     let replay = "The most of a request's body that is kept to repeat it";
@@ -68,13 +67,14 @@ pub(super) fn cluster(
         connect_timeout: timeout(table, "connect-timeout", connect, default.connect_timeout),
         response_timeout: timeout(table, "response-timeout", response, default.response_timeout),
         body_timeout: timeout(table, "body-timeout", body, default.body_timeout),
+        tunnel_timeout: timeout(table, "tunnel-timeout", tunnel, default.tunnel_timeout),
         idle_timeout: timeout(table, "idle-timeout", idle, default.idle_timeout),
         max_idle_per_endpoint: table.or(max_idle, default.max_idle_per_endpoint),
         max_connections: table.optional(most.such_as(50), "no limit"),
         max_queue: table.or(queue, default.max_queue),
         queue_timeout: timeout(table, "queue-timeout", queued, default.queue_timeout),
         host_header: table.or(host_header, default.host_header),
-        forwarded_headers: forwarded_headers(&table.or(forwarded, vec![0, 1, 2])),
+        forwarded_headers: forwarded_headers(table),
         rewriters: plugins(table, "rewriters", rewriters, context),
         replay_bytes: table.or(replay, default.replay_bytes),
         health: table.inner("health", "When an endpoint counts as offline", |table| {
@@ -97,7 +97,9 @@ const FORWARDED: Choice<usize> = Choice(&[
     ("x-request-id", 4, "the request's id"),
 ]);
 
-fn forwarded_headers(chosen: &[usize]) -> ForwardedHeaders {
+fn forwarded_headers(table: &mut Table<'_>) -> ForwardedHeaders {
+    let about = "The headers that tell endpoints of the client";
+    let chosen = table.or(key("forwarded-headers", about, List(FORWARDED)), vec![0, 1, 2]);
     ForwardedHeaders {
         x_forwarded_for: chosen.contains(&0),
         x_forwarded_proto: chosen.contains(&1),

@@ -70,7 +70,7 @@ async fn what_is_right_goes_on_before_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn what_waits_for_a_decision_is_bounded_and_goes_on_after_it() {
+async fn what_waits_for_a_decision_is_bounded() {
     let (mut reader, mut client) = Reader::new();
     let upgrade = b"GET / HTTP/1.1\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n";
     let raw = vec![0; 1 << 18];
@@ -80,15 +80,26 @@ async fn what_waits_for_a_decision_is_bounded_and_goes_on_after_it() {
         assert_eq!(reader.read(1_000).await, Err(Reading::Pending));
     }
     assert!(reader.sluice.kept.len() < AHEAD_BYTES + 1_000);
-    reader.gate.open();
+    let kept = std::mem::take(&mut reader.sluice).into_kept();
+    assert!(kept.iter().all(|byte| *byte == 0) && kept.len() >= AHEAD_BYTES);
+}
+
+#[tokio::test]
+async fn what_was_held_goes_on_once_it_is_decided_to_be_http() {
+    let (mut reader, mut client) = Reader::new();
+    let upgrade = b"GET / HTTP/1.1\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n";
+    client.write_all(&[&upgrade[..], &REQUEST.repeat(2_000)].concat()).await.unwrap();
+    assert_eq!(reader.read(1_000).await.unwrap(), upgrade);
+    assert_eq!(reader.read(1_000).await, Err(Reading::Pending));
+    reader.gate.resume();
     reader.sluice.decided();
     let mut seen = 0;
-    while seen < raw.len() {
+    while seen < REQUEST.len() * 2_000 {
         match reader.read(1_000).await {
             Ok(bytes) => seen += bytes.len(),
             // The stream makes way for others.
             Err(_) => tokio::task::yield_now().await,
         }
     }
-    assert_eq!(seen, raw.len());
+    assert_eq!((seen, reader.gate.begun()), (REQUEST.len() * 2_000, 2_001));
 }
