@@ -8,6 +8,7 @@ mod injection;
 mod looping;
 mod parking;
 mod sharing;
+mod upstream;
 
 use std::fmt::Write;
 
