@@ -1,12 +1,19 @@
 //! Which bytes may stand where, and finding those that may not.
 
+/// Eight times the same byte.
+const fn all(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
+}
+
+const HIGH: u64 = all(0x80);
+
 /// The place of the first control character at or after `from`: a byte below a blank, or DEL.
 /// Eight bytes at a time: a head has a few hundred.
+#[inline]
 pub(super) fn control(bytes: &[u8], from: usize) -> Option<usize> {
-    const BELOW: u64 = u64::from_ne_bytes([0x20; 8]);
-    const DEL: u64 = u64::from_ne_bytes([0x7f; 8]);
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    const BELOW: u64 = all(0x20);
+    const DEL: u64 = all(0x7f);
+    const ONES: u64 = all(1);
     let rest = bytes.get(from..)?;
     let (words, tail) = rest.as_chunks::<8>();
     let mut at = from;
@@ -21,6 +28,30 @@ pub(super) fn control(bytes: &[u8], from: usize) -> Option<usize> {
         at += 8;
     }
     tail.iter().position(|byte| is_control(*byte)).map(|place| at + place)
+}
+
+/// How many bytes a token at the beginning has.
+///
+/// Names are letters and hyphens, of which eight are looked at together; what is neither, or the end,
+/// is looked at by itself.
+#[inline]
+pub(super) fn token_end(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let word = u64::from_le_bytes(*word);
+        // Without their high bits no byte carries into the next.
+        let lower = (word | all(0x20)) & !HIGH;
+        let letters = (lower + all(0x80 - b'a')) & !(lower + all(0x7f - b'z'));
+        let hyphens = !((word ^ all(b'-')) & !HIGH).wrapping_add(all(0x7f));
+        let others = !(letters | hyphens) & HIGH | word & HIGH;
+        if others != 0 {
+            at += (others.trailing_zeros() / 8) as usize;
+            break;
+        }
+        at += 8;
+    }
+    let rest = bytes.get(at..).unwrap_or_default();
+    at + rest.iter().position(|byte| !is_token(*byte)).unwrap_or(rest.len())
 }
 
 /// Whether it is a control character.
@@ -101,6 +132,18 @@ mod tests {
             let all = [&visible[..], &bytes].concat();
             let plain = all.iter().enumerate().skip(from).find(|(_, byte)| is_control(**byte));
             prop_assert_eq!(control(&all, from), plain.map(|(place, _)| place));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_token_ends_where_its_bytes_say(
+            name in "[A-Za-z0-9_!#-]{0,30}",
+            rest in proptest::collection::vec(any::<u8>(), 0..20),
+        ) {
+            let all = [name.as_bytes(), &rest].concat();
+            let plain = all.iter().position(|byte| !is_token(*byte)).unwrap_or(all.len());
+            prop_assert_eq!(token_end(&all), plain);
         }
     }
 

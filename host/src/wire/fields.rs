@@ -1,7 +1,7 @@
 //! Field lines, and what they say about where a message ends.
 
 use super::Fault;
-use super::bytes::{is_token, trim};
+use super::bytes::{token_end, trim};
 
 /// What the fields of a head say, as far as framing goes.
 #[derive(Debug, Default)]
@@ -28,8 +28,9 @@ pub(super) enum Framing {
 
 impl Fields {
     /// Reads a field line.
+    #[inline]
     pub(super) fn line(&mut self, line: &[u8], most: usize) -> Result<(), Fault> {
-        let end = line.iter().position(|byte| !is_token(*byte)).unwrap_or(line.len());
+        let end = token_end(line);
         match line.get(end) {
             Some(b':') if end > 0 => {}
             Some(b' ' | b'\t') if end == 0 => return Err(Fault::Folded),
@@ -49,15 +50,20 @@ impl Fields {
         // The length of a name rules out nearly all that are none of these.
         match end {
             7 if name.eq_ignore_ascii_case(b"upgrade") => self.upgrade = true,
-            10 if name.eq_ignore_ascii_case(b"connection") => {
-                let mut options = value().split(|byte| *byte == b',').map(trim);
-                self.switches |= options.any(|option| option.eq_ignore_ascii_case(b"upgrade"));
-            }
+            10 if name.eq_ignore_ascii_case(b"connection") => self.connection(value()),
             14 if name.eq_ignore_ascii_case(b"content-length") => self.length(value())?,
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.coding(value())?,
             _ => {}
         }
         Ok(())
+    }
+
+    fn connection(&mut self, value: &[u8]) {
+        // What nearly all say that say anything.
+        if !matches!(value, b"keep-alive" | b"close") {
+            let mut options = value.split(|byte| *byte == b',').map(trim);
+            self.switches |= options.any(|option| option.eq_ignore_ascii_case(b"upgrade"));
+        }
     }
 
     fn length(&mut self, value: &[u8]) -> Result<(), Fault> {
@@ -67,9 +73,13 @@ impl Fields {
         if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
             return Err(Fault::Length);
         }
-        let digits = std::str::from_utf8(value).unwrap_or_default();
-        let length = digits.parse().ok().filter(|length| i64::try_from(*length).is_ok());
-        self.length = Some(length.ok_or(Fault::LengthTooLarge)?);
+        let mut length = 0_i64;
+        for digit in value {
+            let shifted = length.checked_mul(10);
+            let added = shifted.and_then(|shifted| shifted.checked_add(i64::from(digit - b'0')));
+            length = added.ok_or(Fault::LengthTooLarge)?;
+        }
+        self.length = Some(length.unsigned_abs());
         Ok(())
     }
 

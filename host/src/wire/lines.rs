@@ -23,6 +23,7 @@ pub(super) enum Next<'b> {
 
 impl Lines {
     /// The next line of a head that begins with `bytes`.
+    #[inline]
     pub(super) fn next<'b>(&mut self, bytes: &'b [u8], limits: &Limits) -> Result<Next<'b>, Fault> {
         loop {
             let found = control(bytes, self.seen);
