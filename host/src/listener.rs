@@ -1,4 +1,5 @@
 //! Where clients connect.
 
 pub mod accept;
+pub mod places;
 pub mod stream;
