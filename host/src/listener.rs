@@ -1,5 +1,7 @@
 //! Where clients connect.
 
 pub mod accept;
+pub mod door;
+pub mod introduction;
 pub mod places;
 pub mod stream;

@@ -15,6 +15,7 @@ use crate::headers::client_address;
 use crate::listener::stream::Handle;
 use crate::metrics::ListenerMetrics;
 use crate::plugin::Connection;
+use crate::relay::introduction::Introduction;
 use crate::view::Listener;
 
 /// A downstream connection.
@@ -29,6 +30,8 @@ pub(crate) struct Client {
     pub(crate) text: Box<str>,
     /// X-Forwarded-For.
     pub(crate) address: HeaderValue,
+    /// Whether it is a proxy that has not said who its client is.
+    nameless: bool,
     /// X-Forwarded-Proto.
     pub(crate) scheme: HeaderValue,
     /// The stream beneath hyper.
@@ -40,23 +43,24 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// A connection that a listener has accepted.
+    /// A connection that a listener has accepted, and whose it is.
     pub(crate) fn new(
         listener: &Listener,
-        address: Option<SocketAddr>,
+        introduction: &Introduction,
         slot: u32,
         stream: Handle,
     ) -> Rc<Self> {
         let name = Arc::clone(&listener.settings.name);
+        let client = introduction.client;
         let connection =
-            Connection { listener: Arc::clone(&name), client: address, slot, scheme: "http" };
-        let forwarded = address.map(|address| client_address(address.ip()));
+            Connection { listener: Arc::clone(&name), client: Some(client), slot, scheme: "http" };
         Rc::new(Self {
             connection: Arc::new(connection),
             listener: name,
             metrics: Arc::clone(&listener.metrics),
-            text: address.map(|address| address.to_string()).unwrap_or_default().into(),
-            address: forwarded.unwrap_or_else(|| HeaderValue::from_static("unknown")),
+            text: client.to_string().into(),
+            address: client_address(client.ip()),
+            nameless: introduction.nameless,
             scheme: HeaderValue::from_static("http"),
             stream,
             open: Cell::new(0),
@@ -66,7 +70,8 @@ impl Client {
 
     /// Whether it is one of a listener's trusted proxies.
     pub(crate) fn is_trusted_by(&self, listener: &config::Listener) -> bool {
-        self.connection.client.is_some_and(|address| listener.trusts(address.ip()))
+        let trusts = |address: SocketAddr| listener.trusts(address.ip());
+        !self.nameless && self.connection.client.is_some_and(trusts)
     }
 
     /// Whether a request is open, or its response not yet written whole.

@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
@@ -25,17 +26,19 @@ use crate::log::access::{AccessRecord, Times};
 use crate::relay::client::Client;
 use crate::relay::error::{Error, Limit};
 use crate::relay::handle;
+use crate::relay::introduction::introduce;
 use crate::socket::Stream;
 use crate::worker::Worker;
 
 /// Serves a connection to its end.
 pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher) {
-    let Accepted { listener: name, stream, address, ticket } = accepted;
+    let Accepted { stream, mut caller } = accepted;
+    let name = Arc::clone(&caller.door.listener);
     let view = worker.view();
     let Some(listener) = view.listener(&name).cloned() else { return };
     drop(view);
-    let stream = match tokio::net::TcpStream::from_std(stream) {
-        Ok(stream) => Stream::Tcp(stream),
+    let mut stream = match tokio::net::TcpStream::from_std(stream) {
+        Ok(stream) => stream,
         Err(error) => {
             tracing::warn!(listener = &*name, "connection cannot be served: {error}");
             return;
@@ -44,8 +47,19 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
     let _guard = drain.guard();
     let _open = listener.metrics.connection(worker.index);
     let settings = &listener.settings;
-    let (downstream, handle_of_stream) = Downstream::new(stream, settings.body_timeout);
-    let client = Client::new(&listener, Some(address), ticket.slot, handle_of_stream);
+    let departure = worker.departure(&name);
+    let leaving = async || {
+        tokio::select! {
+            () = drain.draining() => {}
+            () = departure.notified() => {}
+        }
+    };
+    let introduced = introduce(&worker, &listener, (&mut stream, &mut caller), leaving()).await;
+    let Some(introduction) = introduced else { return };
+    let (downstream, handle_of_stream) =
+        Downstream::new(Stream::Tcp(stream), settings.body_timeout);
+    let slot = caller.ticket.slot();
+    let client = Client::new(&listener, &introduction, slot, handle_of_stream);
     let service = service_fn({
         let (worker, client) = (Rc::clone(&worker), Rc::clone(&client));
         move |request| {
@@ -68,19 +82,12 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
     let limits = (settings.max_head_bytes, settings.max_headers);
     // Requests look the listener up anew: a connection that stays open keeps no old plugins.
     drop(listener);
-    let departure = worker.departure(&name);
-    let leaving = async {
-        tokio::select! {
-            () = drain.draining() => {}
-            () = departure.notified() => {}
-        }
-    };
-    if let Err(error) = patience.watch(connection, &client, leaving).await {
+    if let Err(error) = patience.watch(connection, &client, leaving()).await {
         if error.is_parse() {
             let head = client.stream.read_bytes().saturating_sub(patience.idle_at);
             refused(&worker, &client, &error, (head, limits.0, limits.1));
         }
-        tracing::debug!(listener = &*name, client = %address, "connection ended: {error}");
+        tracing::debug!(listener = &*name, client = %client.text, "connection ended: {error}");
     }
 }
 

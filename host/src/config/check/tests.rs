@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::*;
 use crate::config::{
     Address, AddressGrant, Endpoint, ForwardedHeaders, Grants, HostGrant, HostHeader, Instances,
-    Limits, OnFailure, Probe, StoreKind,
+    Limits, OnFailure, Probe, ProxyProtocol, StoreKind,
 };
 
 /// The example of the design, less what this version refuses.
@@ -189,7 +189,7 @@ fn every_default() {
     assert_eq!(web.body_timeout, Duration::from_secs(60));
     assert_eq!((web.max_head_bytes, web.max_headers), (64 << 10, 100));
     assert_eq!(web.max_body_bytes, None);
-    assert_eq!(web.trusted_proxies, []);
+    assert_eq!((web.trusted_proxies.len(), web.proxy_protocol), (0, ProxyProtocol::Off));
     assert_eq!((web.max_connections, web.max_connections_per_address), (10_000, 10_000));
 
     let cluster = &clusters["c"];
