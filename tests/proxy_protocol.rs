@@ -1,6 +1,8 @@
 //! The PROXY protocol: what proxies in front say of connections, and what Linkspan says of them to those
 //! behind it.
 
+mod outgoing;
+mod peers;
 mod refusals;
 
 use std::net::SocketAddr;

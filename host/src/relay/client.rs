@@ -15,6 +15,7 @@ use crate::headers::client_address;
 use crate::listener::stream::Handle;
 use crate::metrics::ListenerMetrics;
 use crate::plugin::Connection;
+use crate::proxy_protocol::Subject;
 use crate::relay::introduction::Introduction;
 use crate::view::Listener;
 
@@ -28,6 +29,8 @@ pub(crate) struct Client {
     pub(crate) metrics: Arc<ListenerMetrics>,
     /// The client's address and port, as text.
     pub(crate) text: Box<str>,
+    /// What upstream connections tell of it.
+    pub(crate) subject: Rc<Subject>,
     /// X-Forwarded-For.
     pub(crate) address: HeaderValue,
     /// Whether it is a proxy that has not said who its client is.
@@ -59,6 +62,7 @@ impl Client {
             listener: name,
             metrics: Arc::clone(&listener.metrics),
             text: client.to_string().into(),
+            subject: Rc::new(introduction.subject()),
             address: client_address(client.ip()),
             nameless: introduction.nameless,
             scheme: HeaderValue::from_static("http"),

@@ -8,17 +8,39 @@ use tokio::net::TcpStream;
 use crate::listener::accept::Caller;
 use crate::listener::introduction::read;
 use crate::metrics::Refusal;
+use crate::proxy_protocol::{Ends, Subject};
 use crate::view::Listener;
 use crate::worker::Worker;
 
-/// Who has connected.
+/// Who has connected, and where to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Introduction {
     /// The client.
     pub(crate) client: SocketAddr,
+    /// Where it has connected to, if that is known.
+    pub(crate) destination: Option<SocketAddr>,
     /// Whether that is a proxy which has not said who its client is. It speaks for nobody then: what
     /// its client sends would be taken for its word.
     pub(crate) nameless: bool,
+}
+
+impl Introduction {
+    /// By what the system knows of a connection.
+    fn of(stream: &TcpStream, peer: SocketAddr, nameless: bool) -> Self {
+        Self { client: peer, destination: stream.local_addr().ok(), nameless }
+    }
+
+    /// For those behind.
+    pub(crate) fn subject(&self) -> Subject {
+        let relayed = |destination| Subject::Relayed(Ends { source: self.client, destination });
+        self.destination.map_or(Subject::Unknown, relayed)
+    }
+}
+
+impl From<Ends> for Introduction {
+    fn from(ends: Ends) -> Self {
+        Self { client: ends.source, destination: Some(ends.destination), nameless: false }
+    }
 }
 
 /// Reads the header, if one comes first. None if the connection is turned away or left, or if the proxy
@@ -31,7 +53,7 @@ pub(super) async fn introduce(
 ) -> Option<Introduction> {
     let settings = &listener.settings;
     if !caller.header {
-        return Some(Introduction { client: caller.peer, nameless: false });
+        return Some(Introduction::of(stream, caller.peer, false));
     }
     let header = tokio::select! {
         header = read(stream, settings.head_timeout) => header,
@@ -41,8 +63,8 @@ pub(super) async fn introduce(
         caller.door.refuse(worker.index, caller.peer, refusal, reason);
     };
     let introduction = match header {
-        Ok(Some(ends)) => Introduction { client: ends.source, nameless: false },
-        Ok(None) => Introduction { client: caller.peer, nameless: true },
+        Ok(Some(ends)) => Introduction::from(ends),
+        Ok(None) => Introduction::of(stream, caller.peer, true),
         Err(error) => {
             if let Some(refusal) = error.refusal() {
                 refuse(refusal, &error);

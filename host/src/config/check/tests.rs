@@ -200,7 +200,7 @@ fn every_default() {
     assert_eq!(cluster.response_timeout, Duration::from_secs(60));
     assert_eq!(cluster.body_timeout, Duration::from_secs(60));
     assert_eq!(cluster.idle_timeout, Duration::from_secs(60));
-    assert_eq!(cluster.max_idle_per_endpoint, 64);
+    assert_eq!((cluster.max_idle_per_endpoint, cluster.proxy_protocol), (64, None));
     assert_eq!(cluster.host_header, HostHeader::Preserve);
     let sent = ForwardedHeaders {
         x_forwarded_for: true,
