@@ -4,4 +4,5 @@ pub mod accept;
 pub mod door;
 pub mod introduction;
 pub mod places;
+pub mod shortage;
 pub mod stream;

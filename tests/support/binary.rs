@@ -16,6 +16,8 @@ use super::{Client, cache_home, directory, eventually};
 
 pub(crate) use rustix::process::Signal;
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_linkspan");
+
 /// A running or ended process. Dropped, it is killed.
 #[derive(Debug)]
 pub(crate) struct Binary {
@@ -66,9 +68,23 @@ impl Binary {
         Self::start_reading(directory, arguments, Stdio::null())
     }
 
+    /// Serves a configuration with so many descriptors.
+    pub(crate) fn short_of_descriptors(toml: &str, most: u32) -> Self {
+        let directory = directory(&[]);
+        fs::write(directory.path().join("linkspan.toml"), toml).unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {most}; exec \"$0\" run"), PROGRAM]);
+        Self::spawn(directory, command, Stdio::null())
+    }
+
     fn start_reading(directory: TempDir, arguments: &[&str], input: Stdio) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_linkspan"))
-            .args(arguments)
+        let mut command = Command::new(PROGRAM);
+        command.args(arguments);
+        Self::spawn(directory, command, input)
+    }
+
+    fn spawn(directory: TempDir, mut command: Command, input: Stdio) -> Self {
+        let mut child = command
             .current_dir(directory.path())
             .env("XDG_CACHE_HOME", cache_home())
             .env("XDG_CONFIG_HOME", directory.path())

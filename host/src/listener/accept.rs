@@ -11,21 +11,19 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use super::door::Door;
 use super::places::{Books, Line, Room, Seat, Ticket};
+use super::shortage::{BACK_OFF, Shortage};
 use crate::config::{self, Name, Opening};
 use crate::metrics::{ELSEWHERE, ListenerMetrics, Refusal};
 
 /// Connections that wait in the kernel to be accepted.
 const BACKLOG: i32 = 4096;
-
-/// How long to wait after an error that accepting again would meet again.
-const BACK_OFF: Duration = Duration::from_millis(100);
 
 /// Connections that wait for their worker to take them.
 pub const INBOX: usize = 1024;
@@ -191,6 +189,7 @@ async fn listen(order: Order, desks: Arc<[Desk]>, books: Arc<Books>) -> io::Resu
     let Order { socket, door, mut settings } = order;
     let socket = tokio::net::TcpListener::from_std(socket)?;
     let room = Arc::new(Room::default());
+    let mut shortage = Shortage::default();
     loop {
         let most = settings.borrow_and_update().max_connections;
         let accepted = async {
@@ -208,6 +207,10 @@ async fn listen(order: Order, desks: Arc<[Desk]>, books: Arc<Books>) -> io::Resu
         };
         match accepted {
             Ok((stream, peer)) => {
+                if let Some(time) = shortage.accepted(Instant::now) {
+                    let (listener, time) = (&*door.listener, time.as_secs_f64());
+                    tracing::info!(listener, "accepting again after {time:.1} s");
+                }
                 let admitted = admit(&settings.borrow(), &door, &books, peer);
                 if let Some((header, line)) = admitted {
                     let (door, seat) = (Arc::clone(&door), room.take());
@@ -216,7 +219,10 @@ async fn listen(order: Order, desks: Arc<[Desk]>, books: Arc<Books>) -> io::Resu
             }
             Err(error) if transient(&error) => {}
             Err(error) => {
-                tracing::warn!(listener = &*door.listener, "cannot accept: {error}");
+                door.metrics.accept_error();
+                if let Some(failures) = shortage.failed(Instant::now()) {
+                    tracing::warn!(listener = &*door.listener, failures, "cannot accept: {error}");
+                }
                 tokio::time::sleep(BACK_OFF).await;
             }
         }
