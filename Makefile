@@ -10,7 +10,7 @@ run: target
 # Every test. nginx, memcached, the load generators, a browser and an editor's Tombi are what some of them drive.
 # What the status page looks like is then in target/tmp/screenshots.
 test: target
-	tools/need.sh nginx memcached curl ab wrk python3 chromium
+	tools/need.sh nginx haproxy memcached curl ab wrk python3 chromium
 	tools/tombi.sh
 	cargo test --workspace --locked
 

@@ -294,7 +294,7 @@ impl Nginx {
         let text = template.replace("PORT", &address.port().to_string());
         let file = directory.path().join("nginx.conf");
         fs::write(&file, text).unwrap();
-        let mut command = Command::new(program());
+        let mut command = Command::new(program("nginx", "nginx-light"));
         command.arg("-p").arg(directory.path()).arg("-c").arg(file).stdin(Stdio::null());
         if fs::metadata(directory.path()).unwrap().uid() == 0 {
             // It would serve as somebody who may not read the folder.
@@ -327,13 +327,14 @@ impl Drop for Nginx {
     }
 }
 
-/// Where nginx is. Servers live where an ordinary user's PATH does not reach.
+/// Where a server of that name is, which comes in this package. Servers live where an ordinary user's
+/// PATH does not reach.
 #[track_caller]
-fn program() -> PathBuf {
+pub(crate) fn program(name: &str, package: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let places = std::env::split_paths(&path).chain(["/usr/local/sbin".into(), "/usr/sbin".into()]);
-    let mut programs = places.map(|place: PathBuf| place.join("nginx"));
+    let mut programs = places.map(|place: PathBuf| place.join(name));
     programs.find(|program| program.is_file()).unwrap_or_else(|| {
-        panic!("this test needs nginx: `sudo apt-get install nginx-light`, or `make test` does it")
+        panic!("this test needs {name}: `sudo apt-get install {package}`, or `make test` does it")
     })
 }

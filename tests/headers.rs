@@ -163,6 +163,66 @@ fn a_trusted_proxy_is_believed_about_its_client_and_nobody_else() {
     assert_eq!(values(&fields, "x-forwarded-proto"), ["http"]);
 }
 
+#[test]
+fn what_a_trusted_proxy_says_of_host_and_scheme_stays_and_is_not_nominated_away() {
+    let origin = Origin::replying("");
+    let trust = "trusted-proxies = ['127.0.0.9']";
+    let cluster = "forwarded-headers = ['x-forwarded-for', 'x-forwarded-host', 'x-host']";
+    let proxy = Proxy::start(&one_cluster(&[origin.address()], trust, cluster));
+    let told = [
+        ("x-forwarded-for", "10.1.1.1"),
+        ("x-forwarded-host", "www.test"),
+        ("x-host", "other.test"),
+        ("x-forwarded-proto", "https"),
+        ("forwarded", "for=10.1.1.1"),
+        ("x-real-ip", "10.1.1.1"),
+        ("connection", "x-forwarded-for, x-forwarded-host, x-host"),
+    ];
+    let fields_from = |own| {
+        let mut client = Client::from(own, proxy.address("web"));
+        assert_eq!(client.ask("GET", "/", &told, b"").status(), 200);
+        origin.requests().pop().unwrap().head.fields
+    };
+    let (trusted, other) = (fields_from([127, 0, 0, 9]), fields_from([127, 0, 0, 8]));
+    for (fields, expected) in [
+        (&trusted, ["10.1.1.1, 127.0.0.9", "www.test", "other.test"]),
+        (&other, ["127.0.0.8", "test", "test"]),
+    ] {
+        let names = ["x-forwarded-for", "x-forwarded-host", "x-host"];
+        assert_eq!(names.map(|name| values(fields, name)), expected.map(|value| vec![value]));
+        for name in ["x-forwarded-proto", "forwarded", "x-real-ip"] {
+            assert_eq!(values(fields, name), [""; 0], "{name}: the cluster did not ask for it");
+        }
+    }
+}
+
+#[test]
+fn a_trusted_proxy_is_known_in_either_family_and_as_long_as_it_is_one() {
+    let origin = Origin::replying("");
+    let config = |trusted: &str| {
+        let trust = format!("trusted-proxies = [{trusted}]");
+        one_cluster(&[origin.address()], &trust, "").replace("127.0.0.1:0", "[::]:0")
+    };
+    let mut proxy = Proxy::start(&config("'127.0.0.9', '::1'"));
+    let port = proxy.address("web").port();
+    let told_by = |client: &mut Client| {
+        let told = [("x-forwarded-for", "10.1.1.1")];
+        assert_eq!(client.ask("GET", "/", &told, b"").status(), 200);
+        origin.requests().pop().unwrap().value("x-forwarded-for").unwrap().to_owned()
+    };
+    let v4 = |last| Client::from([127, 0, 0, last], ([127, 0, 0, 1], port).into());
+    let mut v6 = Client::connect((std::net::Ipv6Addr::LOCALHOST, port).into());
+    assert_eq!(told_by(&mut v4(9)), "10.1.1.1, 127.0.0.9");
+    assert_eq!(told_by(&mut v4(8)), "127.0.0.8");
+    assert_eq!(told_by(&mut v6), "10.1.1.1, ::1");
+    let lines = proxy.access(3);
+    let client = |line: usize| lines[line]["client"].as_str().unwrap();
+    assert!(client(0).starts_with("127.0.0.9:"), "an IPv4 client of an IPv6 socket: {lines:?}");
+    assert!(client(2).starts_with("[::1]:"), "{lines:?}");
+    proxy.reload(&config("'127.0.0.9'")).unwrap();
+    assert_eq!(told_by(&mut v6), "::1", "also over a connection that was there before");
+}
+
 /// The ids that the origin gets and the access log has, of a request with these from an address.
 fn ids(own: [u8; 4], cluster: &str, sent: &[&str]) -> (Vec<String>, String) {
     let origin = Origin::replying("");

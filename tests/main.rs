@@ -24,6 +24,7 @@ mod limits;
 mod loading;
 mod logs;
 mod names;
+mod proxy_protocol;
 mod queueing;
 mod readme;
 mod reload;

@@ -37,8 +37,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::spawn_local;
+use tokio::time::Instant;
 
 use crate::config::AdminBind;
+use crate::listener::shortage::{BACK_OFF, Shortage};
 use crate::listener::stream::Downstream;
 use crate::socket::Stream;
 use crate::status::Sources;
@@ -64,9 +66,6 @@ const HEAD_BYTES: usize = 16 << 10;
 const HEADERS: usize = 64;
 /// See [`HEAD_BYTES`].
 const TARGET_BYTES: usize = 8 << 10;
-
-/// How long to wait after an error that accepting again would meet again.
-const BACK_OFF: Duration = Duration::from_millis(100);
 
 /// What is read from. Cheap to clone: shared pointers.
 #[derive(Clone)]
@@ -166,10 +165,15 @@ async fn accept(socket: &Socket, handles: &Rc<Handles>, seats: &Arc<Semaphore>) 
         Ok(listener) => listener,
         Err(error) => return tracing::error!("the admin listener cannot listen: {error}"),
     };
+    let mut shortage = Shortage::default();
     loop {
         let Ok(seat) = Arc::clone(seats).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, local)) => {
+                if let Some(time) = shortage.accepted(Instant::now) {
+                    let time = time.as_secs_f64();
+                    tracing::info!("the admin listener accepts again after {time:.1} s");
+                }
                 let handles = Rc::clone(handles);
                 spawn_local(async move {
                     serve(stream, local, handles).await;
@@ -177,7 +181,9 @@ async fn accept(socket: &Socket, handles: &Rc<Handles>, seats: &Arc<Semaphore>) 
                 });
             }
             Err(error) => {
-                tracing::warn!("the admin listener cannot accept: {error}");
+                if let Some(failures) = shortage.failed(Instant::now()) {
+                    tracing::warn!(failures, "the admin listener cannot accept: {error}");
+                }
                 tokio::time::sleep(BACK_OFF).await;
             }
         }

@@ -19,6 +19,7 @@ mod health;
 mod log;
 mod names;
 mod places;
+mod proxied;
 mod reading;
 mod reference;
 mod schema;
@@ -46,6 +47,7 @@ pub use health::{Check, Health, Pattern, Probe, StatusRange, Statuses};
 pub use log::{Log, LogFormat, LogLevel, LogTarget};
 pub use names::{BALANCERS, balancer_names, canonical_balancer, closest, did_you_mean, one_of};
 pub use places::{Part, Places, Spot, Usage};
+pub use proxied::{Opening, ProxyProtocol};
 pub use reading::Reading;
 pub use sendfile::{Compression, Root, Sendfile};
 pub use store::{ENTRY_BYTES, Memcached, Store, StoreKind, valid_key};
@@ -160,6 +162,8 @@ pub struct Listener {
     pub status_path: Option<Arc<str>>,
     /// Whose word on the client and on the request's id is taken. Default nobody's.
     pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// Which connections begin with a PROXY header. Default none.
+    pub proxy_protocol: ProxyProtocol,
     /// The longest that a request's head may take to arrive. Default 10 s.
     pub head_timeout: Duration,
     /// How long a connection may be open without a request. Default 60 s.

@@ -1,5 +1,9 @@
 //! Where clients connect.
 
 pub mod accept;
+pub mod door;
 pub mod interim;
+pub mod introduction;
+pub mod places;
+pub mod shortage;
 pub mod stream;

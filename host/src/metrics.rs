@@ -136,6 +136,8 @@ struct ListenerCells {
     closed: AtomicU64,
     tunnels_opened: AtomicU64,
     tunnels_closed: AtomicU64,
+    refused: [AtomicU64; Refusal::ALL.len()],
+    accept_errors: AtomicU64,
 }
 
 impl ListenerMetrics {
@@ -148,6 +150,18 @@ impl ListenerMetrics {
             increment(counter);
         }
         cells.durations.observe(&text::REQUEST_BOUNDS, duration);
+    }
+
+    /// Counts a connection that is closed before its first request.
+    pub fn refused(&self, worker: usize, refusal: Refusal) {
+        if let Some(counter) = self.0.of(worker).refused.get(refusal.index()) {
+            increment(counter);
+        }
+    }
+
+    /// Counts a connection that could not be accepted, as the system has no room for it.
+    pub fn accept_error(&self) {
+        increment(&self.0.of(ELSEWHERE).accept_errors);
     }
 
     /// Counts a connection, as open until the guard is dropped.
@@ -174,6 +188,45 @@ pub struct Tunnel {
 impl Drop for Tunnel {
     fn drop(&mut self) {
         increment(&self.listener.0.of(self.worker).tunnels_closed);
+    }
+}
+
+/// Why a connection is closed before its first request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Its client has as many as it may.
+    TooMany,
+    /// It would have to begin with a PROXY header, and nobody would believe that.
+    Untrusted,
+    /// It does not begin with a PROXY header.
+    NoHeader,
+    /// The header is not right, or does not end.
+    BadHeader,
+    /// The header took too long.
+    LateHeader,
+}
+
+impl Refusal {
+    /// All reasons, in the order of their numbers.
+    pub const ALL: [Self; 5] =
+        [Self::TooMany, Self::Untrusted, Self::NoHeader, Self::BadHeader, Self::LateHeader];
+
+    /// Its place among all.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    /// As the label of a metric.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::TooMany => "too_many",
+            Self::Untrusted => "untrusted",
+            Self::NoHeader => "no_proxy_header",
+            Self::BadHeader => "bad_proxy_header",
+            Self::LateHeader => "late_proxy_header",
+        }
     }
 }
 

@@ -293,7 +293,7 @@ impl Proxy {
             }
         }
         for listener in next.config.listeners.values() {
-            self.acceptor.limit(listener);
+            self.acceptor.change(listener);
         }
         for (listener, socket) in sockets {
             self.listen(&listener, socket).await;
@@ -324,7 +324,8 @@ impl Proxy {
         if let Ok(own) = socket.try_clone() {
             self.sockets.insert(Arc::clone(name), (listener.bind, own));
         }
-        self.acceptor.listen(listener, socket).await;
+        let metrics = self.metrics.listener(name);
+        self.acceptor.listen(listener, metrics, socket).await;
     }
 
     /// Stops accepting, and waits for open requests: as long as `grace` says, or without limit.

@@ -8,6 +8,7 @@ mod attempt;
 pub(crate) mod client;
 mod direct;
 pub mod error;
+mod introduction;
 pub(crate) mod record;
 mod reply;
 mod respond;

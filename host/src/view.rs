@@ -207,6 +207,7 @@ fn cluster_use(cluster: &Arc<Cluster>, plugins: &HashMap<Use, Plugin>, make: &Ma
             connect_timeout: settings.connect_timeout,
             idle_timeout: settings.idle_timeout,
             max_idle: settings.max_idle_per_endpoint.div_ceil(make.workers.max(1)),
+            proxy_protocol: settings.proxy_protocol,
         },
         send: SendLimits {
             response_timeout: settings.response_timeout,

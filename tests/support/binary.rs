@@ -81,6 +81,15 @@ impl Binary {
         Self::start_reading(directory, arguments, Stdio::null())
     }
 
+    /// Serves a configuration with so many descriptors.
+    pub(crate) fn short_of_descriptors(toml: &str, most: u32) -> Self {
+        let directory = directory(&[]);
+        fs::write(directory.path().join("linkspan.toml"), toml).unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {most}; exec \"$0\" run"), PROGRAM]);
+        Self::spawn(directory, command, Stdio::null())
+    }
+
     fn start_reading(directory: TempDir, arguments: &[&str], input: Stdio) -> Self {
         let mut command = Command::new(PROGRAM);
         command.args(arguments);

@@ -131,7 +131,9 @@ async fn ask_on(
     loop {
         let Ok(own) = of_cluster.acquire().await else { return };
         let Ok(seat) = of_all.acquire().await else { return };
-        let (passed, found) = match ask::ask(&endpoint, &check).await {
+        // A reload may have changed how connections begin, and nothing else.
+        let proxy_protocol = shown.borrow().settings().proxy_protocol;
+        let (passed, found) = match ask::ask(&endpoint, &check, proxy_protocol).await {
             Ok((found, body)) => {
                 endpoint.report().take(body.get(..REPORT_BYTES).unwrap_or(&body), health::now());
                 (true, found)

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Duration, timeout};
 
@@ -62,9 +63,19 @@ impl From<io::Error> for ConnectError {
     }
 }
 
-/// Connects to `peer` within `patience`. TCP connections do not delay small segments.
-pub async fn connect(peer: &Peer, patience: Duration) -> Result<Stream, ConnectError> {
-    match timeout(patience, open(peer)).await {
+/// Connects to `peer`, and sends what has to come first, within `patience`. TCP connections do not delay
+/// small segments.
+pub async fn connect(
+    peer: &Peer,
+    patience: Duration,
+    first: &[u8],
+) -> Result<Stream, ConnectError> {
+    let begun = async {
+        let mut stream = open(peer).await?;
+        stream.write_all(first).await?;
+        io::Result::Ok(stream)
+    };
+    match timeout(patience, begun).await {
         Ok(opened) => Ok(opened?),
         Err(_elapsed) => Err(ConnectError::TimedOut),
     }
@@ -83,7 +94,7 @@ async fn open(peer: &Peer) -> io::Result<Stream> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::AsyncReadExt;
     use tokio::net::{TcpListener, UnixListener};
 
     use super::*;
@@ -94,22 +105,22 @@ mod tests {
     async fn reaches_tcp_and_unix_peers() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer = Peer::Tcp(listener.local_addr().unwrap());
-        let mut stream = connect(&peer, PATIENCE).await.unwrap();
+        let mut stream = connect(&peer, PATIENCE, b"first ").await.unwrap();
         stream.write_all(b"tcp").await.unwrap();
         drop(stream);
         let mut seen = String::new();
         listener.accept().await.unwrap().0.read_to_string(&mut seen).await.unwrap();
-        assert_eq!(seen, "tcp");
+        assert_eq!(seen, "first tcp");
 
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("socket");
         let listener = UnixListener::bind(&path).unwrap();
-        let mut stream = connect(&Peer::Unix(path), PATIENCE).await.unwrap();
+        let mut stream = connect(&Peer::Unix(path), PATIENCE, b"first ").await.unwrap();
         stream.write_all(b"unix").await.unwrap();
         drop(stream);
         let mut seen = String::new();
         listener.accept().await.unwrap().0.read_to_string(&mut seen).await.unwrap();
-        assert_eq!(seen, "unix");
+        assert_eq!(seen, "first unix");
     }
 
     #[tokio::test]
@@ -117,10 +128,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer = Peer::Tcp(listener.local_addr().unwrap());
         drop(listener);
-        assert!(matches!(connect(&peer, PATIENCE).await, Err(ConnectError::Refused(_))));
+        assert!(matches!(connect(&peer, PATIENCE, b"").await, Err(ConnectError::Refused(_))));
 
         let absent = Peer::Unix("/nonexistent/linkspan.sock".into());
-        assert!(matches!(connect(&absent, PATIENCE).await, Err(ConnectError::Refused(_))));
+        assert!(matches!(connect(&absent, PATIENCE, b"").await, Err(ConnectError::Refused(_))));
 
         // A listener with a full queue leaves further connections unanswered.
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
@@ -128,8 +139,8 @@ mod tests {
         socket.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
         socket.listen(0).unwrap();
         let peer = Peer::Tcp(socket.local_addr().unwrap().as_socket().unwrap());
-        let _queued = connect(&peer, PATIENCE).await.unwrap();
-        let silent = connect(&peer, Duration::from_millis(50)).await;
+        let _queued = connect(&peer, PATIENCE, b"").await.unwrap();
+        let silent = connect(&peer, Duration::from_millis(50), b"").await;
         assert!(matches!(silent, Err(ConnectError::TimedOut)), "{silent:?}");
     }
 

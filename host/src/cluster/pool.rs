@@ -12,6 +12,9 @@
 //!
 //! Idle connections are reused last in, first out, so that surplus ones grow old and go. Their
 //! age is measured from one [`sweep`](Pool::sweep) to another: nobody reads a clock per request.
+//!
+//! A connection that begins with a PROXY header tells of one downstream connection, and serves the
+//! requests of no other. When that one is gone it goes as well.
 
 mod error;
 mod link;
@@ -34,6 +37,7 @@ use self::link::{Fate, Link};
 use crate::body::{DownloadLimits, RequestBody, UpstreamBody};
 use crate::cluster::connect::{ConnectError, connect};
 use crate::cluster::peer::Peer;
+use crate::proxy_protocol::{Subject, Version, encode};
 
 /// How connections to one endpoint are made and kept.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +48,8 @@ pub struct ConnectSettings {
     pub idle_timeout: Duration,
     /// The most unused connections kept.
     pub max_idle: usize,
+    /// The PROXY header that connections begin with.
+    pub proxy_protocol: Option<Version>,
 }
 
 /// What bounds one request and its response.
@@ -113,20 +119,26 @@ impl Pool {
     }
 
     /// A slot on an idle connection to the endpoint that `key` identifies, or else on a new one
-    /// to `peer`. The settings hold for the connections of that endpoint from now on.
+    /// to `peer`. The settings hold for the connections of that endpoint from now on. If connections
+    /// have to tell of the downstream connection, `told` is what they tell, and is one value for all
+    /// requests of one.
     pub async fn acquire(
         &self,
         key: u64,
         peer: &Peer,
         settings: &ConnectSettings,
+        told: &Rc<Subject>,
     ) -> Result<Slot, ConnectError> {
         let shelf = self.shelf(key, settings);
-        if let Some(mut link) = shelf.take() {
+        let told = settings.proxy_protocol.map(|version| (version, told));
+        if let Some(mut link) = shelf.take(told.map(|(_, told)| told)) {
             link.home = Some(shelf);
             return Ok(Slot { link, reused: true });
         }
-        let stream = connect(peer, settings.connect_timeout).await?;
+        let header = told.map(|(version, told)| encode(version, **told)).unwrap_or_default();
+        let stream = connect(peer, settings.connect_timeout, &header).await?;
         let mut link = Link::open(stream, peer).await.map_err(ConnectError::Protocol)?;
+        link.told = told.map(|(_, told)| Rc::downgrade(told));
         link.home = Some(shelf);
         Ok(Slot { link, reused: false })
     }
@@ -198,9 +210,13 @@ impl fmt::Debug for Pool {
 }
 
 impl Shelf {
-    fn take(&self) -> Option<Box<Link>> {
+    /// The last one that tells of the same as the new one would.
+    fn take(&self, told: Option<&Rc<Subject>>) -> Option<Box<Link>> {
         loop {
-            let mut link = self.links.borrow_mut().pop()?;
+            let mut links = self.links.borrow_mut();
+            let place = links.iter().rposition(|link| link.tells_of(told))?;
+            let mut link = links.remove(place);
+            drop(links);
             if link.is_open() {
                 return Some(link);
             }
@@ -210,11 +226,22 @@ impl Shelf {
 
     fn put(&self, mut link: Box<Link>) {
         let mut links = self.links.borrow_mut();
+        // Of what serves one client each, the newer is the likelier to be wanted again; of what serves all,
+        // one is as good as another.
+        let stale = match links.len() >= self.max_idle.get() {
+            true => Some(links.iter().position(|old| old.told.is_some() || link.told.is_some())),
+            false => None,
+        };
         if !self.open.get() {
             link.fate = Fate::Gone;
-        } else if links.len() >= self.max_idle.get() {
+        } else if link.is_forsaken() {
+            link.fate = Fate::Forsaken;
+        } else if stale == Some(None) {
             link.fate = Fate::Surplus;
         } else {
+            if let Some(Some(place)) = stale {
+                links.remove(place).fate = Fate::Surplus;
+            }
             link.idle_since = self.clock.get();
             link.tell("connection returned");
             links.push(link);
@@ -233,8 +260,13 @@ impl Shelf {
         let timeout = self.idle_timeout.get();
         links.retain_mut(|link| {
             let fresh = now - link.idle_since < timeout;
-            link.fate = if fresh { Fate::Closed } else { Fate::Idle };
-            let kept = fresh && link.is_open();
+            let wanted = !link.is_forsaken();
+            link.fate = match (wanted, fresh) {
+                (false, _) => Fate::Forsaken,
+                (true, false) => Fate::Idle,
+                (true, true) => Fate::Closed,
+            };
+            let kept = wanted && fresh && link.is_open();
             if kept {
                 link.fate = Fate::Dropped;
             }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Health, Name, Sendfile, Statuses};
+use crate::proxy_protocol::Version;
 
 /// The longest silence of either side, unless configured.
 const SILENCE: Duration = Duration::from_mins(1);
@@ -34,6 +35,8 @@ pub struct Cluster {
     pub idle_timeout: Duration,
     /// The most unused connections kept per endpoint, over all workers. Default 64.
     pub max_idle_per_endpoint: usize,
+    /// The PROXY header that connections begin with. Default none.
+    pub proxy_protocol: Option<Version>,
     /// What the upstream gets as Host. Default [`HostHeader::Preserve`].
     pub host_header: HostHeader,
     /// Which forwarding headers the upstream gets. Default: all but `x_host`.
@@ -81,6 +84,7 @@ impl Default for Cluster {
             tunnel_timeout: Duration::from_hours(1),
             idle_timeout: SILENCE,
             max_idle_per_endpoint: 64,
+            proxy_protocol: None,
             host_header: HostHeader::Preserve,
             forwarded_headers: ForwardedHeaders {
                 x_forwarded_for: true,

@@ -218,6 +218,11 @@ impl<'d> Value<'d> {
         elements.map(element).collect()
     }
 
+    /// Whether it is a list with nothing in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.item.as_array().is_some_and(|array| array.is_empty())
+    }
+
     /// Reads a table, of which no record is kept.
     pub(super) fn table<T>(&self, read: impl FnOnce(&mut Table<'d>) -> T) -> Option<T> {
         self.table_over(None, read).map(|(result, _)| result)

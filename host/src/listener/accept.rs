@@ -5,25 +5,25 @@
 //! queues there. A listener that is at its limit stops accepting, so that clients wait in the
 //! kernel's queue; running out of descriptors is waited out, too.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
-use crate::config::{self, Name};
+use super::door::Door;
+use super::places::{Books, Line, Room, Seat, Ticket};
+use super::shortage::{BACK_OFF, Shortage};
+use crate::config::{self, Name, Opening};
+use crate::metrics::{ELSEWHERE, ListenerMetrics, Refusal};
 
 /// Connections that wait in the kernel to be accepted.
 const BACKLOG: i32 = 4096;
-
-/// How long to wait after an error that accepting again would meet again.
-const BACK_OFF: Duration = Duration::from_millis(100);
 
 /// Connections that wait for their worker to take them.
 pub const INBOX: usize = 1024;
@@ -31,103 +31,23 @@ pub const INBOX: usize = 1024;
 /// A connection that a listener has accepted.
 #[derive(Debug)]
 pub struct Accepted {
-    /// The listener's name.
-    pub listener: Name,
     /// The connection; non-blocking.
     pub stream: TcpStream,
-    /// The client's address.
-    pub address: SocketAddr,
+    /// What is known of it.
+    pub caller: Caller,
+}
+
+/// Who is at the other end of a connection, as far as its acceptor can tell.
+#[derive(Debug)]
+pub struct Caller {
+    /// Who has connected.
+    pub peer: SocketAddr,
+    /// Whether a PROXY header comes first. Until it has, nobody knows whose connection it is.
+    pub header: bool,
+    /// Where it has come in, and can be turned away.
+    pub door: Arc<Door>,
     /// Its places among the limits, given back when this is dropped.
     pub ticket: Ticket,
-}
-
-/// A connection's places among the limits.
-#[derive(Debug)]
-pub struct Ticket {
-    /// The smallest number that no open connection of the process had.
-    pub slot: u32,
-    address: IpAddr,
-    books: Arc<Books>,
-    load: Arc<AtomicUsize>,
-    _seat: Seat,
-}
-
-/// A place among a listener's connections.
-#[derive(Debug)]
-struct Seat(Arc<Room>);
-
-/// How many connections a listener has.
-#[derive(Debug, Default)]
-struct Room {
-    taken: AtomicUsize,
-    left: Notify,
-}
-
-impl Room {
-    /// Waits until fewer than `most` are taken. Only one task of a listener asks, so that what it
-    /// has seen to be free stays free.
-    async fn vacancy(&self, most: usize) {
-        while self.taken.load(Ordering::SeqCst) >= most {
-            self.left.notified().await;
-        }
-    }
-
-    fn take(self: &Arc<Self>) -> Seat {
-        self.taken.fetch_add(1, Ordering::SeqCst);
-        Seat(Arc::clone(self))
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.0.taken.fetch_sub(1, Ordering::SeqCst);
-        self.0.left.notify_one();
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        self.load.fetch_sub(1, Ordering::Relaxed);
-        let mut open = self.books.0.lock().unwrap_or_else(PoisonError::into_inner);
-        open.free.push(Reverse(self.slot));
-        if let Some(count) = open.of_address.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                open.of_address.remove(&self.address);
-            }
-        }
-    }
-}
-
-/// Who is connected, over all listeners. Touched once per connection.
-#[derive(Debug, Default)]
-struct Books(Mutex<Open>);
-
-#[derive(Debug, Default)]
-struct Open {
-    free: BinaryHeap<Reverse<u32>>,
-    next: u32,
-    of_address: HashMap<IpAddr, usize>,
-}
-
-impl Books {
-    /// A slot for a client, unless its address has as many connections as it may.
-    fn enter(&self, address: IpAddr, most: usize) -> Option<u32> {
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = open.of_address.entry(address).or_default();
-        if *count >= most {
-            return None;
-        }
-        *count += 1;
-        let slot = match open.free.pop() {
-            Some(Reverse(slot)) => slot,
-            None => {
-                open.next += 1;
-                open.next - 1
-            }
-        };
-        Some(slot)
-    }
 }
 
 /// A worker's end: where its connections go, and how many it has.
@@ -179,30 +99,15 @@ fn bound(address: SocketAddr) -> io::Result<Socket> {
 #[derive(Debug)]
 pub struct Acceptor {
     orders: Option<mpsc::Sender<Order>>,
-    listeners: BTreeMap<Name, watch::Sender<Limits>>,
+    listeners: BTreeMap<Name, watch::Sender<config::Listener>>,
     thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
 struct Order {
-    name: Name,
     socket: TcpListener,
-    limits: watch::Receiver<Limits>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Limits {
-    connections: usize,
-    per_address: usize,
-}
-
-impl Limits {
-    fn of(settings: &config::Listener) -> Self {
-        Self {
-            connections: settings.max_connections,
-            per_address: settings.max_connections_per_address,
-        }
-    }
+    door: Arc<Door>,
+    settings: watch::Receiver<config::Listener>,
 }
 
 impl Acceptor {
@@ -219,10 +124,16 @@ impl Acceptor {
         Ok(Self { orders: Some(orders), listeners: BTreeMap::new(), thread: Some(thread) })
     }
 
-    /// Accepts on a socket from now on.
-    pub async fn listen(&mut self, settings: &config::Listener, socket: TcpListener) {
-        let (sender, limits) = watch::channel(Limits::of(settings));
-        let order = Order { name: Arc::clone(&settings.name), socket, limits };
+    /// Accepts on a socket from now on, and counts there.
+    pub async fn listen(
+        &mut self,
+        settings: &config::Listener,
+        metrics: Arc<ListenerMetrics>,
+        socket: TcpListener,
+    ) {
+        let door = Arc::new(Door::new(&settings.name, metrics));
+        let (sender, settings_seen) = watch::channel(settings.clone());
+        let order = Order { socket, door, settings: settings_seen };
         if let Some(orders) = &self.orders
             && orders.send(order).await.is_ok()
         {
@@ -230,10 +141,10 @@ impl Acceptor {
         }
     }
 
-    /// Changes a listener's limits. Connections that are open stay so.
-    pub fn limit(&self, settings: &config::Listener) {
-        if let Some(limits) = self.listeners.get(&settings.name) {
-            limits.send_replace(Limits::of(settings));
+    /// Changes a listener's limits, and whom it expects. Connections that are open stay so.
+    pub fn change(&self, settings: &config::Listener) {
+        if let Some(shown) = self.listeners.get(&settings.name) {
+            shown.send_replace(settings.clone());
         }
     }
 
@@ -263,7 +174,7 @@ async fn serve(mut orders: mpsc::Receiver<Order>, desks: &Arc<[Desk]>) {
     let books = Arc::new(Books::default());
     let mut listeners = tokio::task::JoinSet::new();
     while let Some(order) = orders.recv().await {
-        let name = Arc::clone(&order.name);
+        let name = Arc::clone(&order.door.listener);
         let listening = listen(order, Arc::clone(desks), Arc::clone(&books));
         listeners.spawn(async move {
             if let Err(error) = listening.await {
@@ -275,17 +186,18 @@ async fn serve(mut orders: mpsc::Receiver<Order>, desks: &Arc<[Desk]>) {
 }
 
 async fn listen(order: Order, desks: Arc<[Desk]>, books: Arc<Books>) -> io::Result<()> {
-    let Order { name, socket, mut limits } = order;
+    let Order { socket, door, mut settings } = order;
     let socket = tokio::net::TcpListener::from_std(socket)?;
     let room = Arc::new(Room::default());
+    let mut shortage = Shortage::default();
     loop {
-        let most = limits.borrow_and_update().connections;
+        let most = settings.borrow_and_update().max_connections;
         let accepted = async {
             room.vacancy(most).await;
             accept(&socket).await
         };
         let accepted = tokio::select! {
-            changed = limits.changed() => {
+            changed = settings.changed() => {
                 if changed.is_err() {
                     return Ok(());
                 }
@@ -294,22 +206,52 @@ async fn listen(order: Order, desks: Arc<[Desk]>, books: Arc<Books>) -> io::Resu
             accepted = accepted => accepted,
         };
         match accepted {
-            Ok((stream, address)) => {
-                let per_address = limits.borrow().per_address;
-                let Some(slot) = books.enter(address.ip(), per_address) else {
-                    tracing::debug!(listener = &*name, client = %address.ip(), "too many connections");
-                    continue;
-                };
-                let entry = Entry { name: &name, stream, address, slot, seat: room.take() };
-                hand_over(entry, &desks, &books).await;
+            Ok((stream, peer)) => {
+                if let Some(time) = shortage.accepted(Instant::now) {
+                    let (listener, time) = (&*door.listener, time.as_secs_f64());
+                    tracing::info!(listener, "accepting again after {time:.1} s");
+                }
+                let admitted = admit(&settings.borrow(), &door, &books, peer);
+                if let Some((header, line)) = admitted {
+                    let (door, seat) = (Arc::clone(&door), room.take());
+                    hand_over(Entry { stream, peer, header, door, line, seat }, &desks).await;
+                }
             }
             Err(error) if transient(&error) => {}
             Err(error) => {
-                tracing::warn!(listener = &*name, "cannot accept: {error}");
+                door.metrics.accept_error();
+                if let Some(failures) = shortage.failed(Instant::now()) {
+                    tracing::warn!(listener = &*door.listener, failures, "cannot accept: {error}");
+                }
                 tokio::time::sleep(BACK_OFF).await;
             }
         }
     }
+}
+
+/// Whether a connection begins with a PROXY header, and its line in the books; nothing if it is turned
+/// away. One with a header counts for nobody before that is read: it is hardly the proxy's own.
+fn admit(
+    settings: &config::Listener,
+    door: &Door,
+    books: &Arc<Books>,
+    peer: SocketAddr,
+) -> Option<(bool, Line)> {
+    let address = match settings.opening(peer.ip()) {
+        Opening::Request => Some(peer.ip()),
+        Opening::Header => None,
+        Opening::Refused => {
+            let reason = &"it is from none of the trusted-proxies";
+            door.refuse(ELSEWHERE, peer, Refusal::Untrusted, reason);
+            return None;
+        }
+    };
+    let line = books.enter(address, settings.max_connections_per_address);
+    if line.is_none() {
+        let reason = &"its address has max-connections-per-address";
+        door.refuse(ELSEWHERE, peer, Refusal::TooMany, reason);
+    }
+    line.map(|line| (address.is_none(), line))
 }
 
 /// Whether an error is about one connection, which was gone before it was accepted.
@@ -319,58 +261,30 @@ fn transient(error: &io::Error) -> bool {
 }
 
 async fn accept(socket: &tokio::net::TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
-    let (stream, address) = socket.accept().await?;
+    let (stream, peer) = socket.accept().await?;
     // Answers are written whole, and must not wait for the client's acknowledgements.
     let _ = stream.set_nodelay(true);
+    // IPv4 clients of an IPv6 socket are IPv4 clients, in lines and limits as well.
+    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     // The worker registers it with its own event queue.
-    Ok((stream.into_std()?, address))
+    Ok((stream.into_std()?, peer))
 }
 
-struct Entry<'a> {
-    name: &'a Name,
+struct Entry {
     stream: TcpStream,
-    address: SocketAddr,
-    slot: u32,
+    peer: SocketAddr,
+    header: bool,
+    door: Arc<Door>,
+    line: Line,
     seat: Seat,
 }
 
-async fn hand_over(entry: Entry<'_>, desks: &[Desk], books: &Arc<Books>) {
+async fn hand_over(entry: Entry, desks: &[Desk]) {
+    let Entry { stream, peer, header, door, line, seat } = entry;
     let open = desks.iter().filter(|desk| !desk.inbox.is_closed());
     let Some(desk) = open.min_by_key(|desk| desk.load.load(Ordering::Relaxed)) else { return };
-    desk.load.fetch_add(1, Ordering::Relaxed);
-    let ticket = Ticket {
-        slot: entry.slot,
-        address: entry.address.ip(),
-        books: Arc::clone(books),
-        load: Arc::clone(&desk.load),
-        _seat: entry.seat,
-    };
-    let accepted = Accepted {
-        listener: Arc::clone(entry.name),
-        stream: entry.stream,
-        address: entry.address,
-        ticket,
-    };
+    let ticket = Ticket::new(line, &desk.load, seat);
+    let accepted = Accepted { stream, caller: Caller { peer, header, door, ticket } };
     // A worker that is gone takes nothing; the connection closes with what is given back.
     let _ = desk.inbox.send(accepted).await;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn books_of(addresses: &[&str], most: usize) -> (Books, Vec<Option<u32>>) {
-        let books = Books::default();
-        let slots = addresses.iter().map(|a| books.enter(a.parse().unwrap(), most)).collect();
-        (books, slots)
-    }
-
-    #[test]
-    fn slots_are_the_smallest_free_numbers_and_addresses_are_limited() {
-        let (books, slots) = books_of(&["127.0.0.1", "127.0.0.2", "127.0.0.1", "127.0.0.1"], 2);
-        assert_eq!(slots, [Some(0), Some(1), Some(2), None]);
-        books.0.lock().unwrap().free.push(Reverse(1));
-        assert_eq!(books.enter("::1".parse().unwrap(), 2), Some(1));
-        assert_eq!(books.enter("::1".parse().unwrap(), 2), Some(3));
-    }
 }

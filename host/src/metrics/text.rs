@@ -10,7 +10,9 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::cells::{Bounds, Distribution, PerWorker};
-use super::{ClusterCells, ListenerCells, ListenerMetrics, Metrics, SENDFILES, Table, lock};
+use super::{
+    ClusterCells, ListenerCells, ListenerMetrics, Metrics, Refusal, SENDFILES, Table, lock,
+};
 
 pub(super) const MICROSECOND: u64 = 1_000;
 pub(super) const MILLISECOND: u64 = 1_000_000;
@@ -200,6 +202,20 @@ impl Metrics {
                 kind: MetricType::Gauge,
             });
         }
+        let refused = table.samples("listener", |listener| {
+            let reasons = Refusal::ALL.map(|refusal| {
+                let refused = listener.0.sum(|cells| cells.refused.get(refusal.index()));
+                (Some(("reason", refusal.label())), Value::Counter(refused))
+            });
+            reasons.into()
+        });
+        let help = "Connections closed before their first request";
+        families.push(counter(refused, "linkspan_connections_refused", help));
+        let errors = table.sample("listener", |listener| {
+            Value::Counter(listener.0.sum(|cells| Some(&cells.accept_errors)))
+        });
+        let help = "Connections that could not be accepted for want of descriptors or memory";
+        families.push(counter(errors, "linkspan_accept_errors", help));
     }
 
     fn clusters(&self, families: &mut Vec<Family>) {

@@ -211,8 +211,9 @@ impl Attempts<'_> {
 
     async fn connect(&mut self, endpoint: &Arc<Endpoint>) -> Result<Slot, Error> {
         let before = Instant::now();
-        let acquired =
-            self.worker.pool.acquire(endpoint.key(), endpoint.peer(), &self.cluster.connect).await;
+        let (key, peer) = (endpoint.key(), endpoint.peer());
+        let (settings, told) = (&self.cluster.connect, &self.client.subject);
+        let acquired = self.worker.pool.acquire(key, peer, settings, told).await;
         let time = before.elapsed();
         // Taking a connection that was there is no connecting.
         let reused = acquired.as_ref().is_ok_and(Slot::reused);

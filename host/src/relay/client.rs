@@ -15,6 +15,8 @@ use crate::headers::client_address;
 use crate::listener::stream::Handle;
 use crate::metrics::ListenerMetrics;
 use crate::plugin::Connection;
+use crate::proxy_protocol::Subject;
+use crate::relay::introduction::Introduction;
 use crate::relay::switch::Agreed;
 use crate::view::Listener;
 
@@ -28,8 +30,12 @@ pub(crate) struct Client {
     pub(crate) metrics: Arc<ListenerMetrics>,
     /// The client's address and port, as text.
     pub(crate) text: Box<str>,
+    /// What upstream connections tell of it.
+    pub(crate) subject: Rc<Subject>,
     /// X-Forwarded-For.
     pub(crate) address: HeaderValue,
+    /// Whether it is a proxy that has not said who its client is.
+    nameless: bool,
     /// X-Forwarded-Proto.
     pub(crate) scheme: HeaderValue,
     /// The stream beneath hyper.
@@ -43,23 +49,25 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// A connection that a listener has accepted.
+    /// A connection that a listener has accepted, and whose it is.
     pub(crate) fn new(
         listener: &Listener,
-        address: Option<SocketAddr>,
+        introduction: &Introduction,
         slot: u32,
         stream: Handle,
     ) -> Rc<Self> {
         let name = Arc::clone(&listener.settings.name);
+        let client = introduction.client;
         let connection =
-            Connection { listener: Arc::clone(&name), client: address, slot, scheme: "http" };
-        let forwarded = address.map(|address| client_address(address.ip()));
+            Connection { listener: Arc::clone(&name), client: Some(client), slot, scheme: "http" };
         Rc::new(Self {
             connection: Arc::new(connection),
             listener: name,
             metrics: Arc::clone(&listener.metrics),
-            text: address.map(|address| address.to_string()).unwrap_or_default().into(),
-            address: forwarded.unwrap_or_else(|| HeaderValue::from_static("unknown")),
+            text: client.to_string().into(),
+            subject: Rc::new(introduction.subject()),
+            address: client_address(client.ip()),
+            nameless: introduction.nameless,
             scheme: HeaderValue::from_static("http"),
             stream,
             agreed: Agreed::default(),
@@ -70,7 +78,8 @@ impl Client {
 
     /// Whether it is one of a listener's trusted proxies.
     pub(crate) fn is_trusted_by(&self, listener: &config::Listener) -> bool {
-        self.connection.client.is_some_and(|address| listener.trusts(address.ip()))
+        let trusts = |address: SocketAddr| listener.trusts(address.ip());
+        !self.nameless && self.connection.client.is_some_and(trusts)
     }
 
     /// Whether a request is open, or its response not yet written whole.

@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use crate::listener::accept::Accepted;
 use crate::listener::stream::Downstream;
 use crate::relay::client::Client;
 use crate::relay::handle;
+use crate::relay::introduction::introduce;
 use crate::socket::Stream;
 use crate::tunnel;
 use crate::wire::{Fault, Limits};
@@ -29,12 +31,13 @@ use crate::worker::Worker;
 
 /// Serves a connection to its end.
 pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher) {
-    let Accepted { listener: name, stream, address, ticket } = accepted;
+    let Accepted { stream, mut caller } = accepted;
+    let name = Arc::clone(&caller.door.listener);
     let view = worker.view();
     let Some(listener) = view.listener(&name).cloned() else { return };
     drop(view);
-    let stream = match tokio::net::TcpStream::from_std(stream) {
-        Ok(stream) => Stream::Tcp(stream),
+    let mut stream = match tokio::net::TcpStream::from_std(stream) {
+        Ok(stream) => stream,
         Err(error) => {
             tracing::warn!(listener = &*name, "connection cannot be served: {error}");
             return;
@@ -43,13 +46,24 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
     let _guard = drain.guard();
     let _open = listener.metrics.connection(worker.index);
     let settings = &listener.settings;
+    let departure = worker.departure(&name);
+    let leaving = async || {
+        tokio::select! {
+            () = drain.draining() => {}
+            () = departure.notified() => {}
+        }
+    };
+    let introduced = introduce(&worker, &listener, (&mut stream, &mut caller), leaving()).await;
+    let Some(introduction) = introduced else { return };
     let limits = Limits {
         head_bytes: settings.max_head_bytes,
         fields: settings.max_headers,
         target_bytes: settings.max_target_bytes,
     };
+    let stream = Stream::Tcp(stream);
     let (downstream, handle_of_stream) = Downstream::new(stream, limits, settings.body_timeout);
-    let client = Client::new(&listener, Some(address), ticket.slot, handle_of_stream);
+    let slot = caller.ticket.slot();
+    let client = Client::new(&listener, &introduction, slot, handle_of_stream);
     let service = service_fn({
         let (worker, client) = (Rc::clone(&worker), Rc::clone(&client));
         move |request| {
@@ -71,20 +85,13 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
     };
     // Requests look the listener up anew: a connection that stays open keeps no old plugins.
     drop(listener);
-    let departure = worker.departure(&name);
-    let leaving = async {
-        tokio::select! {
-            () = drain.draining() => {}
-            () = departure.notified() => {}
-        }
-    };
     // What was agreed on has a record that keeps the client, which keeps the agreement.
     let _forget = Forget(&client);
-    match patience.watch(&mut connection, &client, leaving).await {
+    match patience.watch(&mut connection, &client, leaving()).await {
         Ok(End::Over) => finish(connection.into_parts(), &client).await,
         Ok(End::Silent) => {}
         Err(error) => {
-            tracing::debug!(listener = &*name, client = %address, "connection ended: {error}");
+            tracing::debug!(listener = &*name, client = %client.text, "connection ended: {error}");
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::cluster::connect::{ConnectError, connect};
 use crate::cluster::endpoint::Endpoint;
 use crate::cluster::peer::Peer;
 use crate::config::{Check, Probe, ShownDuration, Statuses};
+use crate::proxy_protocol::{Subject, Version, encode};
 use crate::socket::Stream;
 
 /// The most of an answer's body that is looked at.
@@ -32,11 +33,18 @@ const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// What was found, in a few words, and the body of the answer as far as it was read; as an error, if the
 /// endpoint has not passed.
-pub(super) async fn ask(endpoint: &Endpoint, check: &Check) -> Result<(String, Bytes), String> {
+pub(super) async fn ask(
+    endpoint: &Endpoint,
+    check: &Check,
+    proxy_protocol: Option<Version>,
+) -> Result<(String, Bytes), String> {
     let begun = Instant::now();
     let deadline = begun + check.timeout;
     let late = || format!("no answer within {}", ShownDuration(check.timeout));
-    let stream = match connect(&peer(endpoint, check), check.timeout).await {
+    // On a port of its own, what is asked is hardly what serves requests.
+    let proxy_protocol = proxy_protocol.filter(|_| check.port.is_none());
+    let header = proxy_protocol.map(|version| encode(version, Subject::Own)).unwrap_or_default();
+    let stream = match connect(&peer(endpoint, check), check.timeout, &header).await {
         Ok(stream) => stream,
         Err(ConnectError::TimedOut) if Instant::now() >= deadline => return Err(late()),
         Err(error) => return Err(error.to_string()),

@@ -22,6 +22,7 @@ use super::wakeups::Wakeups;
 use crate::body::{DownloadLimits, RequestBody, Transport, Upload, UpstreamBody};
 use crate::cluster::peer::Peer;
 use crate::deadline::Deadline;
+use crate::proxy_protocol::Subject;
 use crate::socket::Stream;
 use crate::tunnel::End;
 use crate::wire::Asked;
@@ -42,6 +43,8 @@ pub(super) struct Link {
     upload: Upload,
     /// How long the upstream may take nothing of what is left to send once it has answered.
     patience: Duration,
+    /// What it has told of first; whoever else comes is not to be taken for that.
+    pub(super) told: Option<Weak<Subject>>,
     /// Where it goes when it is idle; absent while it is there.
     pub(super) home: Option<Rc<Shelf>>,
     pub(super) idle_since: Instant,
@@ -63,6 +66,8 @@ pub(super) enum Fate {
     Surplus,
     /// The endpoint is no longer configured.
     Gone,
+    /// The client that it told of has left.
+    Forsaken,
 }
 
 impl Fate {
@@ -73,6 +78,7 @@ impl Fate {
             Self::Idle => "idle for idle-timeout",
             Self::Surplus => "more than max-idle-per-endpoint",
             Self::Gone => "its endpoint is gone",
+            Self::Forsaken => "its client has left",
         }
     }
 }
@@ -124,11 +130,23 @@ impl Link {
             deadline: Deadline::default(),
             upload: Upload::empty(),
             patience: Duration::ZERO,
+            told: None,
             home: None,
             idle_since: Instant::now(),
             peer: peer.clone(),
             fate: Fate::Dropped,
         }))
+    }
+
+    /// Whether it has told of just this, or of nothing.
+    pub(super) fn tells_of(&self, subject: Option<&Rc<Subject>>) -> bool {
+        let told = self.told.as_ref().map(Weak::as_ptr);
+        told == subject.map(Rc::as_ptr)
+    }
+
+    /// Whether what it has told of is gone.
+    pub(super) fn is_forsaken(&self) -> bool {
+        self.told.as_ref().is_some_and(|told| told.strong_count() == 0)
     }
 
     /// Whether an idle connection can take a request, as far as is known without asking the

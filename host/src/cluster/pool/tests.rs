@@ -3,4 +3,5 @@
 mod downloads;
 mod reuse;
 mod support;
+mod told;
 mod uploads;

@@ -10,6 +10,7 @@ use crate::config::check::sendfile::sendfile;
 use crate::config::check::{Context, DAY, plugins, timeout};
 use crate::config::file::{Choice, List, OneOrMore, Period, Size, Table, Truth, Whole, key};
 use crate::config::{Cluster, ForwardedHeaders, HostHeader, Name, Statuses};
+use crate::proxy_protocol::Version;
 
 /// `[clusters.NAME]`, or `[defaults.cluster]` without a name.
 pub(super) fn cluster(
@@ -26,10 +27,6 @@ pub(super) fn cluster(
         table.required(key, "a list of addresses, which can be empty")
     };
     table.later(&["tls"]);
-    const HOST_HEADERS: Choice<HostHeader> = Choice(&[
-        ("preserve", HostHeader::Preserve, "what the client sent"),
-        ("endpoint", HostHeader::Endpoint, "the endpoint's address"),
-    ]);
     let balancer = OneOrMore { of: context.balancer(), what: "balancer" };
     let about = "Balancer, or a list of them, where the next is asked when one passes";
     let balancer = key("balancer", about, balancer);
@@ -45,6 +42,8 @@ pub(super) fn cluster(
     let queue = "The most requests that wait while endpoints have as many in flight as they may";
     let queue = key("max-queue", queue, Whole(0..=1_000_000));
     let queued = "The longest that a request waits there";
+    let proxied = "The PROXY header by which connections tell of the client, and serve no other";
+    let proxied = key("proxy-protocol", proxied, PROXY_HEADERS);
     let host_header = key("host-header", "The Host that endpoints get", HOST_HEADERS);
     let rewriters =
         "The same as of a listener, after its own on requests, before them on responses";
@@ -73,6 +72,7 @@ pub(super) fn cluster(
         max_connections: table.optional(most.such_as(50), "no limit"),
         max_queue: table.or(queue, default.max_queue),
         queue_timeout: timeout(table, "queue-timeout", queued, default.queue_timeout),
+        proxy_protocol: table.or(proxied, default.proxy_protocol),
         host_header: table.or(host_header, default.host_header),
         forwarded_headers: forwarded_headers(table),
         rewriters: plugins(table, "rewriters", rewriters, context),
@@ -87,6 +87,18 @@ pub(super) fn cluster(
         sendfile: sendfile(table, context),
     }
 }
+
+/// What endpoints get as Host, and what comes first.
+const HOST_HEADERS: Choice<HostHeader> = Choice(&[
+    ("preserve", HostHeader::Preserve, "what the client sent"),
+    ("endpoint", HostHeader::Endpoint, "the endpoint's address"),
+]);
+/// See [`HOST_HEADERS`].
+const PROXY_HEADERS: Choice<Option<Version>> = Choice(&[
+    ("off", None, "none"),
+    ("v1", Some(Version::V1), "a line of text"),
+    ("v2", Some(Version::V2), "in binary"),
+]);
 
 /// The forwarding headers, by their place in [`ForwardedHeaders`].
 const FORWARDED: Choice<usize> = Choice(&[

@@ -6,9 +6,12 @@ use std::time::Duration;
 use crate::config::check::kinds::{BIND, NETWORK, TARGET_PATH};
 use crate::config::check::{Context, plugins, timeout};
 use crate::config::file::{Checked, Choice, List, Size, Table, Value, Whole, key};
-use crate::config::{Listener, Name};
+use crate::config::{Listener, Name, ProxyProtocol};
 
 const SILENCE: Duration = Duration::from_mins(1);
+
+const TRUSTED_PROXIES: &str = "trusted-proxies";
+const PROXY_PROTOCOL: &str = "proxy-protocol";
 
 /// `[listeners.NAME]`, or `[defaults.listener]` without a name.
 pub(super) fn listener(
@@ -29,7 +32,7 @@ pub(super) fn listener(
     if !table.chooses_later(protocol, "tcp") {
         table.later(&["stream-router", "max-buffer", "decide-timeout"]);
     }
-    table.later(&["tls", "pin", "proxy-protocol"]);
+    table.later(&["tls", "pin"]);
     let routers = "Plugins or components, asked in this order until one decides";
     let rewriters =
         "Plugins or components, in this order on requests, in reverse order on responses";
@@ -38,7 +41,7 @@ pub(super) fn listener(
     let status = "Path of the status page, which every client of this listener can then see";
     let status = key("status-path", status, TARGET_PATH).such_as("/proxy-status");
     let trusted = "Networks whose word on client and request id counts";
-    let trusted = key("trusted-proxies", trusted, List(NETWORK));
+    let trusted = key(TRUSTED_PROXIES, trusted, List(NETWORK));
     let head = "The longest that a request's head takes to arrive";
     let body = "The longest silence within a body, in either direction";
     let max_head = key("max-head-bytes", "The largest request head", Size(8 << 10..=1 << 20));
@@ -58,6 +61,7 @@ pub(super) fn listener(
         default_cluster: table.optional(default_cluster.such_as("files"), "the answer is 404"),
         status_path: table.optional(status, "there is none"),
         trusted_proxies: table.or(trusted, Vec::new()),
+        proxy_protocol: proxy_protocol(table, name),
         head_timeout: timeout(table, "head-timeout", head, Duration::from_secs(10)),
         idle_timeout: timeout(table, "idle-timeout", "The longest between requests", SILENCE),
         body_timeout: timeout(table, "body-timeout", body, SILENCE),
@@ -72,6 +76,34 @@ pub(super) fn listener(
     listener.max_connections_per_address =
         table.or_else(per_address.such_as(100), "as many as `max-connections`", || all);
     listener
+}
+
+/// The header is believed, so that somebody must be named who may send one. `[defaults.listener]` may
+/// leave that to the listeners.
+fn proxy_protocol(table: &mut Table<'_>, name: Option<&Name>) -> ProxyProtocol {
+    const WHO: Choice<ProxyProtocol> = Choice(&[
+        ("off", ProxyProtocol::Off, "none"),
+        ("require", ProxyProtocol::Require, "all; others than `trusted-proxies` are turned away"),
+        (
+            "from-trusted",
+            ProxyProtocol::FromTrusted,
+            "those from `trusted-proxies`; others are clients",
+        ),
+    ]);
+    let about =
+        "Connections that begin with a PROXY header, version 1 or 2, with the client's address";
+    let chosen = table.or(key(PROXY_PROTOCOL, about, WHO), ProxyProtocol::Off);
+    let trusted = table.value(TRUSTED_PROXIES);
+    if chosen != ProxyProtocol::Off
+        && name.is_some()
+        && trusted.is_none_or(|list| list.is_empty())
+        && let Some(value) = table.value(PROXY_PROTOCOL)
+    {
+        let message = "nobody may send the header, as there are no `trusted-proxies`";
+        let help = "set `trusted-proxies` to the addresses of the proxies in front".to_owned();
+        value.refuse::<()>(message, "expected networks in `trusted-proxies`", Some(help));
+    }
+    chosen
 }
 
 fn bind(table: &mut Table<'_>, name: &Name, context: &Context<'_>) -> Option<SocketAddr> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::*;
 use crate::config::{
     Address, AddressGrant, Endpoint, ForwardedHeaders, Grants, HostGrant, HostHeader, Instances,
-    Limits, OnFailure, Probe, StoreKind,
+    Limits, OnFailure, Probe, ProxyProtocol, StoreKind,
 };
 
 /// The example of the design, less what this version refuses.
@@ -189,7 +189,7 @@ fn every_default() {
     assert_eq!(web.body_timeout, Duration::from_secs(60));
     assert_eq!((web.max_head_bytes, web.max_headers), (64 << 10, 100));
     assert_eq!(web.max_body_bytes, None);
-    assert_eq!(web.trusted_proxies, []);
+    assert_eq!((web.trusted_proxies.len(), web.proxy_protocol), (0, ProxyProtocol::Off));
     assert_eq!((web.max_connections, web.max_connections_per_address), (10_000, 10_000));
 
     let cluster = &clusters["c"];
@@ -200,7 +200,7 @@ fn every_default() {
     assert_eq!(cluster.response_timeout, Duration::from_secs(60));
     assert_eq!(cluster.body_timeout, Duration::from_secs(60));
     assert_eq!(cluster.idle_timeout, Duration::from_secs(60));
-    assert_eq!(cluster.max_idle_per_endpoint, 64);
+    assert_eq!((cluster.max_idle_per_endpoint, cluster.proxy_protocol), (64, None));
     assert_eq!(cluster.host_header, HostHeader::Preserve);
     let sent = ForwardedHeaders {
         x_forwarded_for: true,

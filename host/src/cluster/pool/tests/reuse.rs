@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Duration;
 
 use super::support::{
-    KEY, LIMITS, SETTINGS, accept, acquire, exchange, fail, get, read_head, request, serve,
+    KEY, LIMITS, SETTINGS, accept, acquire, exchange, fail, get, nobody, read_head, request, serve,
     serve_and_close, upstream, within, write,
 };
 use crate::cluster::pool::{ConnectSettings, Pool, SendErrorKind};
@@ -224,8 +224,8 @@ async fn idle_connections_are_few_and_grow_old() {
 
     // A lower limit holds from the next use.
     let one = ConnectSettings { max_idle: 1, ..SETTINGS };
-    drop(pool.acquire(KEY + 1, &peer, &one).await);
-    drop(pool.acquire(KEY, &peer, &one).await.unwrap());
+    drop(pool.acquire(KEY + 1, &peer, &one, &nobody()).await);
+    drop(pool.acquire(KEY, &peer, &one, &nobody()).await.unwrap());
     pool.sweep();
     assert_eq!(pool.idle_count(), 1);
 

@@ -17,6 +17,7 @@ use crate::body::{Body, DownloadLimits, RequestBody, Upload, UploadLimits};
 use crate::cluster::peer::Peer;
 use crate::cluster::pool::{ConnectSettings, Pool, SendError, SendErrorKind, SendLimits, Slot};
 use crate::listener::stream::{Downstream, Handle};
+use crate::proxy_protocol::Subject;
 use crate::socket::Stream;
 use crate::wire::Limits;
 
@@ -28,6 +29,7 @@ pub(super) const SETTINGS: ConnectSettings = ConnectSettings {
     connect_timeout: Duration::from_secs(5),
     idle_timeout: Duration::from_secs(60),
     max_idle: 2,
+    proxy_protocol: None,
 };
 
 pub(super) const LIMITS: SendLimits = SendLimits {
@@ -104,8 +106,13 @@ pub(super) fn request(method: Method) -> Request<RequestBody> {
     request.body(RequestBody::empty()).unwrap()
 }
 
+/// What is told of nobody.
+pub(super) fn nobody() -> Rc<Subject> {
+    Rc::new(Subject::Unknown)
+}
+
 pub(super) async fn acquire(pool: &Pool, peer: &Peer) -> Slot {
-    pool.acquire(KEY, peer, &SETTINGS).await.unwrap()
+    pool.acquire(KEY, peer, &SETTINGS, &nobody()).await.unwrap()
 }
 
 /// Sends a request without a body, and waits for all of the answer.

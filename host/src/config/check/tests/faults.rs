@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{EXAMPLE, SMALLEST, parsed};
 use crate::config::check::load;
-use crate::config::{Config, Instances};
+use crate::config::{Config, Instances, ProxyProtocol};
 
 /// The faults of a text in one line each, after the smallest configuration.
 fn faults(text: &str) -> Vec<String> {
@@ -364,4 +364,25 @@ fn the_administrators_address_is_guarded_and_its_token_is_not_told() {
     let config = parsed(&text).unwrap_or_else(|faults| panic!("{faults}"));
     assert!(!format!("{config:?}").contains("open-sesame"));
     assert_eq!(config.admin.unwrap().token.unwrap().reveal(), "open-sesame");
+}
+
+#[test]
+fn a_header_that_is_believed_takes_somebody_to_believe() {
+    let on = |more: &str| fault(&format!("proxy-protocol = 'require'\n{more}"));
+    for nobody in ["", "trusted-proxies = []\n"] {
+        let told = on(nobody);
+        assert!(
+            told.starts_with("listeners.web.proxy-protocol: nobody may send the header"),
+            "{told}"
+        );
+        assert!(told.contains("set `trusted-proxies`"), "{told}");
+    }
+    let told = on("trusted-proxies = ['nobody']");
+    assert!(told.starts_with("listeners.web.trusted-proxies[0]"), "one fault is enough: {told}");
+    let shared = "[defaults.listener]\nproxy-protocol = 'from-trusted'\n";
+    let told = fault(shared);
+    assert!(told.starts_with("defaults.listener.proxy-protocol: nobody"), "{told}");
+    let config = parsed(&format!("{SMALLEST}trusted-proxies = ['::1']\n{shared}")).unwrap();
+    assert_eq!(config.listeners["web"].proxy_protocol, ProxyProtocol::FromTrusted);
+    assert!(fault("proxy-protocol = 'accept'").contains("`from-trusted`"));
 }

@@ -1,0 +1,84 @@
+//! Whose connection it is: its own address says so, or a PROXY header that comes first.
+
+use std::future::Future;
+use std::net::SocketAddr;
+
+use tokio::net::TcpStream;
+
+use crate::listener::accept::Caller;
+use crate::listener::introduction::read;
+use crate::metrics::Refusal;
+use crate::proxy_protocol::{Ends, Subject};
+use crate::view::Listener;
+use crate::worker::Worker;
+
+/// Who has connected, and where to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Introduction {
+    /// The client.
+    pub(crate) client: SocketAddr,
+    /// Where it has connected to, if that is known.
+    pub(crate) destination: Option<SocketAddr>,
+    /// Whether that is a proxy which has not said who its client is. It speaks for nobody then: what
+    /// its client sends would be taken for its word.
+    pub(crate) nameless: bool,
+}
+
+impl Introduction {
+    /// By what the system knows of a connection.
+    fn of(stream: &TcpStream, peer: SocketAddr, nameless: bool) -> Self {
+        Self { client: peer, destination: stream.local_addr().ok(), nameless }
+    }
+
+    /// For those behind.
+    pub(crate) fn subject(&self) -> Subject {
+        let relayed = |destination| Subject::Relayed(Ends { source: self.client, destination });
+        self.destination.map_or(Subject::Unknown, relayed)
+    }
+}
+
+impl From<Ends> for Introduction {
+    fn from(ends: Ends) -> Self {
+        Self { client: ends.source, destination: Some(ends.destination), nameless: false }
+    }
+}
+
+/// Reads the header, if one comes first. None if the connection is turned away or left, or if the proxy
+/// is `leaving` before the header is there.
+pub(super) async fn introduce(
+    worker: &Worker,
+    listener: &Listener,
+    (stream, caller): (&mut TcpStream, &mut Caller),
+    leaving: impl Future<Output = ()>,
+) -> Option<Introduction> {
+    let settings = &listener.settings;
+    if !caller.header {
+        return Some(Introduction::of(stream, caller.peer, false));
+    }
+    let header = tokio::select! {
+        header = read(stream, settings.head_timeout) => header,
+        () = leaving => return None,
+    };
+    let refuse = |refusal, reason: &dyn std::fmt::Display| {
+        caller.door.refuse(worker.index, caller.peer, refusal, reason);
+    };
+    let introduction = match header {
+        Ok(Some(ends)) => Introduction::from(ends),
+        Ok(None) => Introduction::of(stream, caller.peer, true),
+        Err(error) => {
+            if let Some(refusal) = error.refusal() {
+                refuse(refusal, &error);
+            }
+            return None;
+        }
+    };
+    let client = introduction.client.ip();
+    if !caller.ticket.count_as(client, settings.max_connections_per_address) {
+        refuse(
+            Refusal::TooMany,
+            &format_args!("its client {client} has max-connections-per-address"),
+        );
+        return None;
+    }
+    Some(introduction)
+}
