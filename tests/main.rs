@@ -10,6 +10,7 @@ mod access;
 mod admin;
 mod balancing;
 mod bodies;
+mod cases;
 mod cli;
 mod configuration;
 mod connections;
