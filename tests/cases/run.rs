@@ -36,6 +36,7 @@ pub(super) fn request(case: &Case, rule: &Rule, complaints: &mut Complaints) {
     }
     end(&mut client, rule.closes, &methods, complaints);
     complaints.answers(&client, &methods, &expected);
+    drop(client);
     innocent(&proxy, complaints);
     let faults: Vec<_> = rule.steps.iter().filter_map(fault).collect();
     complaints.records(&proxy, expected.len() + 1, &faults, rule.reason);
@@ -53,6 +54,7 @@ pub(super) fn response(case: &Case, rule: &Relayed, complaints: &mut Complaints)
     client.listen_for(&[method]);
     end(&mut client, rule.closes, &[method, "GET"], complaints);
     complaints.relayed(&client, method, rule);
+    drop(client);
     innocent(&proxy, complaints);
     let faults = match rule.gets {
         Gets::Error(status) => vec![status],
