@@ -18,7 +18,6 @@ pub(super) const NOT_YET: &[(&str, &str)] = &[
     ("rl-010-nul-in-target", "mute"),
     ("rl-012-obs-bytes-in-target", "passed"),
     ("rl-013-method-bad-token", "mute"),
-    ("rl-016-method-long", "passed"),
     ("rl-020-leading-crlf-flood", "mute"),
     ("rl-022-all-bare-lf", "passed"),
     ("rl-024-lf-splits-request-line", "mute"),
@@ -79,7 +78,6 @@ pub(super) const NOT_YET: &[(&str, &str)] = &[
     ("cn-006-expect-final", "mute"),
     ("cn-012-slow-head", "untold"),
     ("cn-015-half-close", "abandoned"),
-    ("ur-008-bad-percent", "passed"),
     ("rs-001-cl-te", "passed"),
     ("rs-004-cl-list-same", "passed"),
 ];

@@ -24,6 +24,9 @@ pub enum Error {
     /// The method is not one that is relayed.
     #[error("CONNECT and TRACE are not relayed")]
     Method,
+    /// The method is longer than any that is known.
+    #[error("its method is longer than 64 bytes")]
+    LongMethod,
     /// The body is larger than allowed.
     #[error("the request body is larger than {0}")]
     TooLarge(Limit),
@@ -211,6 +214,7 @@ impl Error {
             Self::BadRequest(_)
             | Self::Coding
             | Self::Method
+            | Self::LongMethod
             | Self::TooLarge(_)
             | Self::ClientSilent(..)
             | Self::ClientGone(_) => Side::Downstream,
@@ -232,7 +236,7 @@ impl Error {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) | Self::ClientGone(_) => StatusCode::BAD_REQUEST,
-            Self::Coding => StatusCode::NOT_IMPLEMENTED,
+            Self::Coding | Self::LongMethod => StatusCode::NOT_IMPLEMENTED,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ClientSilent(..) => StatusCode::REQUEST_TIMEOUT,
@@ -257,7 +261,7 @@ impl Error {
     pub fn index(&self) -> usize {
         match self {
             Self::BadRequest(_) => 0,
-            Self::Method => 1,
+            Self::Method | Self::LongMethod => 1,
             Self::TooLarge(_) => 2,
             Self::ClientSilent(..) => 3,
             Self::ClientGone(_) => 4,

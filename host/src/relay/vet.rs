@@ -7,6 +7,9 @@ use http::{HeaderMap, Method, Uri, Version, request};
 
 use crate::relay::error::Error;
 
+/// The longest method: more than twice that of any which is registered.
+const MAX_METHOD: usize = 64;
+
 /// Whom a client addressed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Addressed {
@@ -22,13 +25,16 @@ pub(super) struct Addressed {
 ///
 /// # Errors
 ///
-/// [`Error::BadRequest`] or [`Error::Method`].
+/// [`Error::BadRequest`], [`Error::Coding`], [`Error::Method`] or [`Error::LongMethod`].
 pub(super) fn vet(parts: &mut request::Parts) -> Result<Addressed, Error> {
     if !matches!(parts.version, Version::HTTP_10 | Version::HTTP_11) {
         return Err(Error::BadRequest("a version other than HTTP/1.0 and HTTP/1.1"));
     }
     if parts.method == Method::CONNECT || parts.method == Method::TRACE {
         return Err(Error::Method);
+    }
+    if parts.method.as_str().len() > MAX_METHOD {
+        return Err(Error::LongMethod);
     }
     // hyper has seen to it that Content-Length does not stand beside it.
     if !plainly_coded(&parts.headers) {
@@ -77,6 +83,9 @@ fn valid(host: &str) -> Result<(), Error> {
 
 fn target(parts: &mut request::Parts, host: Box<str>) -> Result<Addressed, Error> {
     let uri = &parts.uri;
+    if !well_escaped(uri.path()) {
+        return Err(Error::BadRequest("its path has a % that begins no escape"));
+    }
     match (uri.scheme_str(), uri.authority()) {
         (None, None) if uri.path() == "*" && parts.method != Method::OPTIONS => {
             Err(Error::BadRequest("its target is none that is relayed"))
@@ -100,6 +109,16 @@ fn target(parts: &mut request::Parts, host: Box<str>) -> Result<Addressed, Error
         }
         _ => Err(Error::BadRequest("its target is none that is relayed")),
     }
+}
+
+/// Whether two hexadecimal digits follow every `%`. Upstreams differ in what they make of others. The
+/// query is not looked at: forms and browsers leave a `%` there as it is, and nobody routes by it.
+fn well_escaped(path: &str) -> bool {
+    path.split('%').skip(1).all(|after| {
+        let mut digits = after.bytes();
+        let mut digit = || digits.next().is_some_and(|byte| byte.is_ascii_hexdigit());
+        digit() && digit()
+    })
 }
 
 #[cfg(test)]
@@ -142,6 +161,29 @@ mod tests {
         assert_eq!(vetted("http://b.test/p?q", &["a.test"]).unwrap(), expected);
         assert!(vetted("ftp://b.test/", &["a.test"]).is_err());
         assert!(vetted("http://u@b.test/", &["a.test"]).is_err());
+    }
+
+    #[test]
+    fn escapes_in_a_path_are_escapes() {
+        for path in ["/", "/%7euser", "/a%2Fb%2f", "/a?%", "/a?b=%zz", "http://a/%41"] {
+            let vetted = vetted(path, &["a"]);
+            assert!(vetted.is_ok(), "{path}");
+        }
+        for path in ["/%", "/%4", "/%zz", "/%4g", "/%%41", "/a%/b", "/a%4?1", "http://a/%"] {
+            let refused = vetted(path, &["a"]).unwrap_err();
+            assert!(matches!(refused, Error::BadRequest(_)), "{path}");
+        }
+    }
+
+    #[test]
+    fn methods_are_any_that_are_not_too_long() {
+        let vetted = |method: &str| {
+            let request = Request::builder().method(method).uri("/").header(HOST, "a");
+            vet(&mut request.body(()).unwrap().into_parts().0)
+        };
+        assert!(vetted("FROBNICATE").is_ok());
+        assert!(vetted(&"M".repeat(MAX_METHOD)).is_ok());
+        assert_eq!(vetted(&"M".repeat(MAX_METHOD + 1)), Err(Error::LongMethod));
     }
 
     #[test]
