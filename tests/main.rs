@@ -20,6 +20,7 @@ mod direct;
 mod examples;
 mod headers;
 mod health;
+mod hops;
 mod hostile;
 mod limits;
 mod loading;

@@ -8,6 +8,7 @@ mod attempt;
 pub(crate) mod client;
 mod direct;
 pub mod error;
+mod hops;
 pub(crate) mod record;
 mod reply;
 mod respond;
@@ -104,6 +105,9 @@ impl Served<'_> {
             && status::is_at(parts.uri.path(), path)
         {
             return Ok(reply::given(self.worker.status(&parts.method, &parts.uri)));
+        }
+        if hops::ends_here(&mut parts) {
+            return Ok(reply::options());
         }
         self.worker.budget.request();
         let upgrade = headers::upgrade(&parts);

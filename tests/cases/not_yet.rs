@@ -35,7 +35,6 @@ pub(super) const NOT_YET: &[(&str, &str)] = &[
     ("hd-012-nbsp-around-te", "status"),
     ("hd-017-underscore-te", "passed"),
     ("hd-025-via-loop", "passed"),
-    ("hd-027-max-forwards-options", "passed"),
     ("fr-002-te-cl", "passed"),
     ("fr-004-cl-different", "mute"),
     ("fr-005-cl-same-twice", "passed"),
