@@ -1,6 +1,6 @@
 //! How far requests go, and what they are told who may not go further.
 
-use crate::support::{Origin, Proxy, one_cluster};
+use crate::support::{Down, Origin, Proxy, one_cluster};
 
 #[test]
 fn options_goes_as_many_hops_as_it_may() {
@@ -37,4 +37,34 @@ fn methods_that_are_not_relayed_are_told_which_are() {
         }
     }
     assert_eq!(origin.connections(), 0);
+}
+
+#[test]
+fn a_circle_is_broken_and_a_row_is_not() {
+    let origin = Origin::replying("far");
+    let inner = Proxy::start(&one_cluster(&[origin.address()], "max-hops = 1", ""));
+    let outer = Proxy::start(&one_cluster(&[inner.address("web")], "", ""));
+    assert_eq!(outer.get("/").text(), "far");
+    assert_eq!(origin.request().values("via"), ["1.1 linkspan"; 2]);
+
+    let mut client = outer.connect();
+    let looped = client.ask("GET", "/", &[("via", "1.1 Linkspan (a comment)")], b"");
+    assert_eq!((looped.status(), looped.closes()), (508, false));
+    assert_eq!(client.ask("GET", "/", &[("via", "1.1 another")], b"").status(), 200);
+    assert_eq!(inner.counter("linkspan_errors", &[("reason", "loop")]), 1);
+    let reason = inner.access(2)[1]["error"].as_str().unwrap().to_owned();
+    assert_eq!(reason, "it has passed 2 Linkspans before, of at most max-hops = 1 of listener web");
+    assert_eq!(outer.counter("linkspan_errors", &[]), 0);
+}
+
+#[test]
+fn a_proxy_that_is_its_own_upstream_answers_soon() {
+    let port = Down::new();
+    let address = port.address();
+    drop(port);
+    let config = one_cluster(&[address], "", "").replacen("127.0.0.1:0", &address.to_string(), 1);
+    let proxy = Proxy::start(&config);
+    assert_eq!(proxy.get("/").status(), 508);
+    assert_eq!(proxy.counter("linkspan_errors", &[("reason", "loop")]), 1);
+    assert_eq!(proxy.counter("linkspan_requests", &[]), 4);
 }

@@ -171,6 +171,8 @@ pub struct Listener {
     pub max_head_bytes: usize,
     /// The most fields of a request head, 1 to 1,000. Default 100.
     pub max_headers: usize,
+    /// The most proxies of our name that a request may have passed before, 0 to 100. Default 2.
+    pub max_hops: usize,
     /// The largest request body. Default: no limit.
     pub max_body_bytes: Option<u64>,
     /// The most open connections. Default 10,000.

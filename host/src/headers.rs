@@ -30,7 +30,7 @@ use smallvec::SmallVec;
 
 use crate::config::HostHeader;
 
-pub use forwarded::{Forwarding, X_REQUEST_ID, append_via, complete_request};
+pub use forwarded::{Forwarding, PSEUDONYM, X_REQUEST_ID, append_via, complete_request};
 
 /// The most fields that a head may have after plugins added theirs, far below where the map itself
 /// would panic.

@@ -106,6 +106,10 @@ impl Served<'_> {
         {
             return Ok(reply::given(self.worker.status(&parts.method, &parts.uri)));
         }
+        let (passed, most) = (hops::passed(&parts.headers), self.listener.settings.max_hops);
+        if passed > most {
+            return Err(Error::Loop(passed, Limit::max_hops(&self.listener.settings)));
+        }
         if hops::ends_here(&mut parts) {
             return Ok(reply::options());
         }

@@ -1,7 +1,23 @@
-//! How far a request may go: Max-Forwards (RFC 9110, 7.6.2). Pure.
+//! How far a request may go: Max-Forwards (RFC 9110, 7.6.2), and loops, which Via tells of (7.6.3).
+//! Pure.
 
-use http::header::MAX_FORWARDS;
-use http::{HeaderValue, Method, request};
+use http::header::{MAX_FORWARDS, VIA};
+use http::{HeaderMap, HeaderValue, Method, request};
+
+use crate::headers::PSEUDONYM;
+
+/// How many proxies of our name a request has passed.
+pub(super) fn passed(headers: &HeaderMap) -> usize {
+    let values = headers.get_all(VIA).iter();
+    values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).filter(is_ours).count()
+}
+
+/// Whether a member of Via, `[protocol/]version name[:port] [(comment)]`, has our name.
+fn is_ours(member: &&[u8]) -> bool {
+    let mut words = member.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let name = words.nth(1).and_then(|by| by.split(|byte| *byte == b':').next());
+    name.is_some_and(|name| name.eq_ignore_ascii_case(PSEUDONYM.as_bytes()))
+}
 
 /// Whether a request is an OPTIONS that may go no further. One that may is told to the next that it
 /// may go one step less; what is no number is nobody's business.
@@ -67,5 +83,23 @@ mod tests {
             assert_eq!(max_forwards("OPTIONS", values).unwrap(), values);
         }
         assert_eq!(max_forwards("OPTIONS", &[]).unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn via_tells_who_was_passed() {
+        let passed_by = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(VIA, HeaderValue::from_static(value));
+            }
+            passed(&headers)
+        };
+        assert_eq!(passed_by(&[]), 0);
+        assert_eq!(passed_by(&["1.1 linkspan"]), 1);
+        assert_eq!(passed_by(&["1.0 fred, HTTP/1.1  Linkspan:80 (here)", "1.1\tlinkspan"]), 2);
+        for other in ["1.1 linkspan2", "linkspan", "1.1 my-linkspan", "1.1 other (linkspan)", ", ,"]
+        {
+            assert_eq!(passed_by(&[other]), 0, "{other}");
+        }
     }
 }

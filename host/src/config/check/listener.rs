@@ -43,6 +43,8 @@ pub(super) fn listener(
     let body = "The longest silence within a body, in either direction";
     let max_head = key("max-head-bytes", "The largest request head", Size(8 << 10..=1 << 20));
     let max_headers = key("max-headers", "The most fields of a request head", Whole(1..=1_000));
+    let max_hops = "The most Linkspans that a request may have passed before";
+    let max_hops = key("max-hops", max_hops, Whole(0..=100));
     let max_body = key("max-body-bytes", "The largest request body", Size(0..=1 << 50));
     let connections = Whole(1..=1_000_000);
     let connections = key("max-connections", "The most open connections", connections);
@@ -61,6 +63,7 @@ pub(super) fn listener(
         body_timeout: timeout(table, "body-timeout", body, SILENCE),
         max_head_bytes: table.or(max_head, 64 << 10),
         max_headers: table.or(max_headers, 100),
+        max_hops: table.or(max_hops, 2),
         max_body_bytes: table.optional(max_body.such_as("1GiB"), "no limit"),
         max_connections: table.or(connections, 10_000),
         max_connections_per_address: 0,
