@@ -135,6 +135,32 @@ fn the_upstream_is_told_who_the_client_is_by_us_alone() {
 }
 
 #[test]
+fn fields_with_underscores_pass_only_where_they_may() {
+    let sent = [
+        ("x_plain", "1"),
+        ("_", "2"),
+        ("transfer_encoding", "chunked"),
+        ("content_length", "3"),
+        ("x-forwarded_for", "1.2.3.4"),
+        ("x-plain", "4"),
+    ];
+    let told = |listener: &str| {
+        let origin = Origin::replying("");
+        let proxy = Proxy::start(&one_cluster(&[origin.address()], listener, ""));
+        assert_eq!(proxy.connect().ask("GET", "/", &sent, b"").status(), 200);
+        let fields = origin.request().head.fields;
+        assert_eq!(values(&fields, "x-plain"), ["4"]);
+        let names = fields.into_iter().map(|(name, _)| name).filter(|name| name.contains('_'));
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(told(""), [""; 0]);
+    assert_eq!(told("underscores = 'drop'"), [""; 0]);
+    let mut passed = told("underscores = 'pass'");
+    passed.sort();
+    assert_eq!(passed, ["_", "x_plain"], "what is Linkspan's to say is not a client's");
+}
+
+#[test]
 fn a_trusted_proxy_is_believed_about_its_client_and_nobody_else() {
     let origin = Origin::replying("");
     let trust = "trusted-proxies = ['127.0.0.8/31', '::1']";

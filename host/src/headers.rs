@@ -14,6 +14,8 @@
 //!   sends it or not: every X-Forwarded-*, X-Host, X-Real-IP and Forwarded, also spelt with
 //!   underscores, which CGI-like upstreams take for hyphens. Of a trusted proxy those stay that
 //!   Linkspan sends itself.
+//! - Of a request all other fields with underscores go as well, unless the listener lets them pass:
+//!   a Transfer_Encoding must not become what a Transfer-Encoding would be.
 //!
 //! Requests are cleaned before any plugin sees them, so that no plugin believes a client either, and
 //! get what Linkspan says when it is known where they go.
@@ -28,7 +30,7 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Version, request};
 use smallvec::SmallVec;
 
-use crate::config::HostHeader;
+use crate::config::{HostHeader, Underscores};
 
 pub use forwarded::{Forwarding, PSEUDONYM, X_REQUEST_ID, append_via, complete_request};
 
@@ -36,26 +38,29 @@ pub use forwarded::{Forwarding, PSEUDONYM, X_REQUEST_ID, append_via, complete_re
 /// would panic.
 pub const MAX_FIELDS: usize = 4_096;
 
-/// Removes from a request what ends here and what the client claims about itself.
+/// Removes from a request what ends here and what the client claims about itself. The word of a trusted
+/// proxy on its own client stays.
 ///
 /// `TE: trailers` stays: the client can take the upstream's trailers, and Linkspan passes them on.
-pub fn clean_request(headers: &mut HeaderMap) {
-    clean_request_but(headers, |_name| false);
-}
-
-/// The same where the client is a trusted proxy, whose word on its own client counts.
-pub fn clean_trusted_request(headers: &mut HeaderMap) {
-    clean_request_but(headers, |name| {
-        matches!(name, "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" | "x-host")
-    });
-}
-
-fn clean_request_but(headers: &mut HeaderMap, believed: fn(&str) -> bool) {
+pub fn clean_request(headers: &mut HeaderMap, trusted: bool, underscores: Underscores) {
+    let believed = |name: &str| {
+        trusted
+            && matches!(
+                name,
+                "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" | "x-host"
+            )
+    };
+    let ambiguous = |name: &str| match underscores {
+        Underscores::Drop => name.contains('_'),
+        Underscores::Pass => name.contains('_') && is_reserved(&name.replace('_', "-")),
+    };
     let trailers = headers
         .get_all(TE)
         .iter()
         .any(|value| members(value).any(|coding| coding.eq_ignore_ascii_case(b"trailers")));
-    strip(headers, |name| ends_at_hop(name) || is_forwarding(name) && !believed(name));
+    strip(headers, |name| {
+        ends_at_hop(name) || is_forwarding(name) && !believed(name) || ambiguous(name)
+    });
     if trailers {
         // There is room: the field was there before.
         headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -267,6 +272,11 @@ fn ends_at_hop(name: &str) -> bool {
             | "transfer-encoding"
             | "upgrade"
     )
+}
+
+/// What no other spelling may stand for: framing, and whom a request is for.
+fn is_reserved(name: &str) -> bool {
+    ends_at_hop(name) || matches!(name, "content-length" | "host")
 }
 
 /// What only the host writes, in the words of the plugin contract.

@@ -115,10 +115,8 @@ impl Served<'_> {
         }
         self.worker.budget.request();
         let upgrade = headers::upgrade(&parts);
-        match self.trusted {
-            true => headers::clean_trusted_request(&mut parts.headers),
-            false => headers::clean_request(&mut parts.headers),
-        }
+        let underscores = self.listener.settings.underscores;
+        headers::clean_request(&mut parts.headers, self.trusted, underscores);
         let exchange = Box::new(Exchange {
             connection: self.client.connection.clone(),
             authority,

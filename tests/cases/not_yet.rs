@@ -33,7 +33,6 @@ pub(super) const NOT_YET: &[(&str, &str)] = &[
     ("hd-008-value-bare-cr", "mute"),
     ("hd-009-value-nul", "mute"),
     ("hd-012-nbsp-around-te", "status"),
-    ("hd-017-underscore-te", "passed"),
     ("fr-002-te-cl", "passed"),
     ("fr-004-cl-different", "mute"),
     ("fr-005-cl-same-twice", "passed"),
