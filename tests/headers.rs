@@ -325,6 +325,24 @@ fn requests_that_could_be_understood_in_two_ways_reach_nobody() {
 }
 
 #[test]
+fn lengths_are_passed_on_as_everyone_reads_them() {
+    for (sent, told) in [("010", "10"), ("00", "0"), ("0", "0"), ("10", "10")] {
+        let length: usize = told.parse().unwrap();
+        let (body, told_up) = ("x".repeat(length), told);
+        let origin = Origin::answering(move |request| {
+            assert_eq!(request.value("content-length"), Some(told_up));
+            format!("HTTP/1.1 200 OK\r\ncontent-length: {sent}\r\n\r\n{}", request.text()).into()
+        });
+        let proxy = Proxy::start(&one_cluster(&[origin.address()], "", ""));
+        let mut client = proxy.connect();
+        client.send(format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {sent}\r\n\r\n{body}"));
+        let response = client.response();
+        assert_eq!(response.value("content-length"), Some(told), "{sent}");
+        assert_eq!(response.text(), body);
+    }
+}
+
+#[test]
 fn a_length_beside_chunked_goes_no_further() {
     let origin = Origin::echo();
     let proxy = Proxy::start(&one_cluster(&[origin.address()], "", ""));

@@ -25,7 +25,7 @@ mod forwarded;
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, TE, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, TE, UPGRADE};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Version, request};
 use smallvec::SmallVec;
@@ -61,6 +61,7 @@ pub fn clean_request(headers: &mut HeaderMap, trusted: bool, underscores: Unders
     strip(headers, |name| {
         ends_at_hop(name) || is_forwarding(name) && !believed(name) || ambiguous(name)
     });
+    canonical_length(headers);
     if trailers {
         // There is room: the field was there before.
         headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -80,6 +81,7 @@ pub fn upgrade(request: &request::Parts) -> Option<HeaderValue> {
 /// Removes from a response what ends here, and what an upstream says to a proxy alone.
 pub fn clean_response(headers: &mut HeaderMap) {
     strip(headers, |name| ends_at_hop(name) || is_instruction(name));
+    canonical_length(headers);
 }
 
 /// Removes from trailers what may only stand in a head (RFC 9110, 6.5.1), and what a client could
@@ -272,6 +274,15 @@ fn ends_at_hop(name: &str) -> bool {
             | "transfer-encoding"
             | "upgrade"
     )
+}
+
+/// Writes a length that begins with zeros as everyone reads it: some take `010` for eight.
+fn canonical_length(headers: &mut HeaderMap) {
+    let zeros = |length: &&HeaderValue| length.len() > 1 && length.as_bytes().starts_with(b"0");
+    let length = headers.get(CONTENT_LENGTH).filter(zeros).and_then(|value| value.to_str().ok());
+    if let Some(length) = length.and_then(|text| text.parse::<u64>().ok()) {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
 }
 
 /// What no other spelling may stand for: framing, and whom a request is for.

@@ -45,7 +45,6 @@ pub(super) const NOT_YET: &[(&str, &str)] = &[
     ("fr-008-cl-alpha", "mute"),
     ("fr-008-cl-quoted", "mute"),
     ("fr-009-cl-overflow", "mute"),
-    ("fr-011-cl-leading-zeros", "passed"),
     ("fr-015-te-identity", "mute"),
     ("fr-015-te-xchunked", "mute"),
     ("fr-015-te-comma", "status"),
