@@ -11,6 +11,7 @@
     reason = "a test that looks beyond what there is has nothing better to do than to fail"
 )]
 
+mod beyond;
 mod client;
 mod complaints;
 mod elsewhere;

@@ -254,7 +254,7 @@ fn whole(id: &'static str, status: u16, body: &'static str, lines: &[&'static st
 }
 
 /// The client gets this error in its place, and the upstream's connection is not used again.
-fn error(id: &'static str, status: u16) -> Relayed {
+pub(super) fn error(id: &'static str, status: u16) -> Relayed {
     relayed(id, Gets::Error(status)).dropped()
 }
 
@@ -278,7 +278,7 @@ fn relayed(id: &'static str, gets: Gets) -> Relayed {
 
 impl Relayed {
     /// Its error counts by this reason.
-    fn reason(mut self, reason: &'static str) -> Self {
+    pub(super) fn reason(mut self, reason: &'static str) -> Self {
         self.reason = Some(reason);
         self
     }
@@ -290,7 +290,7 @@ impl Relayed {
     }
 
     /// The upstream ends its connection like that.
-    fn upstream(mut self, then: Then) -> Self {
+    pub(super) fn upstream(mut self, then: Then) -> Self {
         self.then = then;
         self
     }

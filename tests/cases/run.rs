@@ -46,7 +46,12 @@ pub(super) fn request(case: &Case, rule: &Rule, complaints: &mut Complaints) {
 
 /// Plays bytes that an upstream sends.
 pub(super) fn response(case: &Case, rule: &Relayed, complaints: &mut Complaints) {
-    let upstream = Upstream::start(Script::First(case.wire(), rule.then));
+    response_of(case.wire(), rule, complaints);
+}
+
+/// The same for bytes of no case.
+pub(super) fn response_of(bytes: Vec<u8>, rule: &Relayed, complaints: &mut Complaints) {
+    let upstream = Upstream::start(Script::First(bytes, rule.then));
     let proxy = start(&upstream, &rule.setting);
     let mut client = Talk::connect(proxy.address("web"), complaints.patience);
     client.send(rule.request, false);

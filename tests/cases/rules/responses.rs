@@ -44,7 +44,13 @@ pub(super) fn rules() -> Vec<Relayed> {
         whole("rs-029-te-to-10", 200, "hello", &["!transfer-encoding"])
             .to("GET / HTTP/1.0\r\nHost: a.test\r\n\r\n")
             .closes(),
-        whole("rs-031-many-set-cookie", 200, "ok", &["set-cookie: a=b"; 50]).rewriter(
+        whole(
+            "rs-031-many-set-cookie",
+            200,
+            "ok",
+            &[&["set-cookie: a=b"; 50][..], &["x-proxy: linkspan"]].concat(),
+        )
+        .rewriter(
             "rewriters = ['stamp']",
             "[plugins.stamp]\ncomponent = 'headers'\n\
                  config = { response = { set = { x-proxy = 'linkspan' } } }",
