@@ -177,12 +177,26 @@ pub struct Listener {
     pub max_target_bytes: usize,
     /// The most fields of a request head, 1 to 1,000. Default 100.
     pub max_headers: usize,
+    /// The most proxies of our name that a request may have passed before, 0 to 100. Default 2.
+    pub max_hops: usize,
+    /// What becomes of request fields with an underscore in their name. Default
+    /// [`Underscores::Drop`].
+    pub underscores: Underscores,
     /// The largest request body. Default: no limit.
     pub max_body_bytes: Option<u64>,
     /// The most open connections. Default 10,000.
     pub max_connections: usize,
     /// The most open connections of one client address. Default: as many as `max_connections`.
     pub max_connections_per_address: usize,
+}
+
+/// What becomes of request fields with an underscore in their name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Underscores {
+    /// They go no further.
+    Drop,
+    /// They are passed on, but for those that stand for what only Linkspan writes.
+    Pass,
 }
 
 /// A configured use of a component.

@@ -14,6 +14,8 @@
 //!   sends it or not: every X-Forwarded-*, X-Host, X-Real-IP and Forwarded, also spelt with
 //!   underscores, which CGI-like upstreams take for hyphens. Of a trusted proxy those stay that
 //!   Linkspan sends itself.
+//! - Of a request all other fields with underscores go as well, unless the listener lets them pass:
+//!   a Transfer_Encoding must not become what a Transfer-Encoding would be.
 //!
 //! Requests are cleaned before any plugin sees them, so that no plugin believes a client either, and
 //! get what Linkspan says when it is known where they go.
@@ -24,40 +26,44 @@ mod upgrade;
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, TE};
+use http::header::{CONNECTION, CONTENT_LENGTH, TE};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
-use crate::config::HostHeader;
+use crate::config::{HostHeader, Underscores};
 
-pub use forwarded::{Forwarding, X_REQUEST_ID, append_via, complete_request};
+pub use forwarded::{Forwarding, PSEUDONYM, X_REQUEST_ID, append_via, complete_request};
 pub use upgrade::{agrees, offered, switch, upgrade};
 
 /// The most fields that a head may have after plugins added theirs, far below where the map itself
 /// would panic.
 pub const MAX_FIELDS: usize = 4_096;
 
-/// Removes from a request what ends here and what the client claims about itself.
+/// Removes from a request what ends here and what the client claims about itself. The word of a trusted
+/// proxy on its own client stays.
 ///
 /// `TE: trailers` stays: the client can take the upstream's trailers, and Linkspan passes them on.
-pub fn clean_request(headers: &mut HeaderMap) {
-    clean_request_but(headers, |_name| false);
-}
-
-/// The same where the client is a trusted proxy, whose word on its own client counts.
-pub fn clean_trusted_request(headers: &mut HeaderMap) {
-    clean_request_but(headers, |name| {
-        matches!(name, "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" | "x-host")
-    });
-}
-
-fn clean_request_but(headers: &mut HeaderMap, believed: fn(&str) -> bool) {
+pub fn clean_request(headers: &mut HeaderMap, trusted: bool, underscores: Underscores) {
+    let believed = |name: &str| {
+        trusted
+            && matches!(
+                name,
+                "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" | "x-host"
+            )
+    };
+    let ambiguous = |name: &str| match underscores {
+        Underscores::Drop => name.contains('_'),
+        Underscores::Pass => name.contains('_') && is_reserved(&name.replace('_', "-")),
+    };
     let trailers = headers
         .get_all(TE)
         .iter()
         .any(|value| members(value).any(|coding| coding.eq_ignore_ascii_case(b"trailers")));
-    strip(headers, |name| ends_at_hop(name) || is_forwarding(name) && !believed(name));
+    strip(headers, |name| {
+        ends_at_hop(name) || is_forwarding(name) && !believed(name) || ambiguous(name)
+    });
+    canonical_length(headers);
     if trailers {
         // There is room: the field was there before.
         headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -67,6 +73,7 @@ fn clean_request_but(headers: &mut HeaderMap, believed: fn(&str) -> bool) {
 /// Removes from a response what ends here, and what an upstream says to a proxy alone.
 pub fn clean_response(headers: &mut HeaderMap) {
     strip(headers, |name| ends_at_hop(name) || is_instruction(name));
+    canonical_length(headers);
 }
 
 /// Removes from trailers what may only stand in a head (RFC 9110, 6.5.1), and what a client could
@@ -259,6 +266,20 @@ fn ends_at_hop(name: &str) -> bool {
             | "transfer-encoding"
             | "upgrade"
     )
+}
+
+/// Writes a length that begins with zeros as everyone reads it: some take `010` for eight.
+fn canonical_length(headers: &mut HeaderMap) {
+    let zeros = |length: &&HeaderValue| length.len() > 1 && length.as_bytes().starts_with(b"0");
+    let length = headers.get(CONTENT_LENGTH).filter(zeros).and_then(|value| value.to_str().ok());
+    if let Some(length) = length.and_then(|text| text.parse::<u64>().ok()) {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+}
+
+/// What no other spelling may stand for: framing, and whom a request is for.
+fn is_reserved(name: &str) -> bool {
+    ends_at_hop(name) || matches!(name, "content-length" | "host")
 }
 
 /// What only the host writes, in the words of the plugin contract.

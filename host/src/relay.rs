@@ -8,6 +8,7 @@ mod attempt;
 pub(crate) mod client;
 mod direct;
 pub mod error;
+mod hops;
 mod introduction;
 pub(crate) mod record;
 mod reply;
@@ -122,12 +123,17 @@ impl Served<'_> {
         {
             return Ok(reply::given(self.worker.status(&parts.method, &parts.uri)));
         }
+        let (passed, most) = (hops::passed(&parts.headers), self.listener.settings.max_hops);
+        if passed > most {
+            return Err(Error::Loop(passed, Limit::max_hops(&self.listener.settings)));
+        }
+        if hops::ends_here(&mut parts) {
+            return Ok(reply::options());
+        }
         self.worker.budget.request();
         let upgrade = headers::upgrade(&parts);
-        match self.trusted {
-            true => headers::clean_trusted_request(&mut parts.headers),
-            false => headers::clean_request(&mut parts.headers),
-        }
+        let underscores = self.listener.settings.underscores;
+        headers::clean_request(&mut parts.headers, self.trusted, underscores);
         let exchange = Box::new(Exchange {
             connection: self.client.connection.clone(),
             authority,

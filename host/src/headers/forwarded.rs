@@ -14,6 +14,9 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_HOST: HeaderName = HeaderName::from_static("x-host");
 
+/// What Linkspan calls itself in Via.
+pub const PSEUDONYM: &str = "linkspan";
+
 /// Where a request's id stands, towards upstreams and from trusted clients.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

@@ -34,6 +34,9 @@ pub enum Error {
     /// The client went away within its request.
     #[error("the client went away after {0} bytes of its request body")]
     ClientGone(u64),
+    /// The request has passed more proxies of our name than it may.
+    #[error("it has passed {0} Linkspans before, of at most {1}")]
+    Loop(usize, Limit),
     /// No router decided, and there is no default cluster.
     #[error("no router decided, and listener {0} has no default-cluster")]
     NoRoute(Name),
@@ -153,6 +156,13 @@ impl Limit {
         Self { key: "max-body-bytes", value, whose: "listener", name }
     }
 
+    /// The most proxies of our name that a request of a listener may have passed.
+    #[must_use]
+    pub fn max_hops(listener: &config::Listener) -> Self {
+        let value = Measure::Count(listener.max_hops);
+        Self { key: "max-hops", value, whose: "listener", name: Arc::clone(&listener.name) }
+    }
+
     /// The limit of a listener that a request has broken, if that is its fault.
     #[must_use]
     pub fn of_request(listener: &config::Listener, fault: Fault) -> Option<Self> {
@@ -197,7 +207,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// The reasons as metric labels.
-pub const LABELS: [&str; 24] = [
+pub const LABELS: [&str; 25] = [
     "bad_request",
     "method",
     "too_large",
@@ -222,6 +232,7 @@ pub const LABELS: [&str; 24] = [
     "head_too_large",
     "target_too_long",
     "head_too_slow",
+    "loop",
 ];
 
 /// Who is to blame.
@@ -249,7 +260,7 @@ impl Error {
             | Self::ClientSilent(..)
             | Self::ClientGone(_) => Side::Downstream,
             Self::Plugin { .. } | Self::NotGranted { .. } => Side::Plugin,
-            Self::NoRoute(_) | Self::ListenerGone(_) => Side::Us,
+            Self::NoRoute(_) | Self::ListenerGone(_) | Self::Loop(..) => Side::Us,
             Self::NoEndpoint(_)
             | Self::QueueFull(_)
             | Self::QueueTimeout(_)
@@ -273,6 +284,7 @@ impl Error {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ClientSilent(..) => StatusCode::REQUEST_TIMEOUT,
             Self::NoRoute(_) => StatusCode::NOT_FOUND,
+            Self::Loop(..) => StatusCode::LOOP_DETECTED,
             Self::Plugin { kind: "rewriter", .. } | Self::NotGranted { .. } => {
                 StatusCode::BAD_GATEWAY
             }
@@ -320,6 +332,7 @@ impl Error {
                     Kind::Slow => 6,
                 }
             }
+            Self::Loop(..) => 24,
         }
     }
 

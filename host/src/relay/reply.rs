@@ -1,7 +1,7 @@
 //! The answers that Linkspan gives itself: the only place where an error becomes a response.
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, SERVER};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, SERVER};
 use http::{HeaderValue, Response};
 
 use crate::body::Body;
@@ -9,6 +9,10 @@ use crate::relay::error::Error;
 
 /// Who answers.
 const NAME: HeaderValue = HeaderValue::from_static("linkspan");
+
+/// What is relayed, as far as it is registered: any other method is as well, but CONNECT and TRACE.
+const METHODS: HeaderValue =
+    HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 
 /// A short text with the error's status, and no detail about the inside.
 pub(super) fn error(error: &Error) -> Response<Body> {
@@ -19,9 +23,20 @@ pub(super) fn error(error: &Error) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(SERVER, NAME);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    if matches!(error, Error::Method) {
+        headers.insert(ALLOW, METHODS);
+    }
     if error.closes() {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
+    response
+}
+
+/// What an OPTIONS gets that may go no further.
+pub(super) fn options() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    response.headers_mut().insert(SERVER, NAME);
+    response.headers_mut().insert(ALLOW, METHODS);
     response
 }
 

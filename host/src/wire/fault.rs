@@ -21,6 +21,9 @@ pub enum Fault {
     /// A method that is no token.
     #[error("the method is no token")]
     Method,
+    /// A method of more than 64 bytes.
+    #[error("the method has more than 64 bytes")]
+    MethodBytes,
     /// A target of no form that there is.
     #[error("the request target is neither a path nor a URL of visible ASCII")]
     Target,
@@ -30,8 +33,8 @@ pub enum Fault {
     /// What does not begin with a status line.
     #[error("the status line is not version, status and reason")]
     StatusLine,
-    /// A status that is not between 100 and 599.
-    #[error("the status is not between 100 and 599")]
+    /// A status below 100.
+    #[error("the status is below 100")]
     Status,
     /// A line that continues the one before, or is made to look so.
     #[error("a folded header line, or blanks before the first")]
@@ -174,7 +177,7 @@ impl Fault {
             Self::LengthTooLarge | Self::ChunkTooLarge | Self::Extensions => 413,
             Self::TargetBytes => 414,
             Self::HeadBytes | Self::Fields | Self::Trailers => 431,
-            Self::Coding => 501,
+            Self::Coding | Self::MethodBytes => 501,
             Self::Version => 505,
             _ => 400,
         }

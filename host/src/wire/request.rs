@@ -2,7 +2,7 @@
 
 use http::Uri;
 
-use super::bytes::{is_target, is_token};
+use super::bytes::{is_target, token_end};
 use super::chunked::Chunked;
 use super::fields::{Fields, Framing};
 use super::lines::{Lines, Next};
@@ -151,7 +151,7 @@ impl Gate for Requests {
 /// Whether a request line can still become one, of which so much is there.
 fn unfinished(line: &[u8], limits: &Limits) -> Result<(), Fault> {
     match line.iter().take(METHOD_BYTES + 1).position(|byte| *byte == b' ') {
-        None if line.len() > METHOD_BYTES => Err(Fault::Method),
+        None if line.len() > METHOD_BYTES => Err(Fault::MethodBytes),
         None => Ok(()),
         Some(blank) => {
             let rest = line.get(blank + 1..).unwrap_or_default();
@@ -169,7 +169,10 @@ fn request_line(line: &[u8], limits: &Limits) -> Result<bool, Fault> {
     else {
         return Err(Fault::RequestLine);
     };
-    if method.is_empty() || method.len() > METHOD_BYTES || !method.iter().all(|b| is_token(*b)) {
+    if method.len() > METHOD_BYTES {
+        return Err(Fault::MethodBytes);
+    }
+    if method.is_empty() || token_end(method) < method.len() {
         return Err(Fault::Method);
     }
     if target.is_empty() {

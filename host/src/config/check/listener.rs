@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::check::kinds::{BIND, NETWORK, TARGET_PATH};
 use crate::config::check::{Context, plugins, timeout};
 use crate::config::file::{Checked, Choice, List, Size, Table, Value, Whole, key};
-use crate::config::{Listener, Name, ProxyProtocol};
+use crate::config::{Listener, Name, ProxyProtocol, Underscores};
 
 const SILENCE: Duration = Duration::from_mins(1);
 
@@ -48,6 +48,14 @@ pub(super) fn listener(
     let max_target = "The longest request target";
     let max_target = key("max-target-bytes", max_target, Size(1 << 10..=63 << 10));
     let max_headers = key("max-headers", "The most fields of a request head", Whole(1..=1_000));
+    let max_hops = "The most Linkspans that a request may have passed before";
+    let max_hops = key("max-hops", max_hops, Whole(0..=100));
+    const UNDERSCORES: Choice<Underscores> = Choice(&[
+        ("drop", Underscores::Drop, "they go no further"),
+        ("pass", Underscores::Pass, "they go on like others"),
+    ]);
+    let underscores = "What becomes of request fields with an underscore in their name";
+    let underscores = key("underscores", underscores, UNDERSCORES);
     let max_body = key("max-body-bytes", "The largest request body", Size(0..=1 << 50));
     let connections = Whole(1..=1_000_000);
     let connections = key("max-connections", "The most open connections", connections);
@@ -68,6 +76,8 @@ pub(super) fn listener(
         max_head_bytes: table.or(max_head, 64 << 10),
         max_target_bytes: table.or(max_target, 16 << 10),
         max_headers: table.or(max_headers, 100),
+        max_hops: table.or(max_hops, 2),
+        underscores: table.or(underscores, Underscores::Drop),
         max_body_bytes: table.optional(max_body.such_as("1GiB"), "no limit"),
         max_connections: table.or(connections, 10_000),
         max_connections_per_address: 0,

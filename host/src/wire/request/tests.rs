@@ -87,12 +87,12 @@ fn what_is_no_request_line_is_refused() {
         ("GET admin HTTP/1.1", Fault::Target),
         ("GET a.test:80 HTTP/1.1", Fault::Target),
         ("CONNECT http://a/ HTTP/1.1", Fault::Target),
-        (&method, Fault::Method),
+        (&method, Fault::MethodBytes),
         (&long, Fault::TargetBytes),
     ] {
         assert_eq!(refused(&format!("{line}\r\nHost: a\r\n\r\n")), Some(fault), "{line:?}");
     }
-    assert_eq!(refused(&method), Some(Fault::Method));
+    assert_eq!(refused(&method), Some(Fault::MethodBytes));
     assert_eq!(refused(&format!("GET /{}", "a".repeat(1_000))), Some(Fault::TargetBytes));
 }
 
