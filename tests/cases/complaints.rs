@@ -3,7 +3,10 @@
 
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// The most characters that are shown of one side.
 const BRIEF: usize = 600;
@@ -32,6 +35,22 @@ impl Complaints {
 
     pub(super) fn add(&mut self, complaint: impl Into<String>) {
         self.all.push(complaint.into());
+    }
+
+    /// Expects something to become what is wanted.
+    pub(super) fn comes_to<T: PartialEq + Debug>(
+        &mut self,
+        what: &str,
+        wanted: &T,
+        look: impl Fn() -> T,
+    ) {
+        let deadline = Instant::now() + self.patience;
+        let mut found = look();
+        while found != *wanted && Instant::now() < deadline {
+            thread::park_timeout(Duration::from_millis(5));
+            found = look();
+        }
+        self.same(what, &found, wanted);
     }
 
     /// Expects two to be equal.

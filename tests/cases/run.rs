@@ -66,10 +66,9 @@ pub(super) fn response_of(bytes: Vec<u8>, rule: &Relayed, complaints: &mut Compl
         Gets::Whole(..) | Gets::Truncated(_) => Vec::new(),
     };
     complaints.records(&proxy, if rule.closes { 2 } else { 3 }, &faults, rule.reason);
-    let (connections, open) =
-        (upstream.origin().connections(), upstream.origin().open_connections());
+    let connections = upstream.origin().connections();
     complaints.same("connections to the upstream", &connections, &if rule.reused { 1 } else { 2 });
-    complaints.same("those that are open", &open, &1);
+    complaints.comes_to("those that are open", &1, || upstream.origin().open_connections());
     drop(proxy);
     complaints.asked(&upstream, rule.request, followed(rule.closes));
 }

@@ -1,13 +1,9 @@
 //! What clients get, what is counted of it, and what is logged.
 
-use std::thread;
-use std::time::Duration;
-
 use http::StatusCode;
 use serde_json::Value;
-use tokio::time::Instant;
 
-use crate::support::{Proxy, eventually};
+use crate::support::Proxy;
 
 use super::super::client::{Answers, Talk};
 use super::super::complaints::Complaints;
@@ -147,13 +143,8 @@ impl Complaints {
         faults: &[u16],
         by: Option<&str>,
     ) {
-        let deadline = Instant::now() + self.patience;
-        let mut log = proxy.access(0);
-        while log.len() < lines && Instant::now() < deadline {
-            thread::park_timeout(Duration::from_millis(5));
-            log = proxy.access(0);
-        }
-        self.same("lines of the access log", &log.len(), &lines);
+        self.comes_to("lines of the access log", &lines, || proxy.access(0).len());
+        let log = proxy.access(0);
         let failed = |line: &&Value| faults.iter().any(|status| line["status"] == *status);
         let told = log.iter().filter(failed).filter(|line| {
             line["error"].as_str().is_some_and(|reason| reason.len() > "bad request: ".len())
@@ -166,10 +157,9 @@ impl Complaints {
         }
         let counted = proxy.counter("linkspan_errors", &[]);
         self.same("refusals that are counted", &counted, &(faults.len() as u64));
-        eventually("connections to be counted out", || {
-            let open = proxy.counter("linkspan_connections_open", &[("listener", "web")]);
-            (open == 0).then_some(())
-        });
+        let labels = [("listener", "web")];
+        let open = || proxy.counter("linkspan_connections_open", &labels);
+        self.comes_to("connections that are open", &0, open);
     }
 }
 
