@@ -1,1 +1,4 @@
 
+
+/// Ids and words.
+pub(super) const NOT_YET: &[(&str, &str)] = &[("cn-015-half-close", "abandoned")];
