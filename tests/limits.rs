@@ -1,5 +1,7 @@
 //! Every limit and timeout of a listener is reached, and costs what it says.
 
+mod rates;
+
 use std::time::Duration;
 
 use crate::support::{Client, Message, Origin, Proxy, eventually, one_cluster, request};

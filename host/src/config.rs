@@ -31,6 +31,7 @@ mod written;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -167,6 +168,10 @@ pub struct Listener {
     /// The longest silence within a request body, or within a response that the client does not
     /// take. Default 60 s.
     pub body_timeout: Duration,
+    /// The least bytes per second of a request body. Default 240; `None` if they do not matter.
+    pub min_body_rate: Option<NonZero<u64>>,
+    /// How long a request body may keep us waiting before its rate counts. Default 10 s.
+    pub min_body_rate_grace: Duration,
     /// The largest request head, 8 KiB to 1 MiB. Default 64 KiB.
     pub max_head_bytes: usize,
     /// The longest request target, 1 KiB to 63 KiB. Default 16 KiB.

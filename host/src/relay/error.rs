@@ -2,6 +2,7 @@
 //! status, log line and metric, each in one place.
 
 use std::fmt;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,9 @@ pub enum Error {
     /// The client was silent for too long within its request.
     #[error("the client sent nothing for {1}, after {0} bytes of its request body")]
     ClientSilent(u64, Limit),
+    /// The client sent its request too slowly.
+    #[error("the client sent its request body more slowly than {1}, after {0} bytes of it")]
+    ClientSlow(u64, Limit),
     /// The client went away within its request.
     #[error("the client went away after {0} bytes of its request body")]
     ClientGone(u64),
@@ -145,6 +149,14 @@ impl Limit {
         Self { key: "body-timeout", value: Measure::Time(time), whose: "listener", name }
     }
 
+    /// The least rate that a listener bears within a request body.
+    #[must_use]
+    pub fn min_body_rate(listener: &config::Listener) -> Self {
+        let value = Measure::Bytes(listener.min_body_rate.map_or(0, NonZero::get));
+        let name = Arc::clone(&listener.name);
+        Self { key: "min-body-rate", value, whose: "listener", name }
+    }
+
     /// The largest request body that a listener takes.
     #[must_use]
     pub fn max_body_bytes(listener: &config::Listener) -> Self {
@@ -197,7 +209,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// The reasons as metric labels.
-pub const LABELS: [&str; 24] = [
+pub const LABELS: [&str; 25] = [
     "bad_request",
     "method",
     "too_large",
@@ -222,6 +234,7 @@ pub const LABELS: [&str; 24] = [
     "head_too_large",
     "target_too_long",
     "head_too_slow",
+    "client_slow",
 ];
 
 /// Who is to blame.
@@ -247,6 +260,7 @@ impl Error {
             | Self::Method
             | Self::TooLarge(_)
             | Self::ClientSilent(..)
+            | Self::ClientSlow(..)
             | Self::ClientGone(_) => Side::Downstream,
             Self::Plugin { .. } | Self::NotGranted { .. } => Side::Plugin,
             Self::NoRoute(_) | Self::ListenerGone(_) => Side::Us,
@@ -271,7 +285,7 @@ impl Error {
             }
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::ClientSilent(..) => StatusCode::REQUEST_TIMEOUT,
+            Self::ClientSilent(..) | Self::ClientSlow(..) => StatusCode::REQUEST_TIMEOUT,
             Self::NoRoute(_) => StatusCode::NOT_FOUND,
             Self::Plugin { kind: "rewriter", .. } | Self::NotGranted { .. } => {
                 StatusCode::BAD_GATEWAY
@@ -309,6 +323,7 @@ impl Error {
             Self::QueueFull(_) => 14,
             Self::QueueTimeout(_) => 15,
             Self::Sendfile { .. } => 16,
+            Self::ClientSlow(..) => 24,
             Self::Request(fault, _) => {
                 17 + match fault.kind() {
                     Kind::Syntax => 0,

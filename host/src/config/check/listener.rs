@@ -1,6 +1,7 @@
 //! Listeners.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZero;
 use std::time::Duration;
 
 use crate::config::check::kinds::{BIND, NETWORK, TARGET_PATH};
@@ -41,6 +42,9 @@ pub(super) fn listener(
     let trusted = key("trusted-proxies", trusted, List(NETWORK));
     let head = "The longest that a request's head takes to arrive";
     let body = "The longest silence within a body, in either direction";
+    let rate = "The least bytes per second of a request's body, where 0B turns this off";
+    let rate = key("min-body-rate", rate, Size(0..=1 << 30));
+    let grace = "How long a body may keep the proxy waiting before that counts";
     let max_head = key("max-head-bytes", "The largest request head", Size(8 << 10..=1 << 20));
     let max_target = "The longest request target";
     let max_target = key("max-target-bytes", max_target, Size(1 << 10..=63 << 10));
@@ -61,6 +65,8 @@ pub(super) fn listener(
         head_timeout: timeout(table, "head-timeout", head, Duration::from_secs(10)),
         idle_timeout: timeout(table, "idle-timeout", "The longest between requests", SILENCE),
         body_timeout: timeout(table, "body-timeout", body, SILENCE),
+        min_body_rate: NonZero::new(table.or(rate, 240)),
+        min_body_rate_grace: timeout(table, "min-body-rate-grace", grace, Duration::from_secs(10)),
         max_head_bytes: table.or(max_head, 64 << 10),
         max_target_bytes: table.or(max_target, 16 << 10),
         max_headers: table.or(max_headers, 100),
