@@ -1,6 +1,7 @@
 //! Every limit and timeout of a listener is reached, and costs what it says.
 
 mod rates;
+mod times;
 
 use std::time::Duration;
 

@@ -165,6 +165,8 @@ pub struct Listener {
     pub head_timeout: Duration,
     /// How long a connection may be open without a request. Default 60 s.
     pub idle_timeout: Duration,
+    /// The longest from a request's head to the end of its response. Default: no limit.
+    pub request_timeout: Option<Duration>,
     /// The longest silence within a request body, or within a response that the client does not
     /// take. Default 60 s.
     pub body_timeout: Duration,

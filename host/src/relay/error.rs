@@ -35,6 +35,12 @@ pub enum Error {
     /// The client sent its request too slowly.
     #[error("the client sent its request body more slowly than {1}, after {0} bytes of it")]
     ClientSlow(u64, Limit),
+    /// The client had not sent its request in the time that all of it may take.
+    #[error("the client had not sent its request within {1}, after {0} bytes of its body")]
+    ClientLate(u64, Limit),
+    /// There was no response in the time that all of a request may take.
+    #[error("there was no response within {0}")]
+    Late(Limit),
     /// The client went away within its request.
     #[error("the client went away after {0} bytes of its request body")]
     ClientGone(u64),
@@ -149,6 +155,13 @@ impl Limit {
         Self { key: "body-timeout", value: Measure::Time(time), whose: "listener", name }
     }
 
+    /// The longest that a listener lets a request take.
+    #[must_use]
+    pub fn request_timeout(listener: &Name, time: Duration) -> Self {
+        let name = Arc::clone(listener);
+        Self { key: "request-timeout", value: Measure::Time(time), whose: "listener", name }
+    }
+
     /// The least rate that a listener bears within a request body.
     #[must_use]
     pub fn min_body_rate(listener: &config::Listener) -> Self {
@@ -209,7 +222,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// The reasons as metric labels.
-pub const LABELS: [&str; 25] = [
+pub const LABELS: [&str; 26] = [
     "bad_request",
     "method",
     "too_large",
@@ -235,6 +248,7 @@ pub const LABELS: [&str; 25] = [
     "target_too_long",
     "head_too_slow",
     "client_slow",
+    "request_timeout",
 ];
 
 /// Who is to blame.
@@ -261,6 +275,7 @@ impl Error {
             | Self::TooLarge(_)
             | Self::ClientSilent(..)
             | Self::ClientSlow(..)
+            | Self::ClientLate(..)
             | Self::ClientGone(_) => Side::Downstream,
             Self::Plugin { .. } | Self::NotGranted { .. } => Side::Plugin,
             Self::NoRoute(_) | Self::ListenerGone(_) => Side::Us,
@@ -271,6 +286,7 @@ impl Error {
             | Self::Broken(_)
             | Self::Malformed(_)
             | Self::Sendfile { .. }
+            | Self::Late(_)
             | Self::Timeout(_) => Side::Upstream,
         }
     }
@@ -285,7 +301,9 @@ impl Error {
             }
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::ClientSilent(..) | Self::ClientSlow(..) => StatusCode::REQUEST_TIMEOUT,
+            Self::ClientSilent(..) | Self::ClientSlow(..) | Self::ClientLate(..) => {
+                StatusCode::REQUEST_TIMEOUT
+            }
             Self::NoRoute(_) => StatusCode::NOT_FOUND,
             Self::Plugin { kind: "rewriter", .. } | Self::NotGranted { .. } => {
                 StatusCode::BAD_GATEWAY
@@ -297,7 +315,7 @@ impl Error {
             | Self::Connect(_)
             | Self::ListenerGone(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Broken(_) | Self::Malformed(_) => StatusCode::BAD_GATEWAY,
-            Self::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Late(_) | Self::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::Sendfile { status, .. } => *status,
         }
     }
@@ -324,6 +342,7 @@ impl Error {
             Self::QueueTimeout(_) => 15,
             Self::Sendfile { .. } => 16,
             Self::ClientSlow(..) => 24,
+            Self::ClientLate(..) | Self::Late(_) => 25,
             Self::Request(fault, _) => {
                 17 + match fault.kind() {
                     Kind::Syntax => 0,

@@ -149,6 +149,18 @@ impl Record {
         self.status = Some(status);
     }
 
+    /// It has taken so long without a response, which is all that it may: why.
+    pub(crate) fn overdue(&mut self, time: Duration) -> Error {
+        self.queue_ends();
+        // Its slot is not to wait for the client to take the answer.
+        self.in_flight = None;
+        let limit = Limit::request_timeout(&self.client.listener, time);
+        match self.upload.waits_for_client() {
+            true => Error::ClientLate(self.upload.received_bytes(), limit),
+            false => Error::Late(limit),
+        }
+    }
+
     /// It failed.
     pub(crate) fn fail(&mut self, error: Error) {
         self.error = Some(error);
@@ -262,6 +274,10 @@ impl Record {
         }
         if self.status.is_none() {
             return "the client went away before the response".to_owned();
+        }
+        if let Some(time) = self.client.overdue() {
+            let limit = Limit::request_timeout(&self.client.listener, time);
+            return format!("it was not over within {limit}, after {bytes} bytes of the response");
         }
         match self.client.stream.stalled() {
             Some(timeout) => {

@@ -5,8 +5,8 @@ use std::num::NonZero;
 use std::time::Duration;
 
 use crate::config::check::kinds::{BIND, NETWORK, TARGET_PATH};
-use crate::config::check::{Context, plugins, timeout};
-use crate::config::file::{Checked, Choice, List, Size, Table, Value, Whole, key};
+use crate::config::check::{Context, TIMEOUT, plugins, timeout};
+use crate::config::file::{Checked, Choice, List, Period, Size, Table, Value, Whole, key};
 use crate::config::{Listener, Name};
 
 const SILENCE: Duration = Duration::from_mins(1);
@@ -42,6 +42,8 @@ pub(super) fn listener(
     let trusted = key("trusted-proxies", trusted, List(NETWORK));
     let head = "The longest that a request's head takes to arrive";
     let body = "The longest silence within a body, in either direction";
+    let request = "The longest from a request's head to the end of its response";
+    let request = key("request-timeout", request, Period(TIMEOUT)).such_as("1h");
     let rate = "The least bytes per second of a request's body, where 0B turns this off";
     let rate = key("min-body-rate", rate, Size(0..=1 << 30));
     let grace = "How long a body may keep the proxy waiting before that counts";
@@ -64,6 +66,7 @@ pub(super) fn listener(
         trusted_proxies: table.or(trusted, Vec::new()),
         head_timeout: timeout(table, "head-timeout", head, Duration::from_secs(10)),
         idle_timeout: timeout(table, "idle-timeout", "The longest between requests", SILENCE),
+        request_timeout: table.optional(request, "no limit"),
         body_timeout: timeout(table, "body-timeout", body, SILENCE),
         min_body_rate: NonZero::new(table.or(rate, 240)),
         min_body_rate_grace: timeout(table, "min-body-rate-grace", grace, Duration::from_secs(10)),
