@@ -178,6 +178,25 @@ fn a_client_that_takes_nothing_of_its_response_is_let_go() {
 }
 
 #[test]
+fn the_last_request_of_a_connection_is_answered_with_its_end() {
+    let (origin, proxy) = limited("max-requests-per-connection = 3");
+    let mut client = proxy.connect();
+    // The fourth is sent ahead, and may be sent again elsewhere.
+    client.send(request("GET", "/", &[], b"").repeat(4));
+    for closes in [false, false, true] {
+        let response = client.response();
+        assert_eq!((response.status(), response.closes()), (200, closes));
+    }
+    client.expect_closed();
+    assert_eq!(origin.hits(), 3);
+
+    let mut client = proxy.connect();
+    for closes in [false, false, true] {
+        assert_eq!(client.ask("HEAD", "/", &[], b"").closes(), closes);
+    }
+}
+
+#[test]
 fn beyond_max_connections_clients_wait_until_one_leaves() {
     let (_origin, proxy) = limited("max-connections = 2");
     let mut first = proxy.connect();

@@ -182,6 +182,8 @@ pub struct Listener {
     pub max_headers: usize,
     /// The largest request body. Default: no limit.
     pub max_body_bytes: Option<u64>,
+    /// The most requests over one connection. Default: no limit.
+    pub max_requests_per_connection: Option<u64>,
     /// The most open connections. Default 10,000.
     pub max_connections: usize,
     /// The most open connections of one client address. Default: as many as `max_connections`.

@@ -77,6 +77,9 @@ pub(crate) async fn handle(
             response
         }
     };
+    if listener.is_some_and(|listener| client.is_used_up(&listener.settings)) {
+        reply::close(&mut response);
+    }
     record.head(response.status());
     if record.is_head() {
         record.complete();

@@ -79,6 +79,11 @@ impl Client {
         self.connection.client.is_some_and(|address| listener.trusts(address.ip()))
     }
 
+    /// Whether it has had as many requests as a listener allows.
+    pub(crate) fn is_used_up(&self, listener: &config::Listener) -> bool {
+        listener.max_requests_per_connection.is_some_and(|most| self.begun.get() >= most)
+    }
+
     /// Whether a request is open, or its response not yet written whole.
     pub(crate) fn is_busy(&self) -> bool {
         self.open.get() > 0 || self.stream.is_busy()

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, SERVER};
-use http::{HeaderValue, Response};
+use http::{HeaderValue, Response, StatusCode};
 
 use crate::body::Body;
 use crate::relay::error::Error;
@@ -20,9 +20,16 @@ pub(super) fn error(error: &Error) -> Response<Body> {
     headers.insert(SERVER, NAME);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     if error.closes() {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        close(&mut response);
     }
     response
+}
+
+/// The response is the last of its connection. One that changes the protocol is that anyway.
+pub(super) fn close(response: &mut Response<Body>) {
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
 }
 
 /// What a router answers.

@@ -52,6 +52,8 @@ pub(super) fn listener(
     let max_target = key("max-target-bytes", max_target, Size(1 << 10..=63 << 10));
     let max_headers = key("max-headers", "The most fields of a request head", Whole(1..=1_000));
     let max_body = key("max-body-bytes", "The largest request body", Size(0..=1 << 50));
+    let requests = "The most requests over one connection, the last of which it is told";
+    let requests = key("max-requests-per-connection", requests, Whole(1..=1_000_000_000));
     let connections = Whole(1..=1_000_000);
     let connections = key("max-connections", "The most open connections", connections);
     let per_address = "The most open connections of one client address";
@@ -74,6 +76,7 @@ pub(super) fn listener(
         max_target_bytes: table.or(max_target, 16 << 10),
         max_headers: table.or(max_headers, 100),
         max_body_bytes: table.optional(max_body.such_as("1GiB"), "no limit"),
+        max_requests_per_connection: table.optional(requests.such_as(10_000), "no limit"),
         max_connections: table.or(connections, 10_000),
         max_connections_per_address: 0,
     };
