@@ -2,4 +2,5 @@
 
 pub mod accept;
 pub mod interim;
+mod refuse;
 pub mod stream;

@@ -3,7 +3,8 @@
 //!
 //! No SO_REUSEPORT: the kernel balances badly with it, and closing one of its sockets resets what
 //! queues there. A listener that is at its limit stops accepting, so that clients wait in the
-//! kernel's queue; running out of descriptors is waited out, too.
+//! kernel's queue; running out of descriptors is waited out, too. An address that is at its limit is
+//! [told](super::refuse).
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
@@ -17,6 +18,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::{Notify, mpsc, watch};
 
+use super::refuse::Refusals;
 use crate::config::{self, Name};
 
 /// Connections that wait in the kernel to be accepted.
@@ -260,11 +262,11 @@ impl Drop for Acceptor {
 }
 
 async fn serve(mut orders: mpsc::Receiver<Order>, desks: &Arc<[Desk]>) {
-    let books = Arc::new(Books::default());
+    let (books, refusals) = (Arc::new(Books::default()), Refusals::new());
     let mut listeners = tokio::task::JoinSet::new();
     while let Some(order) = orders.recv().await {
         let name = Arc::clone(&order.name);
-        let listening = listen(order, Arc::clone(desks), Arc::clone(&books));
+        let listening = listen(order, Arc::clone(desks), Arc::clone(&books), refusals.clone());
         listeners.spawn(async move {
             if let Err(error) = listening.await {
                 tracing::error!(listener = &*name, "stopped listening: {error}");
@@ -274,7 +276,12 @@ async fn serve(mut orders: mpsc::Receiver<Order>, desks: &Arc<[Desk]>) {
     while listeners.join_next().await.is_some() {}
 }
 
-async fn listen(order: Order, desks: Arc<[Desk]>, books: Arc<Books>) -> io::Result<()> {
+async fn listen(
+    order: Order,
+    desks: Arc<[Desk]>,
+    books: Arc<Books>,
+    refusals: Refusals,
+) -> io::Result<()> {
     let Order { name, socket, mut limits } = order;
     let socket = tokio::net::TcpListener::from_std(socket)?;
     let room = Arc::new(Room::default());
@@ -298,6 +305,7 @@ async fn listen(order: Order, desks: Arc<[Desk]>, books: Arc<Books>) -> io::Resu
                 let per_address = limits.borrow().per_address;
                 let Some(slot) = books.enter(address.ip(), per_address) else {
                     tracing::debug!(listener = &*name, client = %address.ip(), "too many connections");
+                    refusals.refuse(stream);
                     continue;
                 };
                 let entry = Entry { name: &name, stream, address, slot, seat: room.take() };
