@@ -1,5 +1,6 @@
 //! Every limit and timeout of a listener is reached, and costs what it says.
 
+mod closing;
 mod rates;
 mod times;
 
