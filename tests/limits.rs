@@ -1,6 +1,7 @@
 //! Every limit and timeout of a listener is reached, and costs what it says.
 
 mod closing;
+mod half_closed;
 mod rates;
 mod times;
 

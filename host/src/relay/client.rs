@@ -37,8 +37,6 @@ pub(crate) struct Client {
     pub(crate) scheme: HeaderValue,
     /// The stream beneath hyper.
     pub(crate) stream: Handle,
-    /// Requests that have begun and not ended.
-    open: Cell<usize>,
     /// Requests that have begun.
     begun: Cell<u64>,
     /// There is no response yet to the latest of them.
@@ -67,7 +65,6 @@ impl Client {
             address: forwarded.unwrap_or_else(|| HeaderValue::from_static("unknown")),
             scheme: HeaderValue::from_static("http"),
             stream,
-            open: Cell::new(0),
             begun: Cell::new(0),
             unanswered: Cell::new(false),
             overdue: Cell::new(None),
@@ -86,7 +83,7 @@ impl Client {
 
     /// Whether a request is open, or its response not yet written whole.
     pub(crate) fn is_busy(&self) -> bool {
-        self.open.get() > 0 || self.stream.is_busy()
+        self.stream.has_request() || self.stream.is_busy()
     }
 
     /// Waits for the response to a request, or until it is overdue.
@@ -134,7 +131,7 @@ pub(crate) struct OpenRequest(Rc<Client>);
 impl OpenRequest {
     /// Goes on with a request that has begun.
     pub(crate) fn new(client: &Rc<Client>) -> Self {
-        client.open.set(client.open.get() + 1);
+        client.stream.open_request();
         Self(Rc::clone(client))
     }
 
@@ -147,6 +144,6 @@ impl OpenRequest {
 
 impl Drop for OpenRequest {
     fn drop(&mut self) {
-        self.0.open.set(self.0.open.get().saturating_sub(1));
+        self.0.stream.close_request();
     }
 }
