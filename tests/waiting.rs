@@ -114,10 +114,13 @@ fn a_client_that_leaves_while_its_plugin_waits_costs_no_instance() {
     let origins = origins();
     let store = "latency = '300ms'\ntimeout = '2s'";
     let proxy = granted(origins.each_ref(), store, "instances = 1");
-    let gone = send(&proxy, "/known");
+    let mut gone = send(&proxy, "/known");
     eventually("the call", || (calls(&proxy) == 1).then_some(()));
     // This one leaves before it gets an instance.
-    let queued = send(&proxy, "/known");
+    let mut queued = send(&proxy, "/known");
+    // An end in good order would be one side's only, for a while.
+    gone.reset_on_close();
+    queued.reset_on_close();
     drop((gone, queued));
     assert_eq!(proxy.get("/known").text(), "other");
     assert_eq!(proxy.counter("linkspan_plugin_busy_total", &[]), 0);

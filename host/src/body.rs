@@ -7,6 +7,7 @@
 //! the connection without ending the message, so that the reader can tell.
 
 mod file;
+mod patience;
 mod upload;
 mod upstream;
 
@@ -23,6 +24,7 @@ use tokio::time::Duration;
 use crate::wire::Fault;
 
 pub use self::file::{Chunks, FileBody};
+pub use self::patience::LeastRate;
 pub use self::upload::{RequestBody, Upload, UploadError, UploadLimits};
 pub use self::upstream::{DownloadLimits, Transport, UpstreamBody};
 

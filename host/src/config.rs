@@ -32,6 +32,7 @@ mod written;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -168,9 +169,15 @@ pub struct Listener {
     pub head_timeout: Duration,
     /// How long a connection may be open without a request. Default 60 s.
     pub idle_timeout: Duration,
+    /// The longest from a request's head to the end of its response. Default: no limit.
+    pub request_timeout: Option<Duration>,
     /// The longest silence within a request body, or within a response that the client does not
     /// take. Default 60 s.
     pub body_timeout: Duration,
+    /// The least bytes per second of a request body. Default 240; `None` if they do not matter.
+    pub min_body_rate: Option<NonZero<u64>>,
+    /// How long a request body may keep us waiting before its rate counts. Default 10 s.
+    pub min_body_rate_grace: Duration,
     /// The largest request head, 8 KiB to 1 MiB. Default 64 KiB.
     pub max_head_bytes: usize,
     /// The longest request target, 1 KiB to 63 KiB. Default 16 KiB.
@@ -184,6 +191,8 @@ pub struct Listener {
     pub underscores: Underscores,
     /// The largest request body. Default: no limit.
     pub max_body_bytes: Option<u64>,
+    /// The most requests over one connection. Default: no limit.
+    pub max_requests_per_connection: Option<u64>,
     /// The most open connections. Default 10,000.
     pub max_connections: usize,
     /// The most open connections of one client address. Default: as many as `max_connections`.

@@ -36,6 +36,11 @@ impl Deadline {
         self.at = None;
     }
 
+    /// How long it is until the deadline. Nothing if none is set, or it is reached.
+    pub fn left(&self) -> Duration {
+        self.at.map_or(Duration::ZERO, |at| at.saturating_duration_since(Instant::now()))
+    }
+
     /// Whether a deadline is set, reached or not.
     pub fn is_set(&self) -> bool {
         self.at.is_some()

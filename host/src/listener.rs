@@ -5,5 +5,6 @@ pub mod door;
 pub mod interim;
 pub mod introduction;
 pub mod places;
+mod refuse;
 pub mod shortage;
 pub mod stream;

@@ -20,6 +20,7 @@ mod tell;
 mod transform;
 mod vet;
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -63,7 +64,11 @@ pub(crate) async fn handle(
         (Ok(()), Some(listener)) => {
             let served =
                 Served { worker: &worker, client: &client, view: &view, listener, trusted };
-            served.serve(parts, incoming, &mut record).await
+            let answer = {
+                let mut serving = pin!(served.serve(parts, incoming, &mut record));
+                client.in_time(serving.as_mut()).await
+            };
+            answer.unwrap_or_else(|time| Err(record.overdue(time)))
         }
         (Ok(()), None) => Err(Error::ListenerGone(Arc::clone(&client.listener))),
     };
@@ -83,6 +88,9 @@ pub(crate) async fn handle(
             response
         }
     };
+    if listener.is_some_and(|listener| client.is_used_up(&listener.settings)) {
+        reply::close(&mut response);
+    }
     record.head(response.status());
     if record.is_head() {
         record.complete();

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::body::{DownloadLimits, UploadLimits};
+use crate::body::{DownloadLimits, LeastRate, UploadLimits};
 use crate::cluster::Cluster;
 use crate::cluster::pool::{ConnectSettings, SendLimits};
 use crate::config::{self, Name};
@@ -240,6 +240,10 @@ impl ClusterUse {
         UploadLimits {
             max_body_bytes: listener.max_body_bytes.unwrap_or(u64::MAX),
             body_timeout: listener.body_timeout,
+            min_body_rate: listener.min_body_rate.map(|bytes_per_second| LeastRate {
+                bytes_per_second,
+                grace: listener.min_body_rate_grace,
+            }),
             replay_bytes: self.cluster.settings().replay_bytes,
             filter_trailers: clean_trailers,
         }

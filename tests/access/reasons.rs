@@ -90,6 +90,12 @@ fn what_a_client_does_wrong_is_told_with_the_limit() {
              request body",
         ),
         (
+            "min-body-rate = '1KiB'\nmin-body-rate-grace = '200ms'",
+            format!("{head}content-length: 10\r\n\r\nhalf"),
+            "the client sent its request body more slowly than min-body-rate = 1KiB of listener web, \
+             after 4 bytes of it",
+        ),
+        (
             "",
             format!("{head}transfer-encoding: chunked\r\n\r\nnonsense\r\n"),
             "bad request: the size of a chunk is not a hexadecimal number alone",

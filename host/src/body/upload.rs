@@ -20,11 +20,12 @@ use hyper::body::Incoming;
 use tokio::time::Duration;
 
 use super::TrailerFilter;
+use super::patience::{LeastRate, Patience};
 use crate::deadline::Deadline;
 use crate::wire::Fault;
 
-/// How long a client that expects `100 Continue` waits for the upstream's consent before its
-/// body is asked for anyway, as clients do themselves.
+/// How long a client waits for the upstream's consent before its body is asked for anyway, as
+/// clients do themselves.
 const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What bounds and filters a request body.
@@ -34,6 +35,8 @@ pub struct UploadLimits {
     pub max_body_bytes: u64,
     /// The longest silence of the client within the body, while we wait for it.
     pub body_timeout: Duration,
+    /// The least bytes per second, until the response has begun.
+    pub min_body_rate: Option<LeastRate>,
     /// How much is recorded for a repetition.
     pub replay_bytes: usize,
     /// What trailers lose.
@@ -49,6 +52,9 @@ pub enum UploadError {
     /// The client sent nothing for as long as the body timeout.
     #[error("the client fell silent within its request body")]
     Silent,
+    /// The client sends too slowly.
+    #[error("the client sends its request body too slowly")]
+    Slow,
     /// What the client sent is not HTTP.
     #[error("the client's request body is malformed")]
     Malformed(Fault),
@@ -75,7 +81,7 @@ struct Source {
     received: u64,
     trailers: Option<HeaderMap>,
     state: State,
-    silence: Deadline,
+    patience: Patience,
     /// Which reader counts: the latest.
     reader: u32,
     /// How much that reader got.
@@ -115,6 +121,7 @@ impl Upload {
         if length.is_some_and(|length| length > limits.max_body_bytes) {
             return Err(UploadError::TooLarge);
         }
+        let patience = Patience::new(&limits);
         Ok(Self(Some(Rc::new(RefCell::new(Source {
             incoming,
             limits,
@@ -124,7 +131,7 @@ impl Upload {
             received: 0,
             trailers: None,
             state: State::Open,
-            silence: Deadline::default(),
+            patience,
             reader: 0,
             read: 0,
             trailers_read: false,
@@ -137,25 +144,22 @@ impl Upload {
         self.edit(|source| source.kept = Some(what));
     }
 
-    /// The client expects `100 Continue`: its body is not asked for, upon which hyper would send
-    /// that, before [`proceed`](Self::proceed) or one second of waiting.
+    /// The client expects `100 Continue`, which hyper sends when the body is asked for: not before
+    /// [`proceed`](Self::proceed) or one second of waiting.
     pub fn hold(&self) {
         self.edit(|source| source.hold = Some(Hold::default()));
     }
 
     /// The upstream sent `100 Continue`.
     pub fn proceed(&self) {
-        self.edit(|source| {
-            if let Some(waker) = source.hold.take().and_then(|hold| hold.waker) {
-                waker.wake();
-            }
-        });
+        let waker = |source: &mut Source| source.hold.take().and_then(|hold| hold.waker);
+        self.edit(|source| waker(source).into_iter().for_each(Waker::wake));
     }
 
-    /// The final response came before consent: if the client still waits, it is never asked for
-    /// its body.
+    /// The final response came: a client that still waits for consent is never asked for its body.
     pub fn refuse(&self) {
         self.edit(|source| {
+            source.patience.lift_rate();
             if let Some(hold) = &mut source.hold {
                 hold.refused = true;
             }
@@ -205,7 +209,7 @@ impl Upload {
 
     /// Whether the next chunk has to come from the client: it is not the upstream that is slow.
     pub fn waits_for_client(&self) -> bool {
-        self.look(false, |source| source.silence.is_set() || source.hold.is_some())
+        self.look(false, |source| source.patience.waits() || source.hold.is_some())
     }
 
     /// Whether the client still waits for consent.
@@ -226,11 +230,7 @@ impl Upload {
 
 impl fmt::Debug for Upload {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Upload")
-            .field("received_bytes", &self.received_bytes())
-            .field("finished", &self.finished())
-            .finish()
+        formatter.debug_tuple("Upload").field(&self.received_bytes()).finish()
     }
 }
 
@@ -344,23 +344,20 @@ impl Source {
             self.hold = None;
         }
         let Poll::Ready(polled) = Pin::new(&mut self.incoming).poll_frame(context) else {
-            if !self.silence.is_set() {
-                self.silence.set(self.limits.body_timeout);
-            }
-            ready!(self.silence.poll(context));
-            return Poll::Ready(Some(Err(UploadError::Silent)));
+            return self.patience.poll(context).map(|lost| Some(Err(lost)));
         };
-        self.silence.clear();
+        let data = polled.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+        self.patience.came(data.map_or(0, Bytes::len));
         Poll::Ready(match polled {
             None => {
                 self.state = State::Complete;
                 None
             }
             Some(Ok(frame)) => Some(self.receive(frame)),
-            Some(Err(error)) => Some(Err(match Fault::of(&error) {
-                Some(fault) => UploadError::Malformed(fault),
-                None => UploadError::Broken(error),
-            })),
+            Some(Err(error)) => {
+                let fault = Fault::of(&error).map(UploadError::Malformed);
+                Some(Err(fault.unwrap_or(UploadError::Broken(error))))
+            }
         })
     }
 
@@ -373,7 +370,7 @@ impl Source {
             return Ok(frame);
         }
         let Some(data) = frame.data_ref() else { return Ok(frame) };
-        self.received = self.received.saturating_add(u64::try_from(data.len()).unwrap_or(u64::MAX));
+        self.received = self.received.saturating_add(data.len() as u64);
         self.read = self.received;
         if self.received > self.limits.max_body_bytes {
             return Err(UploadError::TooLarge);

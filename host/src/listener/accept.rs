@@ -3,7 +3,8 @@
 //!
 //! No SO_REUSEPORT: the kernel balances badly with it, and closing one of its sockets resets what
 //! queues there. A listener that is at its limit stops accepting, so that clients wait in the
-//! kernel's queue; running out of descriptors is waited out, too.
+//! kernel's queue; running out of descriptors is waited out, too. An address that is at its limit is
+//! [told](super::refuse).
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,6 +19,7 @@ use tokio::time::Instant;
 
 use super::door::Door;
 use super::places::{Books, Line, Room, Seat, Ticket};
+use super::refuse::Refusals;
 use super::shortage::{BACK_OFF, Shortage};
 use crate::config::{self, Name, Opening};
 use crate::metrics::{ELSEWHERE, ListenerMetrics, Refusal};
@@ -171,11 +173,11 @@ impl Drop for Acceptor {
 }
 
 async fn serve(mut orders: mpsc::Receiver<Order>, desks: &Arc<[Desk]>) {
-    let books = Arc::new(Books::default());
+    let (books, refusals) = (Arc::new(Books::default()), Refusals::new());
     let mut listeners = tokio::task::JoinSet::new();
     while let Some(order) = orders.recv().await {
         let name = Arc::clone(&order.door.listener);
-        let listening = listen(order, Arc::clone(desks), Arc::clone(&books));
+        let listening = listen(order, Arc::clone(desks), Arc::clone(&books), refusals.clone());
         listeners.spawn(async move {
             if let Err(error) = listening.await {
                 tracing::error!(listener = &*name, "stopped listening: {error}");
@@ -185,7 +187,12 @@ async fn serve(mut orders: mpsc::Receiver<Order>, desks: &Arc<[Desk]>) {
     while listeners.join_next().await.is_some() {}
 }
 
-async fn listen(order: Order, desks: Arc<[Desk]>, books: Arc<Books>) -> io::Result<()> {
+async fn listen(
+    order: Order,
+    desks: Arc<[Desk]>,
+    books: Arc<Books>,
+    refusals: Refusals,
+) -> io::Result<()> {
     let Order { socket, door, mut settings } = order;
     let socket = tokio::net::TcpListener::from_std(socket)?;
     let room = Arc::new(Room::default());
@@ -212,10 +219,18 @@ async fn listen(order: Order, desks: Arc<[Desk]>, books: Arc<Books>) -> io::Resu
                     tracing::info!(listener, "accepting again after {time:.1} s");
                 }
                 let admitted = admit(&settings.borrow(), &door, &books, peer);
-                if let Some((header, line)) = admitted {
-                    let (door, seat) = (Arc::clone(&door), room.take());
-                    hand_over(Entry { stream, peer, header, door, line, seat }, &desks).await;
-                }
+                let (header, line) = match admitted {
+                    Ok(admitted) => admitted,
+                    Err(refusal) => {
+                        // Who has no business here is told nothing.
+                        if refusal == Refusal::TooMany {
+                            refusals.refuse(stream);
+                        }
+                        continue;
+                    }
+                };
+                let (door, seat) = (Arc::clone(&door), room.take());
+                hand_over(Entry { stream, peer, header, door, line, seat }, &desks).await;
             }
             Err(error) if transient(&error) => {}
             Err(error) => {
@@ -236,22 +251,22 @@ fn admit(
     door: &Door,
     books: &Arc<Books>,
     peer: SocketAddr,
-) -> Option<(bool, Line)> {
+) -> Result<(bool, Line), Refusal> {
     let address = match settings.opening(peer.ip()) {
         Opening::Request => Some(peer.ip()),
         Opening::Header => None,
         Opening::Refused => {
             let reason = &"it is from none of the trusted-proxies";
             door.refuse(ELSEWHERE, peer, Refusal::Untrusted, reason);
-            return None;
+            return Err(Refusal::Untrusted);
         }
     };
     let line = books.enter(address, settings.max_connections_per_address);
-    if line.is_none() {
+    line.map(|line| (address.is_none(), line)).ok_or_else(|| {
         let reason = &"its address has max-connections-per-address";
         door.refuse(ELSEWHERE, peer, Refusal::TooMany, reason);
-    }
-    line.map(|line| (address.is_none(), line))
+        Refusal::TooMany
+    })
 }
 
 /// Whether an error is about one connection, which was gone before it was accepted.

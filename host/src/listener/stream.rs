@@ -13,6 +13,10 @@
 //! thrown away: what is there already, or all that comes within some seconds if the client is known
 //! not to be done.
 //!
+//! A client may end its side when it has sent its request, and still read the answer. hyper takes that
+//! for the end of everything, so it does not hear of it while a request is open. But clients that are
+//! gone look the same until something is sent to them; so they have a second between any two writes.
+//!
 //! hyper flushes the stream only when it has no bytes left to write. From the first attempt to
 //! write until that flush the stream counts as busy: an interim response that comes then waits
 //! for the flush, and is dropped if the final response comes first. Otherwise it goes out before
@@ -24,7 +28,7 @@ use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use http::Version;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -41,6 +45,9 @@ const REFUSED: &[u8] = b"- * HTTP/1.1\r\nconnection: close\r\n\r\n";
 /// How long a client that is not done may go on sending after the last answer.
 const LINGER: Duration = Duration::from_secs(5);
 
+/// How long a client that has ended its side is believed to be there without being written to.
+const HALF_CLOSED: Duration = Duration::from_secs(1);
+
 /// A downstream connection's stream, to be given to hyper.
 pub struct Downstream {
     stream: Stream,
@@ -49,6 +56,8 @@ pub struct Downstream {
     stalled: Deadline,
     /// Set while what still comes is thrown away.
     linger: Deadline,
+    /// Set once the client has ended its side within a request.
+    half_closed: Deadline,
 }
 
 /// What else can be done with a [`Downstream`] that hyper owns. Clones share it.
@@ -60,6 +69,10 @@ struct Shared {
     sluice: RefCell<Sluice>,
     /// Requests that hyper has handed over.
     begun: Cell<u64>,
+    /// Those of them that have not ended.
+    open: Cell<usize>,
+    /// Whoever has not been told that the client has ended its side.
+    untold: RefCell<Option<Waker>>,
     /// Why a head was refused.
     refused: Cell<Option<Fault>>,
     read: Tally,
@@ -76,6 +89,8 @@ impl Downstream {
             gate: RefCell::new(Requests::new(limits)),
             sluice: RefCell::default(),
             begun: Cell::default(),
+            open: Cell::default(),
+            untold: RefCell::default(),
             refused: Cell::default(),
             read: Tally::default(),
             written: Tally::default(),
@@ -83,8 +98,15 @@ impl Downstream {
             interim: Rc::default(),
         });
         let handle = Handle(Rc::clone(&shared));
-        let (stalled, linger) = (Deadline::default(), Deadline::default());
-        (Self { stream, shared, write_timeout, stalled, linger }, handle)
+        let downstream = Self {
+            stream,
+            shared,
+            write_timeout,
+            stalled: Deadline::default(),
+            linger: Deadline::default(),
+            half_closed: Deadline::default(),
+        };
+        (downstream, handle)
     }
 
     /// The stream, and what was read of it and not handed on.
@@ -128,6 +150,22 @@ impl Downstream {
         Poll::Ready(())
     }
 
+    /// Waits until it matters that the client has ended its side.
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if !self.shared.is_answering() {
+            return Poll::Ready(());
+        }
+        // Whether it takes what is there has a time of its own.
+        if !self.half_closed.is_set() || self.stalled.is_set() {
+            self.half_closed.set(HALF_CLOSED);
+        }
+        let polled = self.half_closed.poll(context);
+        if polled.is_pending() {
+            self.shared.untold.replace(Some(context.waker().clone()));
+        }
+        polled
+    }
+
     /// Counts what was written, and the time in which nothing was.
     fn watch(
         &mut self,
@@ -137,6 +175,9 @@ impl Downstream {
         match polled {
             Poll::Ready(result) => {
                 self.stalled.clear();
+                if self.half_closed.is_set() {
+                    self.half_closed.set(HALF_CLOSED);
+                }
                 if let Ok(bytes) = &result {
                     self.shared.written.add(*bytes);
                 }
@@ -164,8 +205,10 @@ impl AsyncRead for Downstream {
         let mut source =
             Source { stream, read: &mut |bytes| shared.read.add(bytes), interim: &mut |_| () };
         let (mut gate, mut sluice) = (shared.gate.borrow_mut(), shared.sluice.borrow_mut());
+        let before = buffer.filled().len();
         loop {
             match sluice.read(&mut source, &mut *gate, context, buffer)? {
+                Reading::Ready if buffer.filled().len() == before && sluice.ended() => break,
                 Reading::Ready => return Poll::Ready(Ok(())),
                 Reading::Pending => return Poll::Pending,
                 // It has been told, and the connection ends when that is answered.
@@ -176,6 +219,8 @@ impl AsyncRead for Downstream {
                 Reading::Fault(fault) => shared.refuse(fault, &mut gate, &mut sluice),
             }
         }
+        drop((gate, sluice));
+        self.poll_end(context).map(Ok)
     }
 }
 
@@ -235,6 +280,13 @@ impl Shared {
             && (self.refused.get().is_some() || self.gate.borrow().is_within())
     }
 
+    /// Whether the client has sent a whole request and not got the whole answer.
+    fn is_answering(&self) -> bool {
+        let gate = self.gate.borrow();
+        // hyper has those requests that are not begun, and nobody else knows of them.
+        !gate.is_within() && (self.open.get() > 0 || gate.begun() > self.begun.get())
+    }
+
     /// The next head that hyper gets is one of ours.
     fn refuse(&self, fault: Fault, gate: &mut Requests, sluice: &mut Sluice) {
         self.refused.set(Some(fault));
@@ -256,6 +308,27 @@ impl Handle {
             Some(fault) if begun > self.0.gate.borrow().begun() => Err(fault),
             _ => Ok(()),
         }
+    }
+
+    /// A request is open from now on, until that is [taken back](Self::close_request).
+    pub fn open_request(&self) {
+        self.0.open.set(self.0.open.get() + 1);
+    }
+
+    /// One request less is open.
+    pub fn close_request(&self) {
+        let open = self.0.open.get().saturating_sub(1);
+        self.0.open.set(open);
+        if open == 0
+            && let Some(waker) = self.0.untold.take()
+        {
+            waker.wake();
+        }
+    }
+
+    /// Whether a request is open.
+    pub fn has_request(&self) -> bool {
+        self.0.open.get() > 0
     }
 
     /// Whether a part of a head has come.

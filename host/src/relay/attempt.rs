@@ -334,6 +334,9 @@ impl Attempts<'_> {
                 let limit = Limit::body_timeout(&listener.name, listener.body_timeout);
                 Next::Fail(Error::ClientSilent(received, limit))
             }
+            SendErrorKind::UploadSlow => {
+                Next::Fail(Error::ClientSlow(received, Limit::min_body_rate(listener)))
+            }
             SendErrorKind::UploadMalformed(fault) => Next::Fail(Error::Request(fault, None)),
             SendErrorKind::UploadBroken => Next::Fail(Error::ClientGone(received)),
         }

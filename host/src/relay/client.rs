@@ -4,9 +4,13 @@
 //! open keeps no superseded plugin alive.
 
 use std::cell::Cell;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
 use http::HeaderValue;
 
@@ -42,10 +46,12 @@ pub(crate) struct Client {
     pub(crate) stream: Handle,
     /// What the client and an upstream have agreed on.
     pub(crate) agreed: Agreed,
-    /// Requests that have begun and not ended.
-    open: Cell<usize>,
     /// Requests that have begun.
     begun: Cell<u64>,
+    /// There is no response yet to the latest of them.
+    unanswered: Cell<bool>,
+    /// It has taken longer than this, which is all that it may.
+    overdue: Cell<Option<Duration>>,
 }
 
 impl Client {
@@ -71,8 +77,9 @@ impl Client {
             scheme: HeaderValue::from_static("http"),
             stream,
             agreed: Agreed::default(),
-            open: Cell::new(0),
             begun: Cell::new(0),
+            unanswered: Cell::new(false),
+            overdue: Cell::new(None),
         })
     }
 
@@ -82,9 +89,47 @@ impl Client {
         !self.nameless && self.connection.client.is_some_and(trusts)
     }
 
+    /// Whether it has had as many requests as a listener allows.
+    pub(crate) fn is_used_up(&self, listener: &config::Listener) -> bool {
+        listener.max_requests_per_connection.is_some_and(|most| self.begun.get() >= most)
+    }
+
     /// Whether a request is open, or its response not yet written whole.
     pub(crate) fn is_busy(&self) -> bool {
-        self.open.get() > 0 || self.stream.is_busy()
+        self.stream.has_request() || self.stream.is_busy()
+    }
+
+    /// Waits for the response to a request, or until it is overdue.
+    ///
+    /// # Errors
+    ///
+    /// How long it was waited for.
+    pub(crate) async fn in_time<F: Future>(
+        &self,
+        mut answer: Pin<&mut F>,
+    ) -> Result<F::Output, Duration> {
+        self.overdue.set(None);
+        self.unanswered.set(true);
+        let answer = poll_fn(|context| match (answer.as_mut().poll(context), self.overdue.get()) {
+            (Poll::Ready(answer), _) => Poll::Ready(Ok(answer)),
+            (Poll::Pending, Some(time)) => Poll::Ready(Err(time)),
+            (Poll::Pending, None) => Poll::Pending,
+        });
+        let answer = answer.await;
+        self.unanswered.set(false);
+        answer
+    }
+
+    /// The latest request has taken so long, which is all that it may. Whether that can still be
+    /// answered: then the connection is to be polled.
+    pub(crate) fn expire(&self, time: Duration) -> bool {
+        self.overdue.set(Some(time));
+        self.unanswered.get()
+    }
+
+    /// What the latest request has taken, if that is all that it may.
+    pub(crate) fn overdue(&self) -> Option<Duration> {
+        self.overdue.get()
     }
 
     /// How many requests have begun.
@@ -99,7 +144,7 @@ pub(crate) struct OpenRequest(Rc<Client>);
 impl OpenRequest {
     /// Goes on with a request that has begun.
     pub(crate) fn new(client: &Rc<Client>) -> Self {
-        client.open.set(client.open.get() + 1);
+        client.stream.open_request();
         Self(Rc::clone(client))
     }
 
@@ -112,6 +157,6 @@ impl OpenRequest {
 
 impl Drop for OpenRequest {
     fn drop(&mut self) {
-        self.0.open.set(self.0.open.get().saturating_sub(1));
+        self.0.stream.close_request();
     }
 }

@@ -2,6 +2,7 @@
 //! status, log line and metric, each in one place.
 
 use std::fmt;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,15 @@ pub enum Error {
     /// The client was silent for too long within its request.
     #[error("the client sent nothing for {1}, after {0} bytes of its request body")]
     ClientSilent(u64, Limit),
+    /// The client sent its request too slowly.
+    #[error("the client sent its request body more slowly than {1}, after {0} bytes of it")]
+    ClientSlow(u64, Limit),
+    /// The client had not sent its request in the time that all of it may take.
+    #[error("the client had not sent its request within {1}, after {0} bytes of its body")]
+    ClientLate(u64, Limit),
+    /// There was no response in the time that all of a request may take.
+    #[error("there was no response within {0}")]
+    Late(Limit),
     /// The client went away within its request.
     #[error("the client went away after {0} bytes of its request body")]
     ClientGone(u64),
@@ -148,6 +158,21 @@ impl Limit {
         Self { key: "body-timeout", value: Measure::Time(time), whose: "listener", name }
     }
 
+    /// The longest that a listener lets a request take.
+    #[must_use]
+    pub fn request_timeout(listener: &Name, time: Duration) -> Self {
+        let name = Arc::clone(listener);
+        Self { key: "request-timeout", value: Measure::Time(time), whose: "listener", name }
+    }
+
+    /// The least rate that a listener bears within a request body.
+    #[must_use]
+    pub fn min_body_rate(listener: &config::Listener) -> Self {
+        let value = Measure::Bytes(listener.min_body_rate.map_or(0, NonZero::get));
+        let name = Arc::clone(&listener.name);
+        Self { key: "min-body-rate", value, whose: "listener", name }
+    }
+
     /// The largest request body that a listener takes.
     #[must_use]
     pub fn max_body_bytes(listener: &config::Listener) -> Self {
@@ -207,7 +232,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// The reasons as metric labels.
-pub const LABELS: [&str; 25] = [
+pub const LABELS: [&str; 27] = [
     "bad_request",
     "method",
     "too_large",
@@ -233,6 +258,8 @@ pub const LABELS: [&str; 25] = [
     "target_too_long",
     "head_too_slow",
     "loop",
+    "client_slow",
+    "request_timeout",
 ];
 
 /// Who is to blame.
@@ -258,6 +285,8 @@ impl Error {
             | Self::Method
             | Self::TooLarge(_)
             | Self::ClientSilent(..)
+            | Self::ClientSlow(..)
+            | Self::ClientLate(..)
             | Self::ClientGone(_) => Side::Downstream,
             Self::Plugin { .. } | Self::NotGranted { .. } => Side::Plugin,
             Self::NoRoute(_) | Self::ListenerGone(_) | Self::Loop(..) => Side::Us,
@@ -268,6 +297,7 @@ impl Error {
             | Self::Broken(_)
             | Self::Malformed(_)
             | Self::Sendfile { .. }
+            | Self::Late(_)
             | Self::Timeout(_) => Side::Upstream,
         }
     }
@@ -282,7 +312,9 @@ impl Error {
             }
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::ClientSilent(..) => StatusCode::REQUEST_TIMEOUT,
+            Self::ClientSilent(..) | Self::ClientSlow(..) | Self::ClientLate(..) => {
+                StatusCode::REQUEST_TIMEOUT
+            }
             Self::NoRoute(_) => StatusCode::NOT_FOUND,
             Self::Loop(..) => StatusCode::LOOP_DETECTED,
             Self::Plugin { kind: "rewriter", .. } | Self::NotGranted { .. } => {
@@ -295,7 +327,7 @@ impl Error {
             | Self::Connect(_)
             | Self::ListenerGone(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Broken(_) | Self::Malformed(_) => StatusCode::BAD_GATEWAY,
-            Self::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Late(_) | Self::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::Sendfile { status, .. } => *status,
         }
     }
@@ -321,6 +353,8 @@ impl Error {
             Self::QueueFull(_) => 14,
             Self::QueueTimeout(_) => 15,
             Self::Sendfile { .. } => 16,
+            Self::ClientSlow(..) => 25,
+            Self::ClientLate(..) | Self::Late(_) => 26,
             Self::Request(fault, _) => {
                 17 + match fault.kind() {
                     Kind::Syntax => 0,

@@ -1,8 +1,9 @@
 //! What is known of one request, for the access log and the metrics; written when its response has
 //! been sent, or given up.
 
+mod reason;
+
 use std::fmt::Write;
-use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -10,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, Method, StatusCode, Uri, Version, request};
 use tokio::time::Instant;
 
-use crate::body::{Break, Ended, Observer, Upload};
+use crate::body::{Ended, Observer, Upload};
 use crate::cluster::endpoint::{Endpoint, InFlight};
 use crate::config::Name;
 use crate::headers::X_REQUEST_ID;
@@ -160,6 +161,18 @@ impl Record {
         self.status = Some(status);
     }
 
+    /// It has taken so long without a response, which is all that it may: why.
+    pub(crate) fn overdue(&mut self, time: Duration) -> Error {
+        self.queue_ends();
+        // Its slot is not to wait for the client to take the answer.
+        self.in_flight = None;
+        let limit = Limit::request_timeout(&self.client.listener, time);
+        match self.upload.waits_for_client() {
+            true => Error::ClientLate(self.upload.received_bytes(), limit),
+            false => Error::Late(limit),
+        }
+    }
+
     /// It failed.
     pub(crate) fn fail(&mut self, error: Error) {
         self.error = Some(error);
@@ -247,72 +260,6 @@ impl Record {
     pub(crate) fn tunnel_ended(&mut self, cut: Option<String>) {
         self.cut = cut;
         self.complete();
-    }
-
-    /// Why it failed, in words.
-    fn reason(&self) -> Option<String> {
-        if self.cut.is_some() {
-            return self.cut.clone();
-        }
-        match (&self.error, self.ended) {
-            (Some(error), _) => Some(error.to_string()),
-            (None, Some(Ended::Complete)) => None,
-            (None, Some(Ended::Broken(how))) => Some(self.broken(how)),
-            (None, Some(Ended::Abandoned) | None) => Some(self.abandoned()),
-        }
-    }
-
-    /// How the upstream broke off its response.
-    fn broken(&self, how: Break) -> String {
-        if let (Break::Transformed, Some(transformation)) = (how, &self.transformation) {
-            let bytes = self.bytes_down;
-            return format!("{}, after {bytes} bytes of the response", transformation.failure());
-        }
-        let endpoint = self.endpoint.as_ref().map(|endpoint| &**endpoint.label());
-        let (endpoint, bytes) = (endpoint.unwrap_or("the upstream"), self.bytes_down);
-        match how {
-            Break::Closed | Break::Transformed => {
-                format!("{endpoint}: closed the connection after {bytes} bytes of its response")
-            }
-            Break::Silent(timeout) => {
-                let cluster = self.cluster.clone().unwrap_or_default();
-                let limit = Limit::of_cluster(&cluster, "body-timeout", timeout);
-                format!("{endpoint}: sent nothing for {limit}, after {bytes} bytes of its response")
-            }
-            Break::Malformed(fault) => {
-                format!(
-                    "{endpoint}: sent what is not HTTP/1, after {bytes} bytes of its response: {fault}"
-                )
-            }
-            Break::File(io::ErrorKind::UnexpectedEof) => {
-                format!(
-                    "{endpoint}: the file that it names became shorter, after {bytes} bytes of it"
-                )
-            }
-            Break::File(kind) => {
-                format!(
-                    "{endpoint}: reading the file that it names failed after {bytes} bytes: {kind}"
-                )
-            }
-        }
-    }
-
-    /// Why nobody takes the response.
-    fn abandoned(&self) -> String {
-        let bytes = self.bytes_down;
-        if self.worker.is_ending() {
-            return format!("cut off at shutdown, after {bytes} bytes of the response");
-        }
-        if self.status.is_none() {
-            return "the client went away before the response".to_owned();
-        }
-        match self.client.stream.stalled() {
-            Some(timeout) => {
-                let limit = Limit::body_timeout(&self.client.listener, timeout);
-                format!("the client took nothing for {limit}, after {bytes} bytes of the response")
-            }
-            None => format!("the client went away after {bytes} bytes of the response"),
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, SERVER};
-use http::{HeaderValue, Response};
+use http::{HeaderValue, Response, StatusCode};
 
 use crate::body::Body;
 use crate::relay::error::Error;
@@ -27,7 +27,7 @@ pub(super) fn error(error: &Error) -> Response<Body> {
         headers.insert(ALLOW, METHODS);
     }
     if error.closes() {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        close(&mut response);
     }
     response
 }
@@ -38,6 +38,13 @@ pub(super) fn options() -> Response<Body> {
     response.headers_mut().insert(SERVER, NAME);
     response.headers_mut().insert(ALLOW, METHODS);
     response
+}
+
+/// The response is the last of its connection. One that changes the protocol is that anyway.
+pub(super) fn close(response: &mut Response<Body>) {
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
 }
 
 /// What a router answers.

@@ -1,7 +1,8 @@
 //! One downstream connection: hyper's server over our stream, watched for silence.
 //!
 //! hyper's own timer covers heads only, and cannot tell a slow head from an idle connection; here
-//! both are told apart by the bytes that have come. The clock runs only while no request is open.
+//! both are told apart by the bytes that have come. While a request is open the same clock measures
+//! that, if there is a limit.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -79,6 +80,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
     let mut patience = Patience {
         head_timeout: settings.head_timeout,
         idle_timeout: settings.idle_timeout,
+        request_timeout: settings.request_timeout,
         deadline: Deadline::default(),
         phase: None,
         begun: 0,
@@ -132,10 +134,11 @@ enum End {
     Silent,
 }
 
-/// How long a client may be silent.
+/// How long a client may be silent, and its request take.
 struct Patience {
     head_timeout: Duration,
     idle_timeout: Duration,
+    request_timeout: Option<Duration>,
     deadline: Deadline,
     /// What the connection was last seen doing.
     phase: Option<Phase>,
@@ -179,12 +182,16 @@ impl Patience {
                 }
                 self.look(client);
                 ready!(self.deadline.poll(context));
-                // A client that is silent between requests is not told: what it would read may be
-                // taken for the answer to a request that it is just sending.
-                if self.phase != Some(Phase::Head) {
-                    return Poll::Ready(Ok(End::Silent));
+                self.deadline.clear();
+                match self.phase {
+                    Some(Phase::Head) => client.stream.refuse(Fault::HeadTime),
+                    Some(Phase::Busy)
+                        if client.expire(self.request_timeout.unwrap_or_default()) => {}
+                    // A client that is silent between requests is not told: what it would read may
+                    // be taken for the answer to a request that it is just sending. One that has
+                    // the head of a response can see that it breaks off.
+                    _ => return Poll::Ready(Ok(End::Silent)),
                 }
-                client.stream.refuse(Fault::HeadTime);
             }
         })
         .await
@@ -206,7 +213,10 @@ impl Patience {
         }
         (self.phase, self.begun) = (Some(phase), begun);
         match phase {
-            Phase::Busy => self.deadline.clear(),
+            Phase::Busy => match self.request_timeout {
+                Some(time) => self.deadline.set(time),
+                None => self.deadline.clear(),
+            },
             Phase::Idle => self.deadline.set(self.idle_timeout),
             Phase::Head => self.deadline.set(self.head_timeout),
         }

@@ -2,8 +2,6 @@
 
 use super::{Rule, forwarded, refused};
 
-const PLAIN: &str = "GET / HTTP/1.1\nhost: a.test";
-
 /// Their rules.
 pub(super) fn rules() -> Vec<Rule> {
     vec![

@@ -25,6 +25,8 @@ pub enum SendErrorKind {
     UploadTooLarge,
     /// The client fell silent within its request body.
     UploadSilent,
+    /// The client sends its request body too slowly.
+    UploadSlow,
     /// What the client sent as its request body is not HTTP.
     UploadMalformed(Fault),
     /// The client broke off its request body.
@@ -64,6 +66,7 @@ impl SendErrorKind {
                 return match upload {
                     UploadError::TooLarge => Self::UploadTooLarge,
                     UploadError::Silent => Self::UploadSilent,
+                    UploadError::Slow => Self::UploadSlow,
                     UploadError::Malformed(fault) => Self::UploadMalformed(*fault),
                     UploadError::Broken(_) | UploadError::Gone => Self::UploadBroken,
                 };
@@ -101,6 +104,9 @@ impl fmt::Display for SendError {
             SendErrorKind::UploadTooLarge => formatter.write_str("the request body is too large"),
             SendErrorKind::UploadSilent => {
                 formatter.write_str("the client fell silent within its request body")
+            }
+            SendErrorKind::UploadSlow => {
+                formatter.write_str("the client sends its request body too slowly")
             }
             SendErrorKind::UploadMalformed(fault) => write!(formatter, "the client sent {fault}"),
             SendErrorKind::UploadBroken => {

@@ -1,11 +1,12 @@
 //! Listeners.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZero;
 use std::time::Duration;
 
 use crate::config::check::kinds::{BIND, NETWORK, TARGET_PATH};
-use crate::config::check::{Context, plugins, timeout};
-use crate::config::file::{Checked, Choice, List, Size, Table, Value, Whole, key};
+use crate::config::check::{Context, TIMEOUT, plugins, timeout};
+use crate::config::file::{Checked, Choice, List, Period, Size, Table, Value, Whole, key};
 use crate::config::{Listener, Name, ProxyProtocol, Underscores};
 
 const SILENCE: Duration = Duration::from_mins(1);
@@ -44,19 +45,18 @@ pub(super) fn listener(
     let trusted = key(TRUSTED_PROXIES, trusted, List(NETWORK));
     let head = "The longest that a request's head takes to arrive";
     let body = "The longest silence within a body, in either direction";
+    let request = "The longest from a request's head to the end of its response";
+    let request = key("request-timeout", request, Period(TIMEOUT)).such_as("1h");
+    let rate = "The least bytes per second of a request's body, where 0B turns this off";
+    let rate = key("min-body-rate", rate, Size(0..=1 << 30));
+    let grace = "How long a body may keep the proxy waiting before that counts";
     let max_head = key("max-head-bytes", "The largest request head", Size(8 << 10..=1 << 20));
     let max_target = "The longest request target";
     let max_target = key("max-target-bytes", max_target, Size(1 << 10..=63 << 10));
     let max_headers = key("max-headers", "The most fields of a request head", Whole(1..=1_000));
-    let max_hops = "The most Linkspans that a request may have passed before";
-    let max_hops = key("max-hops", max_hops, Whole(0..=100));
-    const UNDERSCORES: Choice<Underscores> = Choice(&[
-        ("drop", Underscores::Drop, "they go no further"),
-        ("pass", Underscores::Pass, "they go on like others"),
-    ]);
-    let underscores = "What becomes of request fields with an underscore in their name";
-    let underscores = key("underscores", underscores, UNDERSCORES);
     let max_body = key("max-body-bytes", "The largest request body", Size(0..=1 << 50));
+    let requests = "The most requests over one connection, the last of which it is told";
+    let requests = key("max-requests-per-connection", requests, Whole(1..=1_000_000_000));
     let connections = Whole(1..=1_000_000);
     let connections = key("max-connections", "The most open connections", connections);
     let per_address = "The most open connections of one client address";
@@ -72,13 +72,17 @@ pub(super) fn listener(
         proxy_protocol: proxy_protocol(table, name),
         head_timeout: timeout(table, "head-timeout", head, Duration::from_secs(10)),
         idle_timeout: timeout(table, "idle-timeout", "The longest between requests", SILENCE),
+        request_timeout: table.optional(request, "no limit"),
         body_timeout: timeout(table, "body-timeout", body, SILENCE),
+        min_body_rate: NonZero::new(table.or(rate, 240)),
+        min_body_rate_grace: timeout(table, "min-body-rate-grace", grace, Duration::from_secs(10)),
         max_head_bytes: table.or(max_head, 64 << 10),
         max_target_bytes: table.or(max_target, 16 << 10),
         max_headers: table.or(max_headers, 100),
-        max_hops: table.or(max_hops, 2),
-        underscores: table.or(underscores, Underscores::Drop),
+        max_hops: max_hops(table),
+        underscores: underscores(table),
         max_body_bytes: table.optional(max_body.such_as("1GiB"), "no limit"),
+        max_requests_per_connection: table.optional(requests.such_as(10_000), "no limit"),
         max_connections: table.or(connections, 10_000),
         max_connections_per_address: 0,
     };
@@ -114,6 +118,20 @@ fn proxy_protocol(table: &mut Table<'_>, name: Option<&Name>) -> ProxyProtocol {
         value.refuse::<()>(message, "expected networks in `trusted-proxies`", Some(help));
     }
     chosen
+}
+
+fn max_hops(table: &mut Table<'_>) -> usize {
+    let about = "The most Linkspans that a request may have passed before";
+    table.or(key("max-hops", about, Whole(0..=100)), 2)
+}
+
+fn underscores(table: &mut Table<'_>) -> Underscores {
+    const UNDERSCORES: Choice<Underscores> = Choice(&[
+        ("drop", Underscores::Drop, "they go no further"),
+        ("pass", Underscores::Pass, "they go on like others"),
+    ]);
+    let about = "What becomes of request fields with an underscore in their name";
+    table.or(key("underscores", about, UNDERSCORES), Underscores::Drop)
 }
 
 fn bind(table: &mut Table<'_>, name: &Name, context: &Context<'_>) -> Option<SocketAddr> {

@@ -3,6 +3,7 @@
 mod faults;
 
 use std::net::IpAddr;
+use std::num::NonZero;
 use std::sync::Arc;
 
 use super::*;
@@ -187,6 +188,7 @@ fn every_default() {
     assert_eq!(web.head_timeout, Duration::from_secs(10));
     assert_eq!(web.idle_timeout, Duration::from_secs(60));
     assert_eq!(web.body_timeout, Duration::from_secs(60));
+    assert_eq!(web.min_body_rate.map(NonZero::get), Some(240));
     assert_eq!((web.max_head_bytes, web.max_headers), (64 << 10, 100));
     assert_eq!(web.max_body_bytes, None);
     assert_eq!((web.trusted_proxies.len(), web.proxy_protocol), (0, ProxyProtocol::Off));

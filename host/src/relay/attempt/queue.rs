@@ -118,6 +118,7 @@ impl Attempts<'_> {
                 let limit = Limit::body_timeout(&listener.name, listener.body_timeout);
                 Error::ClientSilent(received, limit)
             }
+            UploadError::Slow => Error::ClientSlow(received, Limit::min_body_rate(listener)),
             UploadError::Malformed(fault) => Error::Request(*fault, None),
             UploadError::Broken(_) | UploadError::Gone => Error::ClientGone(received),
         }

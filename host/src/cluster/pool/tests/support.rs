@@ -148,6 +148,7 @@ impl Proxy {
         let upload = UploadLimits {
             max_body_bytes: 1 << 30,
             body_timeout: Duration::from_secs(45),
+            min_body_rate: None,
             replay_bytes: 1024,
             filter_trailers: no_secret,
         };
@@ -216,7 +217,9 @@ impl Proxy {
                 return status(match error.kind {
                     SendErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
                     SendErrorKind::UploadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-                    SendErrorKind::UploadSilent => StatusCode::REQUEST_TIMEOUT,
+                    SendErrorKind::UploadSilent | SendErrorKind::UploadSlow => {
+                        StatusCode::REQUEST_TIMEOUT
+                    }
                     _ => StatusCode::BAD_GATEWAY,
                 });
             }

@@ -1,0 +1,79 @@
+//! Why a request failed, in the words of its access line.
+
+use std::io;
+
+use super::Record;
+use crate::body::{Break, Ended};
+use crate::relay::error::Limit;
+
+impl Record {
+    /// Why it failed, in words.
+    pub(super) fn reason(&self) -> Option<String> {
+        if self.cut.is_some() {
+            return self.cut.clone();
+        }
+        match (&self.error, self.ended) {
+            (Some(error), _) => Some(error.to_string()),
+            (None, Some(Ended::Complete)) => None,
+            (None, Some(Ended::Broken(how))) => Some(self.broken(how)),
+            (None, Some(Ended::Abandoned) | None) => Some(self.abandoned()),
+        }
+    }
+
+    /// How the upstream broke off its response.
+    fn broken(&self, how: Break) -> String {
+        if let (Break::Transformed, Some(transformation)) = (how, &self.transformation) {
+            let bytes = self.bytes_down;
+            return format!("{}, after {bytes} bytes of the response", transformation.failure());
+        }
+        let endpoint = self.endpoint.as_ref().map(|endpoint| &**endpoint.label());
+        let (endpoint, bytes) = (endpoint.unwrap_or("the upstream"), self.bytes_down);
+        match how {
+            Break::Closed | Break::Transformed => {
+                format!("{endpoint}: closed the connection after {bytes} bytes of its response")
+            }
+            Break::Silent(timeout) => {
+                let cluster = self.cluster.clone().unwrap_or_default();
+                let limit = Limit::of_cluster(&cluster, "body-timeout", timeout);
+                format!("{endpoint}: sent nothing for {limit}, after {bytes} bytes of its response")
+            }
+            Break::Malformed(fault) => {
+                format!(
+                    "{endpoint}: sent what is not HTTP/1, after {bytes} bytes of its response: {fault}"
+                )
+            }
+            Break::File(io::ErrorKind::UnexpectedEof) => {
+                format!(
+                    "{endpoint}: the file that it names became shorter, after {bytes} bytes of it"
+                )
+            }
+            Break::File(kind) => {
+                format!(
+                    "{endpoint}: reading the file that it names failed after {bytes} bytes: {kind}"
+                )
+            }
+        }
+    }
+
+    /// Why nobody takes the response.
+    fn abandoned(&self) -> String {
+        let bytes = self.bytes_down;
+        if self.worker.is_ending() {
+            return format!("cut off at shutdown, after {bytes} bytes of the response");
+        }
+        if self.status.is_none() {
+            return "the client went away before the response".to_owned();
+        }
+        if let Some(time) = self.client.overdue() {
+            let limit = Limit::request_timeout(&self.client.listener, time);
+            return format!("it was not over within {limit}, after {bytes} bytes of the response");
+        }
+        match self.client.stream.stalled() {
+            Some(timeout) => {
+                let limit = Limit::body_timeout(&self.client.listener, timeout);
+                format!("the client took nothing for {limit}, after {bytes} bytes of the response")
+            }
+            None => format!("the client went away after {bytes} bytes of the response"),
+        }
+    }
+}
