@@ -4,7 +4,7 @@
 //! No SO_REUSEPORT: the kernel balances badly with it, and closing one of its sockets resets what
 //! queues there. A listener that is at its limit stops accepting, so that clients wait in the
 //! kernel's queue; running out of descriptors is waited out, too. An address that is at its limit is
-//! [told](super::refuse).
+//! told so.
 
 use std::collections::BTreeMap;
 use std::io;
