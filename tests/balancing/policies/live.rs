@@ -171,13 +171,14 @@ fn p2c_can_go_by_latency() {
     let proxy = Proxy::start(&config(&endpoints, "balancer = 'own'", own));
     // While the first holds its only answer back nothing is known of it but that it is busy.
     let (mut client, place) = loop {
-        let (mut client, place) = hold(&proxy, &origins);
+        let (client, place) = hold(&proxy, &origins);
         if place == 0 {
             break (client, place);
         }
-        // The other's gate is shut as well; leaving it is enough.
-        client.stream().shutdown(std::net::Shutdown::Both).unwrap();
-        let _ = client.rest();
+        // The other's gate is shut as well. A client that leaves counts until it is known to have left.
+        drop(client);
+        let open = || proxy.counter("linkspan_connections_open", &[("listener", "web")]);
+        eventually("the client to be let go", || (open() == 0).then_some(()));
     };
     assert_eq!(place, 0);
     assert_eq!((0..6).filter(|_| proxy.get("/").text() == "a").count(), 0);
