@@ -17,8 +17,8 @@ pub(super) fn rules() -> Vec<Rule> {
         forwarded("rl-015-method-unknown", "FROBNICATE / HTTP/1.1\nhost: a.test"),
         refused("rl-016-method-long", 501).reason("syntax"),
         forwarded("rl-017-uri-8000", &format!("GET /{} HTTP/1.1\nhost: a.test", "a".repeat(7990))),
-        // One empty line is skipped: old clients send it after a body, which their Content-Length leaves
-        // out.
+        // One empty line is skipped, and no more: old clients send it after a body, which their
+        // Content-Length leaves out.
         refused("rl-019-leading-crlf", 400).reason("syntax"),
         refused("rl-020-leading-crlf-flood", 400).reason("syntax"),
         refused("rl-022-all-bare-lf", 400).reason("syntax"),
