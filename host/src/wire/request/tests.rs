@@ -97,6 +97,16 @@ fn what_is_no_request_line_is_refused() {
 }
 
 #[test]
+fn a_head_is_as_long_as_allowed_and_no_longer() {
+    let head = |length: usize| {
+        let rest = "GET / HTTP/1.1\r\na: \r\n\r\n".len();
+        format!("GET / HTTP/1.1\r\na: {}\r\n\r\n", "v".repeat(length - rest))
+    };
+    passes(&head(LIMITS.head_bytes));
+    assert_eq!(refused(&head(LIMITS.head_bytes + 1)), Some(Fault::HeadBytes));
+}
+
+#[test]
 fn what_is_no_head_is_refused() {
     for (head, fault) in [
         ("Host: a\n\r\n", Fault::BareLf),
