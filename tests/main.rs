@@ -8,6 +8,7 @@
 
 mod access;
 mod admin;
+mod agreement;
 mod balancing;
 mod bodies;
 mod cases;
