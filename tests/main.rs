@@ -15,6 +15,7 @@ mod cases;
 mod cli;
 mod configuration;
 mod connections;
+mod corpus;
 mod counts;
 mod diagnostics;
 mod direct;
