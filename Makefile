@@ -1,6 +1,6 @@
 # Two commands do everything: `make run` to try it, `make test` to test it.
 
-.PHONY: run test check bench target
+.PHONY: run test check bench fuzz target
 
 # Builds the proxy and serves a demo: three origins of its own behind the built-in plugins. Not as a
 # release, which takes three times as long to build.
@@ -30,6 +30,14 @@ bench: target
 	python3 bench/bench.py cpu $(OPTIONS)
 	python3 bench/hosts.py $(OPTIONS)
 	cargo bench --locked -p linkspan --bench calls
+
+# Looks for bytes of which a promise does not hold, for SECONDS per target. Needs a C++ compiler and
+# `cargo install --locked cargo-fuzz`; without a nightly toolchain, there is no sanitizer.
+SECONDS = 600
+fuzz: target
+	cd fuzz && for name in $$(cargo fuzz list); do \
+	  RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $$name -- -max_total_time=$(SECONDS) || exit; \
+	done
 
 # Plugins are compiled for wasm32-wasip2.
 target:

@@ -8,12 +8,14 @@
 
 mod access;
 mod admin;
+mod agreement;
 mod balancing;
 mod bodies;
 mod cases;
 mod cli;
 mod configuration;
 mod connections;
+mod corpus;
 mod counts;
 mod diagnostics;
 mod direct;

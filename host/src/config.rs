@@ -31,6 +31,7 @@ mod warnings;
 mod written;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -112,6 +113,19 @@ impl Config {
     /// As [`Config::load`] has them.
     pub fn effective(path: &Path) -> Result<Effective, Faults> {
         check::effective(path).map(Effective::new)
+    }
+
+    /// The same for a text, with variables from elsewhere than this process.
+    ///
+    /// # Errors
+    ///
+    /// All faults of the text at once.
+    pub fn effective_with(
+        text: &str,
+        origin: &Path,
+        variables: &dyn Fn(&str) -> Option<OsString>,
+    ) -> Result<Effective, Faults> {
+        check::effective_with(text, origin, variables).map(Effective::new)
     }
 
     /// The JSON schema of a file, for editors.

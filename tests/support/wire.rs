@@ -138,6 +138,15 @@ impl Wire {
         }
     }
 
+    /// Whatever has come, or comes next; nothing if the other side has closed instead.
+    pub(crate) fn some(&mut self) -> Vec<u8> {
+        if self.buffer.is_empty() {
+            // A reset is an end, too.
+            let _ = self.fill();
+        }
+        std::mem::take(&mut self.buffer)
+    }
+
     /// So many bytes; as many as came, if the other side breaks off.
     pub(crate) fn take(&mut self, length: usize, into: &mut Vec<u8>) -> io::Result<()> {
         let mut left = length;

@@ -56,7 +56,16 @@ pub(super) fn load(path: &Path) -> Reading {
 /// The same, with a record of what each key came to.
 pub(super) fn effective(path: &Path) -> Result<Record, Faults> {
     let (text, origin) = text_of(path)?;
-    match read_with(&text, origin, &|name| env::var_os(name), Recording::Values) {
+    effective_with(&text, origin, &|name| env::var_os(name))
+}
+
+/// The same for a text, with variables from elsewhere.
+pub(super) fn effective_with(
+    text: &str,
+    origin: &Path,
+    variables: Variables<'_>,
+) -> Result<Record, Faults> {
+    match read_with(text, origin, variables, Recording::Values) {
         (Some((_, record)), faults) if faults.is_empty() => Ok(record),
         (_, faults) => Err(faults),
     }

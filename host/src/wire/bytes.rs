@@ -64,8 +64,8 @@ pub(super) fn is_token(byte: u8) -> bool {
     TOKEN.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
-/// Whether it may be part of a target. More than RFC 3986 has: browsers send `|`, `"` and braces in
-/// queries as they are.
+/// Whether it may be part of a target. More than RFC 3986 has: browsers send `|`, braces and more as
+/// they are.
 pub(super) fn is_target(byte: u8) -> bool {
     TARGET.get(usize::from(byte)).copied().unwrap_or_default()
 }

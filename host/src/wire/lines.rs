@@ -27,7 +27,9 @@ impl Lines {
     pub(super) fn next<'b>(&mut self, bytes: &'b [u8], limits: &Limits) -> Result<Next<'b>, Fault> {
         loop {
             let found = control(bytes, self.seen);
-            if found.unwrap_or(bytes.len()) >= limits.head_bytes {
+            // With the end of the line: another byte has to follow what has none yet.
+            let least = found.map_or(bytes.len() + 1, |at| at + 2);
+            if least > limits.head_bytes {
                 return Err(Fault::HeadBytes);
             }
             let Some(at) = found else {

@@ -205,9 +205,10 @@ fn target_is_valid(method: &[u8], target: &[u8]) -> bool {
         return false;
     }
     if target.first() == Some(&b'/') {
-        // What holds targets takes it in queries alone, as browsers send it.
-        let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
-        return !path.contains(&b'`');
+        // What holds targets takes one mark in queries alone, and one in paths alone.
+        let end = target.iter().position(|byte| *byte == b'?').unwrap_or(target.len());
+        let (path, query) = target.split_at(end);
+        return !path.contains(&b'`') && !query.contains(&b'"');
     }
     if target == b"*" {
         return true;

@@ -49,7 +49,7 @@ fn requests_pass_as_they_are() {
     for text in [
         "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET / HTTP/1.0\r\n\r\n",
-        "GET /a?b|\"`{} HTTP/1.1\r\nHost: a\r\nX: \u{e9}\t\x20\r\n\r\n",
+        "GET /\"a?b|`{} HTTP/1.1\r\nHost: a\r\nX: \u{e9}\t\x20\r\n\r\n",
         "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhelloGET / HTTP/1.1\r\nHost: a\r\n\r\n",
         "POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
         "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n\n\n\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n",
@@ -84,6 +84,8 @@ fn what_is_no_request_line_is_refused() {
         ("GET /caf\u{e9} HTTP/1.1", Fault::Target),
         ("GET /a#b HTTP/1.1", Fault::Target),
         ("GET /a<b HTTP/1.1", Fault::Target),
+        ("GET /a`b HTTP/1.1", Fault::Target),
+        ("GET /a?\"b HTTP/1.1", Fault::Target),
         ("GET admin HTTP/1.1", Fault::Target),
         ("GET a.test:80 HTTP/1.1", Fault::Target),
         ("CONNECT http://a/ HTTP/1.1", Fault::Target),
@@ -94,6 +96,16 @@ fn what_is_no_request_line_is_refused() {
     }
     assert_eq!(refused(&method), Some(Fault::MethodBytes));
     assert_eq!(refused(&format!("GET /{}", "a".repeat(1_000))), Some(Fault::TargetBytes));
+}
+
+#[test]
+fn a_head_is_as_long_as_allowed_and_no_longer() {
+    let head = |length: usize| {
+        let rest = "GET / HTTP/1.1\r\na: \r\n\r\n".len();
+        format!("GET / HTTP/1.1\r\na: {}\r\n\r\n", "v".repeat(length - rest))
+    };
+    passes(&head(LIMITS.head_bytes));
+    assert_eq!(refused(&head(LIMITS.head_bytes + 1)), Some(Fault::HeadBytes));
 }
 
 #[test]
@@ -201,7 +213,7 @@ proptest! {
     /// hyper has nothing left to refuse.
     #[test]
     fn what_passes_is_a_head_for_others(
-        target in "[ -~]{0,12}",
+        target in "/?[ -~]{0,12}",
         name in "[ -~]{0,6}",
         value in proptest::collection::vec(any::<u8>(), 0..8),
     ) {

@@ -1,0 +1,68 @@
+//! What holds of any bytes: fuzzers look for bytes of which it does not, and the tests play what they
+//! have kept (`corpus/`) through the same functions.
+//!
+//! Each takes what a fuzzer makes up, and panics where a promise is broken. Where bytes come in pieces,
+//! the first two of them say in which ([`cut`]).
+
+mod agreement;
+mod config;
+mod cut;
+mod forwarding;
+mod reference;
+mod requests;
+mod responses;
+mod sluice;
+
+/// A promise about any bytes.
+pub type Promise = fn(&[u8]);
+
+/// The promises by the names of their targets.
+pub const PROMISES: [(&str, Promise); 6] = [
+    ("requests", requests),
+    ("responses", responses),
+    ("chunked", chunked),
+    ("sluice", sluice),
+    ("forwarding", forwarding),
+    ("config", config),
+];
+
+/// The gate for requests lets pass what the rules of HTTP/1.1 allow, however it is cut, and hyper reads
+/// it as those rules do.
+pub fn requests(input: &[u8]) {
+    let (cuts, bytes) = cut::split(input);
+    requests::hold(cuts, bytes);
+}
+
+/// The gate for responses lets pass what the rules of HTTP/1.1 allow, however it is cut.
+pub fn responses(input: &[u8]) {
+    let (cuts, bytes) = cut::split(input);
+    responses::hold(cuts, bytes);
+}
+
+/// Both, where a body of chunks has begun.
+pub fn chunked(input: &[u8]) {
+    const REQUEST: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let (cuts, bytes) = cut::split(input);
+    requests::hold(cuts, &[REQUEST, bytes].concat());
+    responses::hold(cuts, &[RESPONSE, bytes].concat());
+}
+
+/// A stream that is read through a gate gives what the gate lets pass, whatever it is read into.
+pub fn sluice(input: &[u8]) {
+    let (cuts, bytes) = cut::split(input);
+    sluice::hold(cuts, bytes);
+}
+
+/// No header survives that ends at a hop, and nobody passes a client's word off as a proxy's.
+pub fn forwarding(input: &[u8]) {
+    forwarding::hold(input);
+}
+
+/// No text is too much for whoever reads configurations, and what they come to is a configuration that
+/// comes to the same.
+pub fn config(input: &[u8]) {
+    if let Ok(text) = str::from_utf8(input) {
+        config::hold(text);
+    }
+}

@@ -1,0 +1,8 @@
+//! The modules that read what strangers write, as a crate of their own: `fuzz/host` builds it. They
+//! need nothing of those that know sockets, requests or WebAssembly, whose build takes long.
+
+pub mod proxy_protocol;
+pub mod wire;
+pub mod config;
+pub mod log;
+pub mod headers;
