@@ -75,7 +75,7 @@ pub(crate) async fn handle(
     if let Some(switch) = record.switched()
         && let Ok(response) = served
     {
-        record.head(response.status());
+        record.head(&response);
         client.agreed.put(Agreement { switch, record });
         return response;
     }
@@ -91,7 +91,7 @@ pub(crate) async fn handle(
     if listener.is_some_and(|listener| client.is_used_up(&listener.settings)) {
         reply::close(&mut response);
     }
-    record.head(response.status());
+    record.head(&response);
     if record.is_head() {
         record.complete();
         *response.body_mut() = Body::empty();

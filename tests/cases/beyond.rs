@@ -22,9 +22,7 @@ fn holds(play: impl FnOnce(&mut Complaints)) {
 /// Of rs-027: a reset is no end, for clients of either version.
 #[test]
 fn a_response_that_would_end_with_the_connection_is_cut_off_by_a_reset() {
-    // A client of HTTP/1.0 cannot tell yet: that takes a reset on its side as well.
-    let not_yet = End::Closed;
-    for (version, end) in [("1.1", End::Closed), ("1.0", not_yet)] {
+    for (version, end) in [("1.1", End::Closed), ("1.0", End::Reset)] {
         let (go, seen) = sync_channel::<()>(1);
         let seen = Mutex::new(seen);
         let bytes = Case::named("rs-027-close-delimited").wire();

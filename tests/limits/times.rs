@@ -1,5 +1,6 @@
 //! How long a request may take in all, and what its client gets when that is over.
 
+use std::io::{ErrorKind, Read as _};
 use std::time::Duration;
 
 use crate::support::{Origin, Proxy, eventually, one_cluster, request};
@@ -67,6 +68,19 @@ fn a_response_that_is_not_over_in_time_is_broken_off() {
     let expected = "it was not over within request-timeout = 500ms of listener web, after ";
     assert!(reason.starts_with(expected), "{reason}");
     eventually("it to be counted out", || (open_connections(&proxy) == 0).then_some(()));
+}
+
+#[test]
+fn a_response_of_no_length_that_is_not_over_in_time_ends_in_a_reset() {
+    let (_origin, proxy) = timed(|peer| {
+        let _ = peer.request();
+        peer.send("HTTP/1.1 200 OK\r\n\r\n");
+        while peer.is_quiet_for(Duration::from_millis(50)) && peer.write("x").is_ok() {}
+    });
+    let mut client = proxy.connect();
+    client.send("GET / HTTP/1.0\r\nhost: test\r\n\r\n");
+    let end = client.stream().read_to_end(&mut Vec::new());
+    assert_eq!(end.map_err(|error| error.kind()), Err(ErrorKind::ConnectionReset));
 }
 
 #[test]

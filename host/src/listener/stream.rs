@@ -115,6 +115,11 @@ impl Downstream {
         (self.stream, self.shared.sluice.take().into_kept())
     }
 
+    /// Closing it resets the connection.
+    pub fn abort(&self) {
+        self.stream.abort();
+    }
+
     /// Whether it was shut down.
     #[must_use]
     pub fn is_shut(&self) -> bool {

@@ -52,6 +52,8 @@ pub(crate) struct Client {
     unanswered: Cell<bool>,
     /// It has taken longer than this, which is all that it may.
     overdue: Cell<Option<Duration>>,
+    /// A response has begun that ends where the connection does, and has not come to its end.
+    pub(crate) unended: Cell<bool>,
 }
 
 impl Client {
@@ -80,6 +82,7 @@ impl Client {
             begun: Cell::new(0),
             unanswered: Cell::new(false),
             overdue: Cell::new(None),
+            unended: Cell::new(false),
         })
     }
 

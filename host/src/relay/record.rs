@@ -8,10 +8,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, Method, StatusCode, Uri, Version, request};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, Method, Response, StatusCode, Uri, Version, request};
+use http_body::Body as _;
 use tokio::time::Instant;
 
-use crate::body::{Ended, Observer, Upload};
+use crate::body::{Body, Ended, Observer, Upload};
 use crate::cluster::endpoint::{Endpoint, InFlight};
 use crate::config::Name;
 use crate::headers::X_REQUEST_ID;
@@ -157,8 +159,13 @@ impl Record {
     }
 
     /// The head of the client's response is there.
-    pub(crate) fn head(&mut self, status: StatusCode) {
-        self.status = Some(status);
+    pub(crate) fn head(&mut self, response: &Response<Body>) {
+        self.status = Some(response.status());
+        let has_length = response.body().size_hint().exact().is_some()
+            || response.headers().contains_key(CONTENT_LENGTH);
+        // Others get it in chunks.
+        let is_old = self.version < Version::HTTP_11;
+        self.client.unended.set(is_old && !has_length && !self.is_head());
     }
 
     /// It has taken so long without a response, which is all that it may: why.
@@ -279,6 +286,9 @@ impl Observer for Record {
     }
 
     fn ended(&mut self, how: Ended) {
+        if matches!(how, Ended::Complete) {
+            self.client.unended.set(false);
+        }
         self.ended = Some(how);
         self.in_flight = None;
     }

@@ -89,12 +89,15 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
     drop(listener);
     // What was agreed on has a record that keeps the client, which keeps the agreement.
     let _forget = Forget(&client);
-    match patience.watch(&mut connection, &client, leaving()).await {
+    let end = patience.watch(&mut connection, &client, leaving()).await;
+    if let Err(error) = &end {
+        tracing::debug!(listener = &*name, client = %client.text, "connection ended: {error}");
+    }
+    match end {
         Ok(End::Over) => finish(connection.into_parts(), &client).await,
-        Ok(End::Silent) => {}
-        Err(error) => {
-            tracing::debug!(listener = &*name, client = %client.text, "connection ended: {error}");
-        }
+        // An orderly end would be taken for the response's.
+        _ if client.unended.get() => connection.into_parts().io.into_inner().abort(),
+        _ => {}
     }
 }
 
