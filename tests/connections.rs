@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Client, Origin, Proxy, eventually, one_cluster, request};
+use crate::support::{Client, Origin, Proxy, eventually, one_cluster, reply, request};
 
 /// A listener whose only router answers everything itself.
 const ANSWERED: &str = "
@@ -101,4 +101,40 @@ fn a_malformed_request_is_written_down() {
         proxy.counter("linkspan_requests_total", &[("listener", "web"), ("status", "4xx")]),
         1
     );
+}
+
+#[test]
+fn an_answer_that_leaves_a_body_unread_says_that_it_is_the_last() {
+    let origin = Origin::scripted(|peer| {
+        if peer.request_head().is_some() {
+            peer.send(reply(401, &[], ""));
+            peer.hang();
+        }
+    });
+    let proxy = Proxy::start(&one_cluster(&[origin.address()], "", ""));
+    let lone = Proxy::start("[listeners.web]\nbind = '127.0.0.1:0'\n");
+    let head = "POST / HTTP/1.1\r\nhost: test\r\ncontent-length: 5\r\n";
+    for (proxy, more, status) in [(&proxy, "expect: 100-continue\r\n", 401), (&lone, "", 404)] {
+        let mut client = proxy.connect();
+        client.send(format!("{head}{more}\r\n"));
+        let response = client.response();
+        assert_eq!((response.status(), response.closes()), (status, true));
+        client.send("hello");
+        client.expect_closed();
+    }
+    let mut client = lone.connect();
+    assert!(!client.get("/").closes(), "without a body");
+    assert!(!client.get("/").closes());
+}
+
+#[test]
+fn a_client_of_http_1_0_is_promised_no_more_after_a_response_without_a_length() {
+    let origin = Origin::answering(|_| {
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n".to_vec()
+    });
+    let proxy = Proxy::start(&one_cluster(&[origin.address()], "", ""));
+    let mut client = proxy.connect();
+    client.send("GET / HTTP/1.0\r\nhost: test\r\nconnection: keep-alive\r\n\r\n");
+    let response = client.response();
+    assert_eq!((response.text().as_str(), response.value("connection")), ("ok", Some("close")));
 }

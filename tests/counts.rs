@@ -7,7 +7,7 @@ use std::thread;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::support::{Client, Down, Origin, Proxy, eventually, reply, request};
+use crate::support::{Client, Down, Origin, Proxy, eventually, one_cluster, reply, request};
 
 /// Several workers before one cluster, and an administrator's listener.
 fn proxy(endpoints: &[SocketAddr], cluster: &str) -> Proxy {
@@ -155,4 +155,37 @@ fn with_everything_down_repetitions_stay_within_their_budget() {
         let total = sum(&endpoints(&proxy), "requests");
         assert_eq!(total, attempts, "{health}");
     }
+}
+
+#[test]
+fn what_is_broken_off_is_counted_by_its_reason() {
+    let origin = Origin::scripted(|peer| {
+        let Some(request) = peer.request() else { return };
+        peer.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n");
+        match request.target() {
+            "/closed" => {}
+            "/garbage" => {
+                let _ = peer.write("what is this");
+                peer.hang();
+            }
+            _ => peer.hang(),
+        }
+    });
+    let proxy = Proxy::start(&one_cluster(&[origin.address()], "", "body-timeout = '200ms'"));
+    let count = |reason| proxy.counter("linkspan_errors", &[("reason", reason)]);
+    for (target, reason) in
+        [("/closed", "broken"), ("/garbage", "malformed"), ("/silent", "timeout")]
+    {
+        assert_eq!(count(reason), 0);
+        assert!(!proxy.get(target).complete);
+        eventually("it to be counted", || (count(reason) == 1).then_some(()));
+    }
+
+    let proxy = Proxy::start(&one_cluster(&[origin.address()], "", ""));
+    let mut client = proxy.connect();
+    client.send(request("GET", "/silent", &[], b""));
+    client.response_head();
+    drop(client);
+    let gone = || proxy.counter("linkspan_errors", &[("reason", "client_gone")]);
+    eventually("it to be counted", || (gone() == 1).then_some(()));
 }

@@ -32,6 +32,7 @@ mod proxy_protocol;
 mod queueing;
 mod readme;
 mod reload;
+mod reuse;
 mod rewriting;
 mod routing;
 mod schema;

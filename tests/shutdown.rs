@@ -1,5 +1,6 @@
 //! Beginning and end of the process: what it prints, whom it waits for, and its exit code.
 
+use std::io::{ErrorKind, Read as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
@@ -183,4 +184,20 @@ fn a_proxy_in_this_process_drains_too() {
     go_on.send(()).unwrap();
     assert_eq!(client.response().text(), "half");
     assert!(done.recv_timeout(PATIENCE).unwrap(), "nothing was cut off");
+}
+
+#[test]
+fn a_response_of_no_length_that_is_cut_off_at_shutdown_ends_in_a_reset() {
+    let origin = Origin::scripted(|peer| {
+        let _ = peer.request();
+        peer.send("HTTP/1.1 200 OK\r\n\r\nhello");
+        peer.hang();
+    });
+    let proxy = Proxy::start(&one_cluster(&[origin.address()], "", ""));
+    let mut client = proxy.connect();
+    client.send("GET / HTTP/1.0\r\nhost: test\r\n\r\n");
+    assert_eq!(client.response_head().status(), 200);
+    assert!(!proxy.shut_down(Some(Duration::ZERO)).recv().unwrap());
+    let end = client.stream().read_to_end(&mut Vec::new());
+    assert_eq!(end.map_err(|error| error.kind()), Err(ErrorKind::ConnectionReset));
 }

@@ -1,5 +1,6 @@
 //! Other protocols over the connection of a request: tunnels, and what never opens one.
 
+use std::io::{ErrorKind, Read as _};
 use std::net::Shutdown;
 use std::time::Duration;
 
@@ -219,4 +220,66 @@ fn a_proxy_that_leaves_waits_for_tunnels_as_long_as_it_may() {
     assert!(!proxy.shut_down(Some(Duration::from_millis(50))).recv().unwrap());
     let reason = "cut off at shutdown, after 2 bytes of the response";
     assert_eq!(proxy.access(1)[0]["error"], reason);
+}
+
+#[test]
+fn what_is_cut_off_of_a_tunnel_is_no_end() {
+    let origin = agreeing(echo);
+    let proxy = to(&origin, "", "tunnel-timeout = '200ms'");
+    let client = upgraded(&proxy);
+    assert!(is_reset(&client), "by tunnel-timeout");
+
+    let proxy = to(&origin, "", "");
+    let client = upgraded(&proxy);
+    assert!(!proxy.shut_down(Some(Duration::ZERO)).recv().unwrap());
+    assert!(is_reset(&client), "at shutdown");
+}
+
+fn is_reset(client: &Client) -> bool {
+    let end = client.stream().read_to_end(&mut Vec::new());
+    end.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset)
+}
+
+#[test]
+fn what_follows_a_pipelined_upgrade_waits_for_its_answer() {
+    let origin = Origin::scripted(|peer| {
+        while let Some(request) = peer.request() {
+            if request.target() == "/ws" {
+                peer.send(SWITCH);
+                return echo(peer);
+            }
+            peer.send(reply(200, &[], "first"));
+        }
+    });
+    let proxy = to(&origin, "", "");
+    // Neither of these is a head.
+    for bytes in ["\r\n\u{1}\u{5}hello", "\u{1}\u{5}hello"] {
+        let mut client = proxy.connect();
+        client.send(format!("GET / HTTP/1.1\r\nhost: a.test\r\n\r\n{ASK}{bytes}"));
+        assert_eq!(client.response().text(), "first");
+        assert_eq!(client.response_head().status(), 101);
+        assert_eq!(next(&mut client, bytes.len()), bytes);
+    }
+}
+
+#[test]
+fn an_answer_to_an_upgrade_that_nobody_agreed_to_is_written_whole() {
+    const MUCH: usize = 8 << 20;
+    let origin = Origin::scripted(|peer| {
+        if peer.request_head().is_some() {
+            peer.send(reply(200, &[], vec![b'x'; MUCH]));
+            peer.hang();
+        }
+    });
+    let proxy = to(&origin, "", "");
+    let mut client = proxy.connect();
+    // Of the body, nothing comes.
+    client.send(ASK.replace("GET", "POST").replace("host:", "content-length: 10\r\nhost:"));
+    let head = client.response_head();
+    assert_eq!(head.status(), 200);
+    // More than anybody holds for it waits by now.
+    assert!(!client.is_quiet_for(Duration::from_millis(200)));
+    let mut bytes = Vec::new();
+    client.take(MUCH, &mut bytes).unwrap();
+    assert_eq!(bytes.len(), MUCH);
 }

@@ -24,8 +24,8 @@ use tokio::time::Duration;
 use crate::wire::Fault;
 
 pub use self::file::{Chunks, FileBody};
-pub use self::patience::LeastRate;
-pub use self::upload::{RequestBody, Upload, UploadError, UploadLimits};
+pub use self::patience::{LeastRate, UploadLimits};
+pub use self::upload::{RequestBody, Upload, UploadError};
 pub use self::upstream::{DownloadLimits, Transport, UpstreamBody};
 
 /// What is removed from trailers before they pass.
@@ -204,8 +204,8 @@ impl http_body::Body for Body {
                 if let (Some(observer), Some(data)) = (&mut self.observer, frame.data_ref()) {
                     observer.data(data.len());
                 }
-                // hyper asks no more once the end is in sight.
-                if self.is_end_stream() {
+                // hyper asks no more once the end is in sight, and for nothing after trailers.
+                if frame.is_trailers() || self.is_end_stream() {
                     self.end(Ended::Complete);
                 }
                 Poll::Ready(Some(Ok(frame)))

@@ -8,6 +8,7 @@ mod attempt;
 pub(crate) mod client;
 mod direct;
 pub mod error;
+mod labels;
 mod hops;
 mod introduction;
 pub(crate) mod record;
@@ -24,9 +25,10 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::header::{EXPECT, HOST};
+use http::header::{CONNECTION, EXPECT, HOST};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, Uri, Version, request};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use smallvec::SmallVec;
 
@@ -51,6 +53,7 @@ pub(crate) async fn handle(
 ) -> Response<Body> {
     let view = worker.view();
     let (parts, incoming) = request.into_parts();
+    let has_body = !incoming.is_end_stream();
     let listener = view.listener(&client.listener);
     let trusted = listener.is_some_and(|listener| client.is_trusted_by(&listener.settings));
     let mut record = Record::new(&worker, &client, &parts, trusted);
@@ -75,23 +78,39 @@ pub(crate) async fn handle(
     if let Some(switch) = record.switched()
         && let Ok(response) = served
     {
-        record.head(&response);
+        record.head(response.status());
         client.agreed.put(Agreement { switch, record });
         return response;
     }
     client.stream.stay();
+    let leaves_body = has_body && record.leaves_body(served.is_ok());
     let mut response = match served {
         Ok(response) => response,
         Err(error) => {
             let response = reply::error(&error);
+            if error.closes() {
+                client.stream.last();
+            }
             record.fail(error);
             response
         }
     };
-    if listener.is_some_and(|listener| client.is_used_up(&listener.settings)) {
+    let open_ended = record.is_open_ended(&response);
+    if open_ended {
+        client.stream.open_ended();
+    }
+    let used_up = listener.is_some_and(|listener| client.is_used_up(&listener.settings));
+    if used_up || leaves_body {
+        client.stream.last();
+    }
+    if used_up || open_ended || leaves_body {
         reply::close(&mut response);
     }
-    record.head(&response);
+    if record.is_old() && response.headers().contains_key(CONNECTION) {
+        // hyper would say `keep-alive` beside `close` to a client that hopes for it.
+        *response.version_mut() = Version::HTTP_10;
+    }
+    record.head(response.status());
     if record.is_head() {
         record.complete();
         *response.body_mut() = Body::empty();

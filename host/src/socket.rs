@@ -8,6 +8,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -29,6 +31,17 @@ impl Tally {
     }
 }
 
+/// What a stream has to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peeked {
+    /// Nothing yet.
+    Nothing,
+    /// Bytes.
+    Bytes,
+    /// Its end.
+    End,
+}
+
 /// An open byte stream.
 #[derive(Debug)]
 pub enum Stream {
@@ -39,11 +52,28 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// Closing it resets the connection, so that the peer can tell that something is missing.
-    pub fn abort(&self) {
+    /// Whether closing it, by whatever way, resets the connection, so that the peer can tell that
+    /// something is missing.
+    pub fn resets(&self, resets: bool) {
         if let Self::Tcp(stream) = self {
             // Without it the peer sees an orderly end.
-            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+            let _ = SockRef::from(stream).set_linger(resets.then_some(Duration::ZERO));
+        }
+    }
+
+    /// What there is to be read. Asks the system, which knows before the runtime does.
+    #[must_use]
+    pub fn peek(&self) -> Peeked {
+        let mut byte = [0];
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let peeked = match self {
+            Self::Tcp(stream) => recv(stream, &mut byte, flags),
+            Self::Unix(stream) => recv(stream, &mut byte, flags),
+        };
+        match peeked {
+            Err(Errno::AGAIN) => Peeked::Nothing,
+            Ok((_, 1..)) => Peeked::Bytes,
+            Ok(_) | Err(_) => Peeked::End,
         }
     }
 }

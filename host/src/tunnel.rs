@@ -56,6 +56,8 @@ pub async fn join(
     silence: Duration,
     mut passed: impl FnMut(Side, usize),
 ) -> Ended {
+    // Whatever else ends it is no end in order, and must not look like one.
+    [&downstream.stream, &upstream.stream].iter().for_each(|stream| stream.resets(true));
     let mut up = Direction::new(Side::Downstream, std::mem::take(&mut downstream.early));
     let mut down = Direction::new(Side::Upstream, std::mem::take(&mut upstream.early));
     let (one, other) = (&mut downstream.stream, &mut upstream.stream);
@@ -83,10 +85,8 @@ pub async fn join(
         deadline.poll(context).map(|()| Ended::Silent)
     })
     .await;
-    match ended {
-        Ended::Broken(Side::Downstream, _) => upstream.stream.abort(),
-        Ended::Broken(Side::Upstream, _) => downstream.stream.abort(),
-        Ended::Complete | Ended::Silent => {}
+    if ended == Ended::Complete {
+        [&downstream.stream, &upstream.stream].iter().for_each(|stream| stream.resets(false));
     }
     ended
 }

@@ -62,8 +62,8 @@ pub(super) fn response_of(bytes: Vec<u8>, rule: &Relayed, complaints: &mut Compl
     drop(client);
     innocent(&proxy, complaints);
     let faults = match rule.gets {
-        Gets::Error(status) => vec![status],
-        Gets::Whole(..) | Gets::Truncated(_) => Vec::new(),
+        Gets::Error(status) | Gets::Truncated(status) => vec![status],
+        Gets::Whole(..) => Vec::new(),
     };
     complaints.records(&proxy, if rule.closes { 2 } else { 3 }, &faults, rule.reason);
     let connections = upstream.origin().connections();

@@ -8,7 +8,7 @@ use crate::support::{Client, Down, Message, Origin, Proxy, eventually, one_clust
 use super::limited;
 
 /// More than all buffers on the way hold.
-const MUCH: usize = 64 << 20;
+const MUCH: usize = 16 << 20;
 
 /// The answer to a client that sends this and then much more, and reads only after that.
 #[track_caller]

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::time::Duration;
 
-use super::{UploadError, UploadLimits};
+use super::{TrailerFilter, UploadError};
 use crate::deadline::Deadline;
 
 /// The least rate of a client.
@@ -21,6 +21,21 @@ pub struct LeastRate {
     pub bytes_per_second: NonZero<u64>,
     /// How long a client may keep us waiting before its rate counts.
     pub grace: Duration,
+}
+
+/// What bounds and filters a request body.
+#[derive(Debug, Clone, Copy)]
+pub struct UploadLimits {
+    /// The largest body.
+    pub max_body_bytes: u64,
+    /// The longest silence of the client within the body, while we wait for it.
+    pub body_timeout: Duration,
+    /// The least bytes per second, until the response has begun.
+    pub min_body_rate: Option<LeastRate>,
+    /// How much is recorded for a repetition.
+    pub replay_bytes: usize,
+    /// What trailers lose.
+    pub filter_trailers: TrailerFilter,
 }
 
 /// The patience with one client.

@@ -19,29 +19,13 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Duration;
 
-use super::TrailerFilter;
-use super::patience::{LeastRate, Patience};
+use super::patience::{Patience, UploadLimits};
 use crate::deadline::Deadline;
 use crate::wire::Fault;
 
 /// How long a client waits for the upstream's consent before its body is asked for anyway, as
 /// clients do themselves.
 const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
-
-/// What bounds and filters a request body.
-#[derive(Debug, Clone, Copy)]
-pub struct UploadLimits {
-    /// The largest body.
-    pub max_body_bytes: u64,
-    /// The longest silence of the client within the body, while we wait for it.
-    pub body_timeout: Duration,
-    /// The least bytes per second, until the response has begun.
-    pub min_body_rate: Option<LeastRate>,
-    /// How much is recorded for a repetition.
-    pub replay_bytes: usize,
-    /// What trailers lose.
-    pub filter_trailers: TrailerFilter,
-}
 
 /// Why a request body ends early.
 #[derive(Debug, thiserror::Error)]
@@ -195,6 +179,16 @@ impl Upload {
             let short = length.is_some_and(|length| length <= source.limits.replay_bytes);
             short && source.hold.is_none() && source.record.is_some()
         })
+    }
+
+    /// Whether there is none.
+    pub fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Whether there is one, and the client has sent all of it.
+    pub fn is_received(&self) -> bool {
+        self.look(false, |source| source.state == State::Complete)
     }
 
     /// Whether the current body has handed over everything.

@@ -143,10 +143,12 @@ impl Body for UpstreamBody {
                 Poll::Ready(None)
             }
             Some(Ok(mut frame)) => {
+                // Nothing follows trailers, and hyper asks for nothing after them.
+                let last = frame.is_trailers();
                 if let Some(trailers) = frame.trailers_mut() {
                     (this.limits.filter_trailers)(trailers);
                 }
-                if this.incoming.is_end_stream() {
+                if last || this.incoming.is_end_stream() {
                     this.release();
                 }
                 Poll::Ready(Some(Ok(frame)))

@@ -17,6 +17,7 @@
 //! requests of no other. When that one is gone it goes as well.
 
 mod error;
+mod fate;
 mod link;
 #[cfg(test)]
 mod tests;
@@ -33,7 +34,8 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use tokio::time::{Duration, Instant};
 
 pub use self::error::{SendError, SendErrorKind};
-use self::link::{Fate, Link};
+use self::fate::Fate;
+use self::link::Link;
 use crate::body::{DownloadLimits, RequestBody, UpstreamBody};
 use crate::cluster::connect::{ConnectError, connect};
 use crate::cluster::peer::Peer;
@@ -61,6 +63,12 @@ pub struct SendLimits {
     /// The same for the response body.
     pub download: DownloadLimits,
 }
+
+/// How soon after a response what nobody asked for is likely to belong to it.
+const SURPLUS: Duration = Duration::from_secs(3);
+
+/// How long an endpoint that has sent such is asked once per connection.
+const WARINESS: Duration = Duration::from_mins(1);
 
 /// The upstream connections of one worker. Clones share them.
 #[derive(Clone)]
@@ -101,6 +109,8 @@ struct Shelf {
     idle_timeout: Cell<Duration>,
     /// Connections that are in use go back to an open shelf only.
     open: Cell<bool>,
+    /// Until when no connection is used twice.
+    wary: Cell<Option<Instant>>,
     clock: Rc<Cell<Instant>>,
 }
 
@@ -188,6 +198,7 @@ impl Pool {
                 max_idle: Cell::default(),
                 idle_timeout: Cell::default(),
                 open: Cell::new(true),
+                wary: Cell::default(),
                 clock: Rc::clone(&self.0.clock),
             })
         });
@@ -217,10 +228,37 @@ impl Shelf {
             let place = links.iter().rposition(|link| link.tells_of(told))?;
             let mut link = links.remove(place);
             drop(links);
-            if link.is_open() {
+            if link.is_usable() {
                 return Some(link);
             }
-            link.fate = Fate::Closed;
+            self.is_over(&mut link);
+        }
+    }
+
+    /// An idle connection has ended, or has to. That of an endpoint which has sent more than it was
+    /// asked for right after its last response makes wary of all: what it sends a moment later would be
+    /// taken for the response to another request.
+    fn is_over(&self, link: &mut Link) {
+        link.fate = Fate::Closed;
+        if !link.has_unasked() {
+            return;
+        }
+        link.fate = Fate::Talkative;
+        let now = self.clock.get();
+        // Servers that are about to close say so after a while (408): that is no surplus.
+        if now.duration_since(link.idle_since) > SURPLUS {
+            return;
+        }
+        self.beware(link);
+    }
+
+    /// Its endpoint sends more than it is asked.
+    fn beware(&self, link: &Link) {
+        if self.wary.replace(Some(self.clock.get() + WARINESS)).is_none() {
+            link.warn();
+        }
+        for mut other in self.links.take() {
+            other.fate = Fate::Talkative;
         }
     }
 
@@ -234,6 +272,8 @@ impl Shelf {
         };
         if !self.open.get() {
             link.fate = Fate::Gone;
+        } else if self.wary.get().is_some() {
+            link.fate = Fate::Talkative;
         } else if link.is_forsaken() {
             link.fate = Fate::Forsaken;
         } else if stale == Some(None) {
@@ -256,9 +296,10 @@ impl Shelf {
     }
 
     fn sweep(&self, now: Instant) {
+        self.wary.set(self.wary.get().filter(|until| now < *until));
         let mut links = self.links.borrow_mut();
         let timeout = self.idle_timeout.get();
-        links.retain_mut(|link| {
+        let gone = links.extract_if(.., |link| {
             let fresh = now - link.idle_since < timeout;
             let wanted = !link.is_forsaken();
             link.fate = match (wanted, fresh) {
@@ -270,11 +311,14 @@ impl Shelf {
             if kept {
                 link.fate = Fate::Dropped;
             }
-            kept
+            !kept
         });
+        let over: Vec<_> = gone.filter(|link| link.fate == Fate::Closed).collect();
         let surplus = links.len().saturating_sub(self.max_idle.get());
         links.drain(..surplus).for_each(|mut link| link.fate = Fate::Surplus);
         links.iter().for_each(|link| link.rest());
+        drop(links);
+        over.into_iter().for_each(|mut link| self.is_over(&mut link));
     }
 }
 

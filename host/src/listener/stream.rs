@@ -23,21 +23,23 @@
 //! anything else that hyper writes. This holds unless hyper is told to flush pipelined responses
 //! together (`pipeline_flush`).
 
-use std::cell::{Cell, RefCell, RefMut};
+mod handle;
+
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
-use http::Version;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Duration;
 
-use super::interim::{Interim, Queue};
+use super::interim::Queue;
 use crate::deadline::Deadline;
 use crate::socket::{Stream, Tally};
 use crate::wire::{Fault, Limits, Reading, Requests, Sluice, Source};
+pub use handle::Handle;
 
 /// What hyper reads in place of a head that is refused.
 const REFUSED: &[u8] = b"- * HTTP/1.1\r\nconnection: close\r\n\r\n";
@@ -60,10 +62,6 @@ pub struct Downstream {
     half_closed: Deadline,
 }
 
-/// What else can be done with a [`Downstream`] that hyper owns. Clones share it.
-#[derive(Clone)]
-pub struct Handle(Rc<Shared>);
-
 struct Shared {
     gate: RefCell<Requests>,
     sluice: RefCell<Sluice>,
@@ -77,6 +75,10 @@ struct Shared {
     refused: Cell<Option<Fault>>,
     read: Tally,
     written: Tally,
+    /// What is being answered is the last request, which the client may not know.
+    last: Cell<bool>,
+    /// A response has begun that ends where the connection does.
+    open_ended: Cell<bool>,
     /// Set once the client has taken nothing for so long that it was given up.
     stalled: Cell<Option<Duration>>,
     interim: Rc<Queue>,
@@ -94,6 +96,8 @@ impl Downstream {
             refused: Cell::default(),
             read: Tally::default(),
             written: Tally::default(),
+            last: Cell::default(),
+            open_ended: Cell::default(),
             stalled: Cell::default(),
             interim: Rc::default(),
         });
@@ -115,11 +119,6 @@ impl Downstream {
         (self.stream, self.shared.sluice.take().into_kept())
     }
 
-    /// Closing it resets the connection.
-    pub fn abort(&self) {
-        self.stream.abort();
-    }
-
     /// Whether it was shut down.
     #[must_use]
     pub fn is_shut(&self) -> bool {
@@ -129,6 +128,10 @@ impl Downstream {
     /// Writes what goes out before anything else.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let shared = Rc::clone(&self.shared);
+        if shared.open_ended.take() {
+            // From now on every end is a reset, but for the one in order.
+            self.stream.resets(true);
+        }
         let mut next = shared.interim.next();
         while !next.is_empty() {
             let polled = Pin::new(&mut self.stream).poll_write(context, &next);
@@ -141,14 +144,17 @@ impl Downstream {
         Poll::Ready(Ok(()))
     }
 
-    /// Throws away what still comes. A client that is not done is waited for.
+    /// Throws away what still comes. A client that is not done, or may have sent more requests, is
+    /// waited for.
     fn poll_rest(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut waste = [0; 4096];
         while self.linger.poll(context).is_pending() {
             let mut buffer = ReadBuf::new(&mut waste);
             match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
-                Poll::Pending if self.shared.is_within() => return Poll::Pending,
+                Poll::Pending if self.shared.is_within() || self.shared.last.get() => {
+                    return Poll::Pending;
+                }
                 _ => break,
             }
         }
@@ -265,6 +271,7 @@ impl AsyncWrite for Downstream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.linger.is_set() {
+            self.stream.resets(false);
             ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
             self.linger.set(LINGER);
         }
@@ -297,100 +304,6 @@ impl Shared {
         self.refused.set(Some(fault));
         gate.refuse(fault);
         sluice.replace(REFUSED, fault);
-    }
-}
-
-impl Handle {
-    /// hyper has handed over a request: to be told once for each.
-    ///
-    /// # Errors
-    ///
-    /// Why the client's head was refused, in whose place hyper has read one of ours.
-    pub fn begin(&self) -> Result<(), Fault> {
-        let begun = self.0.begun.get() + 1;
-        self.0.begun.set(begun);
-        match self.0.refused.get() {
-            Some(fault) if begun > self.0.gate.borrow().begun() => Err(fault),
-            _ => Ok(()),
-        }
-    }
-
-    /// A request is open from now on, until that is [taken back](Self::close_request).
-    pub fn open_request(&self) {
-        self.0.open.set(self.0.open.get() + 1);
-    }
-
-    /// One request less is open.
-    pub fn close_request(&self) {
-        let open = self.0.open.get().saturating_sub(1);
-        self.0.open.set(open);
-        if open == 0
-            && let Some(waker) = self.0.untold.take()
-        {
-            waker.wake();
-        }
-    }
-
-    /// Whether a request is open.
-    pub fn has_request(&self) -> bool {
-        self.0.open.get() > 0
-    }
-
-    /// Whether a part of a head has come.
-    pub fn is_within_head(&self) -> bool {
-        self.0.refused.get().is_none() && self.0.sluice.borrow().keeps()
-    }
-
-    /// The head that is on its way is refused. The connection is to be polled then.
-    pub fn refuse(&self, fault: Fault) {
-        let (mut gate, mut sluice) = self.borrow();
-        self.0.refuse(fault, &mut gate, &mut sluice);
-    }
-
-    /// The protocol stays what it is, whatever the client has asked for.
-    pub fn stay(&self) {
-        let (mut gate, mut sluice) = self.borrow();
-        gate.resume();
-        sluice.decided();
-    }
-
-    fn borrow(&self) -> (RefMut<'_, Requests>, RefMut<'_, Sluice>) {
-        (self.0.gate.borrow_mut(), self.0.sluice.borrow_mut())
-    }
-
-    /// Bytes that the client has sent.
-    pub fn read_bytes(&self) -> u64 {
-        self.0.read.bytes()
-    }
-
-    /// Bytes that were sent to the client.
-    pub fn written_bytes(&self) -> u64 {
-        self.0.written.bytes()
-    }
-
-    /// How long the client has taken nothing, if it was given up for that.
-    pub fn stalled(&self) -> Option<Duration> {
-        self.0.stalled.get()
-    }
-
-    /// Whether bytes for the client wait to be written.
-    pub fn is_busy(&self) -> bool {
-        self.0.interim.is_busy()
-    }
-
-    /// For the interim responses to a request of this version: HTTP/1.0 knows none.
-    pub fn interim(&self, version: Version) -> Interim {
-        Interim::new(Rc::clone(&self.0.interim), version > Version::HTTP_10)
-    }
-}
-
-impl fmt::Debug for Handle {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Handle")
-            .field("read_bytes", &self.read_bytes())
-            .field("written_bytes", &self.written_bytes())
-            .finish()
     }
 }
 

@@ -52,8 +52,6 @@ pub(crate) struct Client {
     unanswered: Cell<bool>,
     /// It has taken longer than this, which is all that it may.
     overdue: Cell<Option<Duration>>,
-    /// A response has begun that ends where the connection does, and has not come to its end.
-    pub(crate) unended: Cell<bool>,
 }
 
 impl Client {
@@ -82,7 +80,6 @@ impl Client {
             begun: Cell::new(0),
             unanswered: Cell::new(false),
             overdue: Cell::new(None),
-            unended: Cell::new(false),
         })
     }
 
@@ -100,6 +97,11 @@ impl Client {
     /// Whether a request is open, or its response not yet written whole.
     pub(crate) fn is_busy(&self) -> bool {
         self.stream.has_request() || self.stream.is_busy()
+    }
+
+    /// Whether an answer is not written whole that no other protocol follows.
+    pub(crate) fn owes(&self) -> bool {
+        self.stream.is_busy() && !self.agreed.is_there()
     }
 
     /// Waits for the response to a request, or until it is overdue.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::config::{self, Name, ShownDuration, ShownSize};
+pub use crate::relay::labels::LABELS;
 use crate::wire::{Fault, Kind};
 
 /// What failed. Its text is for the log alone, and says which limit, plugin or endpoint it was.
@@ -230,37 +231,6 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
-
-/// The reasons as metric labels.
-pub const LABELS: [&str; 27] = [
-    "bad_request",
-    "method",
-    "too_large",
-    "client_silent",
-    "client_gone",
-    "no_route",
-    "plugin",
-    "not_granted",
-    "no_endpoint",
-    "connect",
-    "broken",
-    "malformed",
-    "timeout",
-    "listener_gone",
-    "queue_full",
-    "queue_timeout",
-    "sendfile",
-    "syntax",
-    "framing",
-    "chunk",
-    "version",
-    "head_too_large",
-    "target_too_long",
-    "head_too_slow",
-    "loop",
-    "client_slow",
-    "request_timeout",
-];
 
 /// Who is to blame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -159,13 +159,32 @@ impl Record {
     }
 
     /// The head of the client's response is there.
-    pub(crate) fn head(&mut self, response: &Response<Body>) {
-        self.status = Some(response.status());
-        let has_length = response.body().size_hint().exact().is_some()
-            || response.headers().contains_key(CONTENT_LENGTH);
+    pub(crate) fn head(&mut self, status: StatusCode) {
+        self.status = Some(status);
+    }
+
+    /// Whether the client learns where this response ends by nothing but the end of the connection.
+    pub(crate) fn is_open_ended(&self, response: &Response<Body>) -> bool {
+        let has_length = || {
+            response.body().size_hint().exact().is_some()
+                || response.headers().contains_key(CONTENT_LENGTH)
+        };
         // Others get it in chunks.
-        let is_old = self.version < Version::HTTP_11;
-        self.client.unended.set(is_old && !has_length && !self.is_head());
+        self.is_old() && !self.is_head() && !has_length()
+    }
+
+    /// Whether nobody reads what its client may still send of its body, now that it is answered, or has
+    /// failed. An upstream that answers early may read on.
+    pub(crate) fn leaves_body(&self, answered: bool) -> bool {
+        match answered {
+            true => self.upload.is_none() || self.upload.held(),
+            false => !self.upload.is_received(),
+        }
+    }
+
+    /// Whether the client speaks HTTP/1.0.
+    pub(crate) fn is_old(&self) -> bool {
+        self.version < Version::HTTP_11
     }
 
     /// It has taken so long without a response, which is all that it may: why.
@@ -286,11 +305,13 @@ impl Observer for Record {
     }
 
     fn ended(&mut self, how: Ended) {
-        if matches!(how, Ended::Complete) {
-            self.client.unended.set(false);
-        }
         self.ended = Some(how);
-        self.in_flight = None;
+        // An endpoint that has answered early is not done as long as it is sent the rest.
+        if let Some(in_flight) = self.in_flight.take()
+            && !self.upload.finished()
+        {
+            self.upload.keep(Box::new(in_flight));
+        }
     }
 }
 
@@ -308,8 +329,8 @@ impl Drop for Record {
         // Nobody knows when its head began.
         let total = if self.unread { Duration::ZERO } else { self.started.elapsed() };
         self.metrics.request(self.worker.index, status, total);
-        if let Some(error) = &self.error {
-            self.worker.count_error(error.index());
+        if let Some(error) = self.failure() {
+            self.worker.count_error(error);
         }
         if !self.worker.writes_access() {
             return;

@@ -34,7 +34,11 @@ impl Served<'_> {
         };
         let switched = parts.status == StatusCode::SWITCHING_PROTOCOLS;
         let protocol = parts.headers.get(UPGRADE).cloned().filter(|_| switched);
-        let upstream = switched.then(|| body.switch().ok_or_else(|| malformed("is gone")));
+        let upstream = switched.then(|| {
+            body.switch().ok_or_else(|| {
+                malformed("switches to another protocol before it has taken the request")
+            })
+        });
         let upstream = upstream.transpose()?;
         let settings = cluster.cluster.settings();
         let method = &exchange.request.method;

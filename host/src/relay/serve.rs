@@ -93,11 +93,8 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
     if let Err(error) = &end {
         tracing::debug!(listener = &*name, client = %client.text, "connection ended: {error}");
     }
-    match end {
-        Ok(End::Over) => finish(connection.into_parts(), &client).await,
-        // An orderly end would be taken for the response's.
-        _ if client.unended.get() => connection.into_parts().io.into_inner().abort(),
-        _ => {}
+    if let Ok(End::Over) = end {
+        finish(connection.into_parts(), &client).await;
     }
 }
 
@@ -173,7 +170,7 @@ impl Patience {
     {
         let mut connection = Pin::new(connection);
         let mut leaving = pin!(leaving);
-        let mut left = false;
+        let (mut left, mut again) = (false, false);
         poll_fn(|context| {
             if !left && leaving.as_mut().poll(context).is_ready() {
                 left = true;
@@ -181,6 +178,11 @@ impl Patience {
             }
             loop {
                 if let Poll::Ready(result) = connection.as_mut().poll(context) {
+                    // Where a client has asked for another protocol, hyper is done before all is
+                    // written. If there is none, it goes on as after any last answer.
+                    if result.is_ok() && client.owes() && !std::mem::replace(&mut again, true) {
+                        continue;
+                    }
                     return Poll::Ready(result.map(|()| End::Over));
                 }
                 self.look(client);

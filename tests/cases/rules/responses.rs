@@ -8,8 +8,8 @@ pub(super) fn rules() -> Vec<Relayed> {
         error("rs-001-cl-te", 502),
         error("rs-003-cl-invalid", 502),
         error("rs-004-cl-list-same", 502),
-        truncated("rs-005-truncated-cl", 200).upstream(Then::Closes),
-        truncated("rs-006-truncated-chunked", 200).upstream(Then::Closes),
+        truncated("rs-005-truncated-cl", 200).upstream(Then::Closes).reason("broken"),
+        truncated("rs-006-truncated-chunked", 200).upstream(Then::Closes).reason("broken"),
         whole("rs-007-extra-after-cl", 200, "hello", &["content-length: 5"]).dropped(),
         whole("rs-009-head-with-body", 200, "", &["content-length: 5"])
             .to("HEAD / HTTP/1.1\r\nHost: a.test\r\n\r\n")
@@ -58,7 +58,7 @@ pub(super) fn rules() -> Vec<Relayed> {
         error("rs-033-redirect-location-crlf", 502),
         error("rs-034-slow-head", 504).cluster("response-timeout = '300ms'"),
         error("rs-035-empty-close", 502).upstream(Then::Closes).reason("broken"),
-        truncated("rs-036-chunk-overflow", 200),
+        truncated("rs-036-chunk-overflow", 200).reason("malformed"),
         whole(
             "rs-037-rewrite-length",
             200,

@@ -114,7 +114,7 @@ pub(super) fn a_response_breaks_off(case: &Case, complaints: &mut Complaints) {
         &50,
     );
     run::innocent(&proxy, complaints);
-    complaints.records(&proxy, 2, &[], None);
+    complaints.records(&proxy, 2, &[200], Some("broken"));
     let told = proxy.access(2).iter().any(|line| {
         line["error"].as_str().is_some_and(|error| error.contains("after 50 bytes of its response"))
     });

@@ -10,7 +10,7 @@
 //! the answer is there to be read; hyper would give it up. So such a failure is kept from hyper:
 //! writing waits for ever, and what can still be read, or its end, decides.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -19,7 +19,7 @@ use std::task::{Context, Poll};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::socket::{Stream, Tally};
+use crate::socket::{Peeked, Stream, Tally};
 use crate::wire::{Asked, Fault, Limits, Reading, Responses, Sluice, Source};
 
 /// The most fields of a response.
@@ -32,6 +32,11 @@ pub(super) struct Meter {
     written: Tally,
     gate: RefCell<Responses>,
     interims: RefCell<Vec<(StatusCode, HeaderMap)>>,
+    /// Set while reading is to tell what the system knows, not the runtime.
+    asks_system: Cell<bool>,
+    unasked: Cell<bool>,
+    /// Not all that hyper has to write is written: it flushes when it is.
+    busy: Cell<bool>,
 }
 
 impl Meter {
@@ -42,7 +47,26 @@ impl Meter {
             written: Tally::default(),
             gate: RefCell::new(Responses::new(limits)),
             interims: RefCell::default(),
+            asks_system: Cell::default(),
+            unasked: Cell::default(),
+            busy: Cell::default(),
         }
+    }
+
+    /// Whether bytes for the upstream wait to be written.
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy.get()
+    }
+
+    /// Whether the connection is found over, from now on, if anything has come that is not read. For
+    /// one that is idle: the runtime may hear only later of what is there by now.
+    pub(super) fn ask_system(&self, asks: bool) {
+        self.asks_system.set(asks);
+    }
+
+    /// Whether bytes came that nobody asked for.
+    pub(super) fn has_unasked(&self) -> bool {
+        self.unasked.get()
     }
 
     /// A request is about to be sent.
@@ -145,6 +169,16 @@ impl AsyncRead for Gated {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let Self { stream, meter, sluice, .. } = &mut *self;
+        if meter.asks_system.get() {
+            return match stream.peek() {
+                Peeked::Nothing => Poll::Pending,
+                peeked => {
+                    meter.unasked.set(peeked == Peeked::Bytes);
+                    // No more is read of it.
+                    Poll::Ready(Ok(()))
+                }
+            };
+        }
         let mut source = Source {
             stream,
             read: &mut |bytes| meter.read.add(bytes),
@@ -154,7 +188,7 @@ impl AsyncRead for Gated {
             Reading::Ready => Poll::Ready(Ok(())),
             Reading::Pending => Poll::Pending,
             Reading::Fault(Fault::Unasked) => {
-                tracing::debug!("an upstream sent what nobody asked for: the connection ends");
+                meter.unasked.set(true);
                 Poll::Ready(Ok(()))
             }
             Reading::Fault(fault) => Poll::Ready(Err(fault.into())),
@@ -168,6 +202,7 @@ impl AsyncWrite for Gated {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.meter.busy.set(true);
         if self.deaf {
             return Poll::Pending;
         }
@@ -180,6 +215,7 @@ impl AsyncWrite for Gated {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.meter.busy.set(true);
         if self.deaf {
             return Poll::Pending;
         }
@@ -192,6 +228,7 @@ impl AsyncWrite for Gated {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.meter.busy.set(false);
         Pin::new(&mut self.stream).poll_flush(context)
     }
 

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
 use http::header::UPGRADE;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::{Body as _, Frame};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
@@ -17,6 +17,7 @@ use hyper_util::rt::TokioIo;
 use tokio::time::{Duration, Instant};
 
 use super::Shelf;
+use super::fate::Fate;
 use super::gated::{Gated, Meter};
 use super::wakeups::Wakeups;
 use crate::body::{DownloadLimits, RequestBody, Transport, Upload, UpstreamBody};
@@ -49,38 +50,10 @@ pub(super) struct Link {
     pub(super) home: Option<Rc<Shelf>>,
     pub(super) idle_since: Instant,
     peer: Peer,
+    /// It must not serve another request.
+    spent: bool,
     /// Why it is closed, should it be dropped now.
     pub(super) fate: Fate,
-}
-
-/// Why a connection is closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// Its request ended before its response did, or either of them is not whole.
-    Dropped,
-    /// The upstream closed it.
-    Closed,
-    /// It was idle for longer than `idle-timeout`.
-    Idle,
-    /// There are `max-idle-per-endpoint` others.
-    Surplus,
-    /// The endpoint is no longer configured.
-    Gone,
-    /// The client that it told of has left.
-    Forsaken,
-}
-
-impl Fate {
-    fn words(self) -> &'static str {
-        match self {
-            Self::Dropped => "its exchange broke off",
-            Self::Closed => "the upstream closed it",
-            Self::Idle => "idle for idle-timeout",
-            Self::Surplus => "more than max-idle-per-endpoint",
-            Self::Gone => "its endpoint is gone",
-            Self::Forsaken => "its client has left",
-        }
-    }
 }
 
 impl Drop for Link {
@@ -134,6 +107,7 @@ impl Link {
             home: None,
             idle_since: Instant::now(),
             peer: peer.clone(),
+            spent: false,
             fate: Fate::Dropped,
         }))
     }
@@ -149,16 +123,40 @@ impl Link {
         self.told.as_ref().is_some_and(|told| told.strong_count() == 0)
     }
 
-    /// Whether an idle connection can take a request, as far as is known without asking the
-    /// kernel. Closing it, and bytes that nobody asked for, show here.
+    /// Whether an idle connection is open, as far as is known without asking the system. Closing it,
+    /// and bytes that nobody asked for, show here.
     pub(super) fn is_open(&mut self) -> bool {
         self.driver.look();
         self.sender.is_ready() && self.meter.is_even()
     }
 
+    /// Whether an idle connection can take a request, as far as the system knows.
+    pub(super) fn is_usable(&mut self) -> bool {
+        self.is_open() && {
+            self.meter.ask_system(true);
+            self.driver.poll_connection();
+            self.meter.ask_system(false);
+            self.sender.is_ready()
+        }
+    }
+
+    /// Whether bytes came that nobody asked for.
+    pub(super) fn has_unasked(&self) -> bool {
+        self.meter.has_unasked()
+    }
+
     /// It has been idle for a while.
     pub(super) fn rest(&self) {
         self.driver.wakeups.leave_task();
+    }
+
+    /// Says that its endpoint cannot be told to be over with a response.
+    pub(super) fn warn(&self) {
+        tracing::warn!(
+            endpoint = %self.peer,
+            "it sends bytes after its responses that nobody has asked for, so that for a minute no \
+             connection to it serves a second request"
+        );
     }
 
     /// Traces what becomes of it.
@@ -180,12 +178,14 @@ impl Link {
         self.upload = request.body().upload();
         self.patience = response_timeout;
         let head = request.method() == Method::HEAD;
+        let overlooked = !request.body().is_end_stream()
+            && matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
         let upgrade = request.headers().contains_key(UPGRADE);
         self.meter.ask(Asked { head, upgrade });
         let mut answer = pin!(self.sender.try_send_request(request));
         self.deadline.set(response_timeout);
         let mut sent = 0;
-        poll_fn(|context| {
+        let response = poll_fn(|context| {
             self.driver.drive(context, Turn::Connection, |context| {
                 self.meter.interims(|status, headers| match status {
                     StatusCode::CONTINUE => self.upload.proceed(),
@@ -209,7 +209,12 @@ impl Link {
                 Poll::Pending
             })
         })
-        .await
+        .await?;
+        // hyper takes HTTP/1.0 for all that the upstream understands, and would send it no body but one
+        // of known length. One that answers before it has the whole request may take the rest for another,
+        // and some do so with bodies of requests that seldom have any.
+        self.spent = response.version() < Version::HTTP_11 || !self.upload.finished() || overlooked;
+        Ok(response)
     }
 
     /// The body of the response that this connection has begun to deliver.
@@ -269,11 +274,13 @@ impl Link {
         }
     }
 
-    /// Goes back to the pool, unless more came than was asked for.
+    /// Goes back to the pool, unless more came than was asked for, or it must not be used again.
     fn park(mut self: Box<Self>) {
-        if self.meter.is_even()
-            && let Some(home) = self.home.take()
-        {
+        let Some(home) = self.home.take() else { return };
+        if !self.meter.is_even() {
+            self.fate = Fate::Talkative;
+            home.beware(&self);
+        } else if !self.spent {
             self.upload = Upload::empty();
             self.driver.wakeups.park();
             home.put(self);
@@ -302,6 +309,10 @@ impl Transport for Link {
 
     fn switch(mut self: Box<Self>) -> Option<End> {
         self.driver.poll_connection();
+        if self.meter.is_busy() {
+            // What hyper has not written of the request would be missing before the rest.
+            return None;
+        }
         let parts = self.driver.switched.take()?.into_parts();
         let (stream, kept) = parts.io.into_inner().into_parts();
         let mut early = BytesMut::from(parts.read_buf);

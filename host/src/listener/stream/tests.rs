@@ -2,12 +2,12 @@
 
 use std::future::{Future as _, poll_fn};
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use super::*;
-use crate::listener::interim::INTERIM_BYTES;
+use crate::listener::interim::{INTERIM_BYTES, Interim};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const LIMITS: Limits = Limits { head_bytes: 4_096, fields: 20, target_bytes: 1_000 };

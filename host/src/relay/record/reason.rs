@@ -5,6 +5,7 @@ use std::io;
 use super::Record;
 use crate::body::{Break, Ended};
 use crate::relay::error::Limit;
+use crate::relay::labels::Cut;
 
 impl Record {
     /// Why it failed, in words.
@@ -17,6 +18,36 @@ impl Record {
             (None, Some(Ended::Complete)) => None,
             (None, Some(Ended::Broken(how))) => Some(self.broken(how)),
             (None, Some(Ended::Abandoned) | None) => Some(self.abandoned()),
+        }
+    }
+
+    /// The place of why it failed among [`LABELS`](crate::relay::error::LABELS).
+    pub(super) fn failure(&self) -> Option<usize> {
+        let cut = match (&self.error, self.ended) {
+            (Some(error), _) => return Some(error.index()),
+            (None, Some(Ended::Complete)) => return None,
+            (None, Some(Ended::Broken(how))) => match how {
+                Break::Closed => Cut::Broken,
+                Break::Silent(_) => Cut::Timeout,
+                Break::Malformed(_) => Cut::Malformed,
+                Break::File(_) => Cut::Sendfile,
+                Break::Transformed => Cut::Plugin,
+            },
+            (None, Some(Ended::Abandoned) | None) => self.left(),
+        };
+        Some(cut.index())
+    }
+
+    /// Who has left a response that nobody takes.
+    fn left(&self) -> Cut {
+        if self.worker.is_ending() {
+            Cut::Shutdown
+        } else if self.status.is_some() && self.client.overdue().is_some() {
+            Cut::RequestTimeout
+        } else if self.client.stream.stalled().is_some() {
+            Cut::ClientSilent
+        } else {
+            Cut::ClientGone
         }
     }
 

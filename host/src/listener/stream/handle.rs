@@ -1,0 +1,125 @@
+//! What the relay does with a stream that hyper owns.
+
+use std::cell::RefMut;
+use std::fmt;
+use std::rc::Rc;
+
+use http::Version;
+use tokio::time::Duration;
+
+use super::Shared;
+use crate::listener::interim::Interim;
+use crate::wire::{Fault, Requests, Sluice};
+
+/// What else can be done with a [`Downstream`](super::Downstream) that hyper owns. Clones share it.
+#[derive(Clone)]
+pub struct Handle(pub(super) Rc<Shared>);
+
+impl Handle {
+    /// hyper has handed over a request: to be told once for each.
+    ///
+    /// # Errors
+    ///
+    /// Why the client's head was refused, in whose place hyper has read one of ours.
+    pub fn begin(&self) -> Result<(), Fault> {
+        let begun = self.0.begun.get() + 1;
+        self.0.begun.set(begun);
+        match self.0.refused.get() {
+            Some(fault) if begun > self.0.gate.borrow().begun() => Err(fault),
+            _ => Ok(()),
+        }
+    }
+
+    /// A request is open from now on, until that is [taken back](Self::close_request).
+    pub fn open_request(&self) {
+        self.0.open.set(self.0.open.get() + 1);
+    }
+
+    /// One request less is open.
+    pub fn close_request(&self) {
+        let open = self.0.open.get().saturating_sub(1);
+        self.0.open.set(open);
+        if open == 0
+            && let Some(waker) = self.0.untold.take()
+        {
+            waker.wake();
+        }
+    }
+
+    /// Whether a request is open.
+    pub fn has_request(&self) -> bool {
+        self.0.open.get() > 0
+    }
+
+    /// Whether a part of a head has come.
+    pub fn is_within_head(&self) -> bool {
+        self.0.refused.get().is_none() && self.0.sluice.borrow().keeps()
+    }
+
+    /// The head that is on its way is refused. The connection is to be polled then.
+    pub fn refuse(&self, fault: Fault) {
+        let (mut gate, mut sluice) = self.borrow();
+        self.0.refuse(fault, &mut gate, &mut sluice);
+    }
+
+    /// The response that is about to be written is the last, which is not the client's wish.
+    pub fn last(&self) {
+        self.0.last.set(true);
+    }
+
+    /// The response that is about to be written has no end but that of the connection. What breaks it
+    /// off must not look like that.
+    pub fn open_ended(&self) {
+        self.0.open_ended.set(true);
+    }
+
+    /// The protocol stays what it is, whatever the client has asked for in the request that is being
+    /// answered. What another asks for that is to be handed over yet is not decided by that.
+    pub fn stay(&self) {
+        let (mut gate, mut sluice) = self.borrow();
+        if self.0.begun.get() < gate.begun() {
+            return;
+        }
+        gate.resume();
+        sluice.decided();
+    }
+
+    fn borrow(&self) -> (RefMut<'_, Requests>, RefMut<'_, Sluice>) {
+        (self.0.gate.borrow_mut(), self.0.sluice.borrow_mut())
+    }
+
+    /// Bytes that the client has sent.
+    pub fn read_bytes(&self) -> u64 {
+        self.0.read.bytes()
+    }
+
+    /// Bytes that were sent to the client.
+    pub fn written_bytes(&self) -> u64 {
+        self.0.written.bytes()
+    }
+
+    /// How long the client has taken nothing, if it was given up for that.
+    pub fn stalled(&self) -> Option<Duration> {
+        self.0.stalled.get()
+    }
+
+    /// Whether bytes for the client wait to be written.
+    pub fn is_busy(&self) -> bool {
+        self.0.interim.is_busy()
+    }
+
+    /// For the interim responses to a request of this version: HTTP/1.0 knows none.
+    pub fn interim(&self, version: Version) -> Interim {
+        Interim::new(Rc::clone(&self.0.interim), version > Version::HTTP_10)
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Handle")
+            .field("read_bytes", &self.read_bytes())
+            .field("written_bytes", &self.written_bytes())
+            .finish()
+    }
+}
