@@ -20,6 +20,7 @@
 //! Requests are cleaned before any plugin sees them, so that no plugin believes a client either, and
 //! get what Linkspan says when it is known where they go.
 
+mod authority;
 mod forwarded;
 mod upgrade;
 
@@ -27,12 +28,13 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, TE};
-use http::uri::{Authority, PathAndQuery};
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
 use crate::config::{HostHeader, Underscores};
 
+pub use authority::authority;
 pub use forwarded::{Forwarding, PSEUDONYM, X_REQUEST_ID, append_via, complete_request};
 pub use upgrade::{agrees, offered, switch, upgrade};
 
@@ -179,13 +181,7 @@ pub fn given_path(path: &str, query: Option<&str>) -> Result<PathAndQuery, Fault
 ///
 /// [`Fault::Host`], when it is not that, or has user information.
 pub fn given_host(host: &str) -> Result<HeaderValue, Fault> {
-    let authority = Authority::try_from(host).ok().ok_or(Fault::Host)?;
-    let rest = host.strip_prefix(authority.host()).ok_or(Fault::Host)?;
-    let port_fits = rest.is_empty() || authority.port_u16().is_some();
-    if authority.host().is_empty() || !port_fits {
-        return Err(Fault::Host);
-    }
-    HeaderValue::try_from(host).map_err(Fault::Value)
+    HeaderValue::from_str(authority(host).ok_or(Fault::Host)?).map_err(Fault::Value)
 }
 
 /// Why a header, path or host was not taken.
