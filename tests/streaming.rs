@@ -14,6 +14,7 @@ use crate::support::{
 mod expect;
 mod framing;
 mod memory;
+mod trailers;
 
 const MIB: usize = 1 << 20;
 

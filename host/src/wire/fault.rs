@@ -85,7 +85,7 @@ pub enum Fault {
     #[error("a trailer that is no header line")]
     Trailer,
     /// Trailers that are too many or too large.
-    #[error("trailers of more than 16 KiB, or more than a head may have")]
+    #[error("trailers of 16 KiB or more, or more of them than fields of a head")]
     Trailers,
     /// A head that is too large.
     #[error("the head is larger than allowed")]
