@@ -13,6 +13,7 @@ use crate::support::{
 
 mod expect;
 mod framing;
+mod interim;
 mod memory;
 mod trailers;
 

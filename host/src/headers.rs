@@ -29,7 +29,7 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, TE};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use smallvec::SmallVec;
 
 use crate::config::{HostHeader, Underscores};
@@ -76,6 +76,15 @@ pub fn clean_request(headers: &mut HeaderMap, trusted: bool, underscores: Unders
 pub fn clean_response(headers: &mut HeaderMap) {
     strip(headers, |name| ends_at_hop(name) || is_instruction(name));
     canonical_length(headers);
+}
+
+/// Removes from an informational response the same, and what tells of a body that it has not (RFC 9110,
+/// 8.6), and says whom it has passed.
+pub fn clean_interim(headers: &mut HeaderMap) {
+    let tells_of_body = |name: &str| matches!(name, "content-length" | "trailer");
+    strip(headers, |name| ends_at_hop(name) || is_instruction(name) || tells_of_body(name));
+    // No head that is read has so many fields that there is no room.
+    let _ = append_via(headers, Version::HTTP_11);
 }
 
 /// Removes from trailers what may only stand in a head (RFC 9110, 6.5.1), and what a client could

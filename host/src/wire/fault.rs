@@ -36,6 +36,9 @@ pub enum Fault {
     /// A status below 100.
     #[error("the status is below 100")]
     Status,
+    /// Informational responses without an end.
+    #[error("more than 100 informational responses")]
+    Interims,
     /// A line that continues the one before, or is made to look so.
     #[error("a folded header line, or blanks before the first")]
     Folded,
