@@ -25,12 +25,12 @@ use crate::deadline::Deadline;
 use crate::proxy_protocol::Subject;
 use crate::socket::Stream;
 use crate::tunnel::End;
-use crate::wire::Asked;
+use crate::wire::{Asked, Limits};
 
-/// The largest response head.
-const HEAD_BYTES: usize = 64 << 10;
-/// The most that is read or written at once: hyper takes a head that fills it for one too large.
-const BUFFER_BYTES: usize = HEAD_BYTES + 1;
+/// The most that is read or written at once, unless heads may be larger.
+const BUFFER_BYTES: usize = 64 << 10;
+/// The most fields that hyper has room for without an allocation.
+const FIELDS: usize = 100;
 
 /// A connection, its sender, and what they need. Boxed once, then moved between the pool, the
 /// request and the response body.
@@ -48,6 +48,8 @@ pub(super) struct Link {
     /// Where it goes when it is idle; absent while it is there.
     pub(super) home: Option<Rc<Shelf>>,
     pub(super) idle_since: Instant,
+    /// What bounds the heads of its responses.
+    pub(super) heads: Limits,
     peer: Peer,
     /// Why it is closed, should it be dropped now.
     pub(super) fate: Fate,
@@ -110,10 +112,18 @@ impl From<TrySendError<Request<RequestBody>>> for Failure {
 }
 
 impl Link {
-    pub(super) async fn open(stream: Stream, peer: &Peer) -> Result<Box<Self>, hyper::Error> {
-        let (gated, meter) = Gated::new(stream, HEAD_BYTES);
+    pub(super) async fn open(
+        stream: Stream,
+        peer: &Peer,
+        heads: Limits,
+    ) -> Result<Box<Self>, hyper::Error> {
+        let (gated, meter) = Gated::new(stream, heads);
         let mut builder = Builder::new();
-        builder.max_buf_size(BUFFER_BYTES);
+        // hyper takes a head that fills its buffer for one too large.
+        builder.max_buf_size(heads.head_bytes.max(BUFFER_BYTES) + 1);
+        if heads.fields > FIELDS {
+            builder.max_headers(heads.fields);
+        }
         let (sender, connection) = builder.handshake(TokioIo::new(gated)).await?;
         let wakeups = Wakeups::new();
         let waker = Waker::from(Arc::clone(&wakeups));
@@ -133,6 +143,7 @@ impl Link {
             told: None,
             home: None,
             idle_since: Instant::now(),
+            heads,
             peer: peer.clone(),
             fate: Fate::Dropped,
         }))
