@@ -13,7 +13,7 @@ use crate::cluster::Cluster;
 use crate::cluster::pool::{ConnectSettings, SendLimits};
 use crate::config::{self, Name};
 use crate::dns::Inquiries;
-use crate::headers::clean_trailers;
+use crate::headers::{clean_trailers, request_trailers};
 use crate::metrics::{ClusterMetrics, ListenerMetrics, Metrics};
 use crate::plugin::{Nursery, Plugin};
 use crate::snapshot::{Snapshot, Use};
@@ -251,7 +251,7 @@ impl ClusterUse {
                 grace: listener.min_body_rate_grace,
             }),
             replay_bytes: self.cluster.settings().replay_bytes,
-            filter_trailers: clean_trailers,
+            filter_trailers: request_trailers(listener.underscores),
         }
     }
 }

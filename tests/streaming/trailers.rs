@@ -1,7 +1,7 @@
-//! Trailers: how many bytes they may have.
+//! Trailers: how many bytes they may have, and what they may say.
 
 use super::to;
-use crate::support::Origin;
+use crate::support::{Origin, Proxy, one_cluster};
 
 /// A body of chunks with a trailer, by which all that follows the last chunk has so many bytes.
 fn body(bytes: usize) -> String {
@@ -47,4 +47,41 @@ fn a_response_with_trailers_of_16_kib_breaks_off() {
     client.expect_closed();
     let reason = proxy.access(2)[1]["error"].as_str().unwrap().to_owned();
     assert!(reason.contains("trailers of 16 KiB or more"), "{reason}");
+}
+
+/// The names of the trailers that the origin gets of those that a client sends.
+fn upstream_trailers(listener: &str, sent: &[&str]) -> Vec<String> {
+    let origin = Origin::replying("");
+    let proxy = Proxy::start(&one_cluster(&[origin.address()], listener, ""));
+    let mut client = proxy.connect();
+    let trailers: String = sent.iter().map(|name| format!("{name}: 1\r\n")).collect();
+    client.send(format!(
+        "POST / HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\ntrailer: {}\r\n\r\n\
+         0\r\n{trailers}\r\n",
+        sent.join(", "),
+    ));
+    assert_eq!(client.response().status(), 200);
+    origin.request().trailers.into_iter().map(|trailer| trailer.0).collect()
+}
+
+#[test]
+fn trailers_of_a_request_lose_underscores_and_what_only_a_head_may_say() {
+    let sent = [
+        "x-sum",
+        "x_sum",
+        "x_forwarded_for",
+        "transfer_encoding",
+        "content_length",
+        "via",
+        "date",
+        "host",
+        "x-request-id",
+        "x_request_id",
+        "proxy-authorization",
+        "x-forwarded-for",
+        "grpc-status",
+    ];
+    assert_eq!(upstream_trailers("", &sent), ["x-sum", "grpc-status"]);
+    let passed = upstream_trailers("underscores = 'pass'", &sent);
+    assert_eq!(passed, ["x-sum", "x_sum", "grpc-status"]);
 }
