@@ -156,3 +156,12 @@ fn with_everything_down_repetitions_stay_within_their_budget() {
         assert_eq!(total, attempts, "{health}");
     }
 }
+
+#[test]
+fn a_status_that_nobody_has_defined_is_not_counted_as_none() {
+    let origin = Origin::answering(|_| reply(999, &[], ""));
+    let proxy = proxy(&[origin.address()], "");
+    assert_eq!(proxy.get("/").status(), 999);
+    let counted = |status| proxy.counter("linkspan_requests", &[("status", status)]);
+    assert_eq!((counted("other"), counted("none"), counted("5xx")), (1, 0, 0));
+}
