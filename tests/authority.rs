@@ -45,3 +45,21 @@ fn a_port_that_is_empty_is_accepted_and_no_upstream_sees_its_colon() {
         assert_eq!(request.value("x-forwarded-host"), Some(host));
     }
 }
+
+#[test]
+fn options_of_a_url_without_a_path_is_for_the_server_as_a_whole() {
+    let origin = Origin::replying("");
+    let proxy = Proxy::start(&one_cluster(&[origin.address()], "", ""));
+    for (target, seen) in [
+        ("http://a.test", "*"),
+        ("*", "*"),
+        ("http://a.test/", "*"),
+        ("http://a.test/?", "/?"),
+        ("http://a.test/x", "/x"),
+        ("http://a.test?x", "/?x"),
+        ("/", "/"),
+    ] {
+        assert_eq!(asked(&proxy, "OPTIONS", target, "a.test").status(), 200, "{target}");
+        assert_eq!(origin.requests().pop().unwrap().target(), seen, "{target}");
+    }
+}

@@ -79,7 +79,8 @@ fn target(parts: &mut request::Parts, host: Box<str>) -> Result<Addressed, Error
             let authority = host_in(authority.as_str(), "its target names no host")?;
             let target_origin = Some(format!("{scheme}://{authority}").into());
             let path = uri.path_and_query().cloned();
-            // The server as a whole is asked for without a path (RFC 9112, 3.2.4).
+            // The server as a whole is asked for without a path (RFC 9112, 3.2.4). The library shows a
+            // slash there, and so cannot tell one that was sent: what must become `*` goes first.
             let whole = parts.method == Method::OPTIONS && path.as_ref().is_none_or(|p| p == "/");
             let rest = if whole { None } else { path };
             let none = if whole { "*" } else { "/" };
