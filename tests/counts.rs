@@ -189,3 +189,12 @@ fn what_is_broken_off_is_counted_by_its_reason() {
     let gone = || proxy.counter("linkspan_errors", &[("reason", "client_gone")]);
     eventually("it to be counted", || (gone() == 1).then_some(()));
 }
+
+#[test]
+fn a_status_that_nobody_has_defined_is_not_counted_as_none() {
+    let origin = Origin::answering(|_| reply(999, &[], ""));
+    let proxy = proxy(&[origin.address()], "");
+    assert_eq!(proxy.get("/").status(), 999);
+    let counted = |status| proxy.counter("linkspan_requests", &[("status", status)]);
+    assert_eq!((counted("other"), counted("none"), counted("5xx")), (1, 0, 0));
+}

@@ -3,6 +3,7 @@
 mod closing;
 mod half_closed;
 mod rates;
+mod responses;
 mod times;
 
 use std::net::SocketAddr;

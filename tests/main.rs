@@ -9,6 +9,7 @@
 mod access;
 mod admin;
 mod agreement;
+mod authority;
 mod balancing;
 mod bodies;
 mod cases;

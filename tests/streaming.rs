@@ -13,7 +13,9 @@ use crate::support::{
 
 mod expect;
 mod framing;
+mod interim;
 mod memory;
+mod trailers;
 
 const MIB: usize = 1 << 20;
 

@@ -123,7 +123,11 @@ fn response(sent: &HeaderMap) {
 
 fn trailers(sent: &HeaderMap) {
     cleaned(sent, clean_trailers, |name| {
-        ends_at_hop(name) || is_forwarding(name) || is_instruction(name) || is_for_heads(name)
+        ends_at_hop(name)
+            || is_forwarding(name)
+            || is_instruction(name)
+            || is_for_heads(name)
+            || ["date", "via", "x-request-id"].contains(&name)
     });
 }
 

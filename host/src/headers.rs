@@ -15,11 +15,12 @@
 //!   underscores, which CGI-like upstreams take for hyphens. Of a trusted proxy those stay that
 //!   Linkspan sends itself.
 //! - Of a request all other fields with underscores go as well, unless the listener lets them pass:
-//!   a Transfer_Encoding must not become what a Transfer-Encoding would be.
+//!   a Transfer_Encoding must not become what a Transfer-Encoding would be. So do those in trailers.
 //!
 //! Requests are cleaned before any plugin sees them, so that no plugin believes a client either, and
 //! get what Linkspan says when it is known where they go.
 
+mod authority;
 mod forwarded;
 mod upgrade;
 
@@ -27,12 +28,13 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, TE};
-use http::uri::{Authority, PathAndQuery};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use smallvec::SmallVec;
 
 use crate::config::{HostHeader, Underscores};
 
+pub use authority::authority;
 pub use forwarded::{Forwarding, PSEUDONYM, X_REQUEST_ID, append_via, complete_request};
 pub use upgrade::{agrees, offered, switch, upgrade};
 
@@ -76,12 +78,33 @@ pub fn clean_response(headers: &mut HeaderMap) {
     canonical_length(headers);
 }
 
-/// Removes from trailers what may only stand in a head (RFC 9110, 6.5.1), and what a client could
-/// pass off as a head's, should the recipient merge the two.
+/// Removes from an informational response the same, and what tells of a body that it has not (RFC 9110,
+/// 8.6), and says whom it has passed.
+pub fn clean_interim(headers: &mut HeaderMap) {
+    let tells_of_body = |name: &str| matches!(name, "content-length" | "trailer");
+    strip(headers, |name| ends_at_hop(name) || is_instruction(name) || tells_of_body(name));
+    // No head that is read has so many fields that there is no room.
+    let _ = append_via(headers, Version::HTTP_11);
+}
+
+/// Removes from a response's trailers what may only stand in a head (RFC 9110, 6.5.1), and what an
+/// upstream could pass off as a head's, should the recipient merge the two.
 pub fn clean_trailers(headers: &mut HeaderMap) {
-    strip(headers, |name| {
-        ends_at_hop(name) || is_forwarding(name) || is_head_only(name) || is_instruction(name)
-    });
+    strip(headers, is_no_trailer);
+}
+
+/// What removes the same from a request's trailers, and names with underscores as from its head.
+#[must_use]
+pub fn request_trailers(underscores: Underscores) -> fn(&mut HeaderMap) {
+    let dropping: fn(&mut HeaderMap) =
+        |headers| strip(headers, |name| is_no_trailer(name) || name.contains('_'));
+    let passing: fn(&mut HeaderMap) = |headers| {
+        strip(headers, |name| is_no_trailer(name) || is_no_trailer(&name.replace('_', "-")));
+    };
+    match underscores {
+        Underscores::Drop => dropping,
+        Underscores::Pass => passing,
+    }
 }
 
 /// The Host for an upstream: what a plugin gave, else what the cluster's rule says. A client that
@@ -179,13 +202,7 @@ pub fn given_path(path: &str, query: Option<&str>) -> Result<PathAndQuery, Fault
 ///
 /// [`Fault::Host`], when it is not that, or has user information.
 pub fn given_host(host: &str) -> Result<HeaderValue, Fault> {
-    let authority = Authority::try_from(host).ok().ok_or(Fault::Host)?;
-    let rest = host.strip_prefix(authority.host()).ok_or(Fault::Host)?;
-    let port_fits = rest.is_empty() || authority.port_u16().is_some();
-    if authority.host().is_empty() || !port_fits {
-        return Err(Fault::Host);
-    }
-    HeaderValue::try_from(host).map_err(Fault::Value)
+    HeaderValue::from_str(authority(host).ok_or(Fault::Host)?).map_err(Fault::Value)
 }
 
 /// Why a header, path or host was not taken.
@@ -299,7 +316,16 @@ fn is_framing(name: &HeaderName) -> bool {
 /// Whether a sender may declare a field to be for the next hop only. Not those that are meant for
 /// all recipients: stripping them would make the recipient see another message.
 fn may_be_nominated(name: &str) -> bool {
-    !is_head_only(name) && !is_forwarding(name) && !matches!(name, "date" | "trailer" | "via")
+    !is_head_only(name) && !is_forwarding(name)
+}
+
+/// Whether it has no place in trailers. The id of a request is a trusted proxy's to give, in its head.
+fn is_no_trailer(name: &str) -> bool {
+    ends_at_hop(name)
+        || is_forwarding(name)
+        || is_head_only(name)
+        || is_instruction(name)
+        || name == X_REQUEST_ID
 }
 
 /// Framing, routing, authentication, controls and what says how to read the content.
@@ -314,6 +340,7 @@ fn is_head_only(name: &str) -> bool {
             | "content-range"
             | "content-type"
             | "cookie"
+            | "date"
             | "expect"
             | "expires"
             | "host"
@@ -325,6 +352,7 @@ fn is_head_only(name: &str) -> bool {
             | "set-cookie"
             | "trailer"
             | "vary"
+            | "via"
             | "warning"
             | "www-authenticate"
     ) || name.starts_with("if-")

@@ -129,8 +129,8 @@ pub struct ListenerMetrics(PerWorker<ListenerCells>);
 
 #[derive(Debug, Default)]
 struct ListenerCells {
-    /// By the first digit of the status; 0 where there was none.
-    requests: [AtomicU64; 6],
+    /// By the first digit of the status; 0 where there was none, 6 for all from there.
+    requests: [AtomicU64; 7],
     durations: Histogram,
     opened: AtomicU64,
     closed: AtomicU64,
@@ -145,7 +145,7 @@ impl ListenerMetrics {
     /// from its head to the end of the response.
     pub fn request(&self, worker: usize, status: u16, duration: Duration) {
         let cells = self.0.of(worker);
-        let class = if status < 600 { usize::from(status / 100) } else { 0 };
+        let class = usize::from(status / 100).min(6);
         if let Some(counter) = cells.requests.get(class) {
             increment(counter);
         }

@@ -13,10 +13,11 @@ use crate::cluster::Cluster;
 use crate::cluster::pool::{ConnectSettings, SendLimits};
 use crate::config::{self, Name};
 use crate::dns::Inquiries;
-use crate::headers::clean_trailers;
+use crate::headers::{clean_trailers, request_trailers};
 use crate::metrics::{ClusterMetrics, ListenerMetrics, Metrics};
 use crate::plugin::{Nursery, Plugin};
 use crate::snapshot::{Snapshot, Use};
+use crate::wire::Limits;
 
 pub use direct::Direct;
 
@@ -208,6 +209,11 @@ fn cluster_use(cluster: &Arc<Cluster>, plugins: &HashMap<Use, Plugin>, make: &Ma
             idle_timeout: settings.idle_timeout,
             max_idle: settings.max_idle_per_endpoint.div_ceil(make.workers.max(1)),
             proxy_protocol: settings.proxy_protocol,
+            heads: Limits {
+                head_bytes: settings.max_response_head_bytes,
+                fields: settings.max_response_headers,
+                target_bytes: 0,
+            },
         },
         send: SendLimits {
             response_timeout: settings.response_timeout,
@@ -245,7 +251,7 @@ impl ClusterUse {
                 grace: listener.min_body_rate_grace,
             }),
             replay_bytes: self.cluster.settings().replay_bytes,
-            filter_trailers: clean_trailers,
+            filter_trailers: request_trailers(listener.underscores),
         }
     }
 }

@@ -12,8 +12,8 @@
 //!   to 6.3). Equal repetitions are refused as well: nobody sends them who means well.
 //! - A chunk's size is at most 16 hexadecimal digits, with nothing between it and what follows (7.1).
 //!   Extensions are bounded.
-//! - A target consists of visible ASCII without `#`, `<` and `>` (RFC 3986); other bytes are for the
-//!   sender to escape.
+//! - A target consists of visible ASCII without `#`, `<` and `>`, its path without backticks, and its
+//!   query without `"` (RFC 3986 has none of them); other bytes are for the sender to escape.
 //! - One empty line before a request is skipped (2.2), others are refused.
 //!
 //! A head is let pass when it is complete, and not before. Bodies pass as they come.

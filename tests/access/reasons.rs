@@ -163,7 +163,7 @@ fn what_an_upstream_does_wrong_is_told_with_its_address() {
     let expected = "ORIGIN: did not answer within response-timeout = 200ms of cluster main";
     assert_eq!(reason_of(&silent, "", "response-timeout = '200ms'", get()), expected);
     let large = Origin::answering(|_| reply(200, &[("x", &"x".repeat(300_000))], ""));
-    let expected = "ORIGIN: its answer is not HTTP/1: the head is larger than allowed";
+    let expected = "ORIGIN: the head of its answer goes beyond max-response-head-bytes = 64KiB of cluster main";
     assert_eq!(reason_of(&large, "", "", get()), expected);
 }
 

@@ -16,6 +16,7 @@
 //! A connection that begins with a PROXY header tells of one downstream connection, and serves the
 //! requests of no other. When that one is gone it goes as well.
 
+mod driver;
 mod error;
 mod fate;
 mod link;
@@ -40,6 +41,7 @@ use crate::body::{DownloadLimits, RequestBody, UpstreamBody};
 use crate::cluster::connect::{ConnectError, connect};
 use crate::cluster::peer::Peer;
 use crate::proxy_protocol::{Subject, Version, encode};
+use crate::wire::Limits;
 
 /// How connections to one endpoint are made and kept.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +54,8 @@ pub struct ConnectSettings {
     pub max_idle: usize,
     /// The PROXY header that connections begin with.
     pub proxy_protocol: Option<Version>,
+    /// What bounds the heads of responses.
+    pub heads: Limits,
 }
 
 /// What bounds one request and its response.
@@ -141,13 +145,14 @@ impl Pool {
     ) -> Result<Slot, ConnectError> {
         let shelf = self.shelf(key, settings);
         let told = settings.proxy_protocol.map(|version| (version, told));
-        if let Some(mut link) = shelf.take(told.map(|(_, told)| told)) {
+        if let Some(mut link) = shelf.take(told.map(|(_, told)| told), settings.heads) {
             link.home = Some(shelf);
             return Ok(Slot { link, reused: true });
         }
         let header = told.map(|(version, told)| encode(version, **told)).unwrap_or_default();
         let stream = connect(peer, settings.connect_timeout, &header).await?;
-        let mut link = Link::open(stream, peer).await.map_err(ConnectError::Protocol)?;
+        let mut link =
+            Link::open(stream, peer, settings.heads).await.map_err(ConnectError::Protocol)?;
         link.told = told.map(|(_, told)| Rc::downgrade(told));
         link.home = Some(shelf);
         Ok(Slot { link, reused: false })
@@ -221,11 +226,13 @@ impl fmt::Debug for Pool {
 }
 
 impl Shelf {
-    /// The last one that tells of the same as the new one would.
-    fn take(&self, told: Option<&Rc<Subject>>) -> Option<Box<Link>> {
+    /// The last one that tells of the same as the new one would, and was opened for such heads: a
+    /// reload may have changed what they may be.
+    fn take(&self, told: Option<&Rc<Subject>>, heads: Limits) -> Option<Box<Link>> {
         loop {
             let mut links = self.links.borrow_mut();
-            let place = links.iter().rposition(|link| link.tells_of(told))?;
+            let mut each = links.iter();
+            let place = each.rposition(|link| link.heads == heads && link.tells_of(told))?;
             let mut link = links.remove(place);
             drop(links);
             if link.is_usable() {

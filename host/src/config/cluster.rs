@@ -27,6 +27,10 @@ pub struct Cluster {
     pub connect_timeout: Duration,
     /// From sending a request to the head of its response. Default 60 s.
     pub response_timeout: Duration,
+    /// The largest head of a response. Default 64 KiB.
+    pub max_response_head_bytes: usize,
+    /// The most fields of it, and of the trailers. Default 100.
+    pub max_response_headers: usize,
     /// The longest silence within a response body. Default 60 s.
     pub body_timeout: Duration,
     /// The longest silence of both sides once they speak another protocol. Default 1 h.
@@ -80,6 +84,8 @@ impl Default for Cluster {
             max_attempts: None,
             connect_timeout: Duration::from_secs(5),
             response_timeout: SILENCE,
+            max_response_head_bytes: 64 << 10,
+            max_response_headers: 100,
             body_timeout: SILENCE,
             tunnel_timeout: Duration::from_hours(1),
             idle_timeout: SILENCE,

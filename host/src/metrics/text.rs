@@ -61,7 +61,8 @@ const OPENED: [(&str, &str, &str, &str, Cell, Cell); 2] = [
     ),
 ];
 
-const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+/// The last is for what upstreams make up beyond 599.
+const CLASSES: [&str; 7] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx", "other"];
 
 /// All samples of one metric.
 #[derive(Debug)]

@@ -18,7 +18,7 @@ use crate::body::{Upload, UpstreamBody};
 use crate::cluster::endpoint::Endpoint;
 use crate::cluster::pool::{SendError, SendErrorKind, Slot};
 use crate::cluster::{Admission, health};
-use crate::headers::{self, clean_response, upstream_host};
+use crate::headers::{self, clean_interim, upstream_host};
 use crate::plugin::{Exchange, Pick, Picked};
 use crate::relay::attempt::tell::none_by;
 use crate::relay::client::Client;
@@ -250,7 +250,7 @@ impl Attempts<'_> {
         let request = self.request(endpoint, exchange);
         let interim = self.client.stream.interim(exchange.request.version);
         let pass = |status: StatusCode, mut headers: HeaderMap| {
-            clean_response(&mut headers);
+            clean_interim(&mut headers);
             interim.send(status, &headers);
         };
         let before = Instant::now();

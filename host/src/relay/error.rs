@@ -189,6 +189,19 @@ impl Limit {
         Self { key: "max-hops", value, whose: "listener", name: Arc::clone(&listener.name) }
     }
 
+    /// The limit of a cluster that the head of a response has broken, if that is its fault.
+    #[must_use]
+    pub fn of_response(cluster: &config::Cluster, fault: Fault) -> Option<Self> {
+        let (key, value) = match fault {
+            Fault::HeadBytes => {
+                ("max-response-head-bytes", Measure::Bytes(cluster.max_response_head_bytes as u64))
+            }
+            Fault::Fields => ("max-response-headers", Measure::Count(cluster.max_response_headers)),
+            _ => return None,
+        };
+        Some(Self { key, value, whose: "cluster", name: Arc::clone(&cluster.name) })
+    }
+
     /// The limit of a listener that a request has broken, if that is its fault.
     #[must_use]
     pub fn of_request(listener: &config::Listener, fault: Fault) -> Option<Self> {

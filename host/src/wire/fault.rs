@@ -36,6 +36,9 @@ pub enum Fault {
     /// A status below 100.
     #[error("the status is below 100")]
     Status,
+    /// Informational responses without an end.
+    #[error("more than 100 informational responses")]
+    Interims,
     /// A line that continues the one before, or is made to look so.
     #[error("a folded header line, or blanks before the first")]
     Folded,
@@ -85,7 +88,7 @@ pub enum Fault {
     #[error("a trailer that is no header line")]
     Trailer,
     /// Trailers that are too many or too large.
-    #[error("trailers of more than 16 KiB, or more than a head may have")]
+    #[error("trailers of 16 KiB or more, or more of them than fields of a head")]
     Trailers,
     /// A head that is too large.
     #[error("the head is larger than allowed")]

@@ -5,12 +5,17 @@ use super::fields::{Fields, Framing};
 use super::lines::{Lines, Next};
 use super::{Fault, Gate, Limits, Step};
 
+/// The most informational responses to one request: who sends more of them sends them for ever.
+const INTERIMS: u8 = 100;
+
 /// Judges what an upstream sends.
 #[derive(Debug)]
 pub struct Responses {
     limits: Limits,
     state: State,
     asked: Asked,
+    /// How many informational responses there were.
+    interims: u8,
 }
 
 /// What was asked for, as far as the end of the answer depends on it.
@@ -53,13 +58,14 @@ impl Responses {
     /// For a connection on which nothing was asked for yet.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits, state: State::Idle, asked: Asked::default() }
+        Self { limits, state: State::Idle, asked: Asked::default(), interims: 0 }
     }
 
     /// A request is about to be sent.
     pub fn ask(&mut self, asked: Asked) {
         if matches!(self.state, State::Idle) {
             self.asked = asked;
+            self.interims = 0;
             self.state = State::Head(Head::default());
         }
     }
@@ -98,6 +104,10 @@ impl Responses {
                     let framing = head.fields.framing(status.old)?;
                     let agreed = head.fields.upgrades() && self.asked.upgrade;
                     if (100..200).contains(&status.code) && status.code != 101 {
+                        if self.interims == INTERIMS {
+                            return Err(Fault::Interims);
+                        }
+                        self.interims += 1;
                         self.state = State::Head(Head::default());
                         return Ok(Step::Interim(end));
                     }

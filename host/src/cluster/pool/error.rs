@@ -56,6 +56,12 @@ impl SendError {
         };
         Self { kind, request, reused, answered, source }
     }
+
+    /// What is wrong with what came, if a gate has found it.
+    #[must_use]
+    pub fn fault(&self) -> Option<Fault> {
+        self.source.as_ref().and_then(|error| Fault::of(error))
+    }
 }
 
 impl SendErrorKind {

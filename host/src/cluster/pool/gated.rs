@@ -22,9 +22,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::socket::{Peeked, Stream, Tally};
 use crate::wire::{Asked, Fault, Limits, Reading, Responses, Sluice, Source};
 
-/// The most fields of a response.
-const FIELDS: usize = 100;
-
 /// What went through a connection.
 #[derive(Debug)]
 pub(super) struct Meter {
@@ -40,8 +37,7 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    fn new(head_bytes: usize) -> Self {
-        let limits = Limits { head_bytes, fields: FIELDS, target_bytes: 0 };
+    fn new(limits: Limits) -> Self {
         Self {
             read: Tally::default(),
             written: Tally::default(),
@@ -109,7 +105,9 @@ impl Meter {
 }
 
 fn parse(head: &[u8]) -> Option<(StatusCode, HeaderMap)> {
-    let mut fields = [httparse::EMPTY_HEADER; FIELDS];
+    // The gate has counted them.
+    let lines = head.iter().filter(|byte| **byte == b'\n').count();
+    let mut fields = vec![httparse::EMPTY_HEADER; lines];
     let mut response = httparse::Response::new(&mut fields);
     response.parse(head).ok()?;
     let mut headers = HeaderMap::new();
@@ -130,9 +128,9 @@ pub(super) struct Gated {
 }
 
 impl Gated {
-    /// For heads of at most so many bytes.
-    pub(super) fn new(stream: Stream, head_bytes: usize) -> (Self, Rc<Meter>) {
-        let meter = Rc::new(Meter::new(head_bytes));
+    /// For heads within these limits.
+    pub(super) fn new(stream: Stream, heads: Limits) -> (Self, Rc<Meter>) {
+        let meter = Rc::new(Meter::new(heads));
         let sluice = Sluice::default();
         (Self { stream, meter: Rc::clone(&meter), sluice, deaf: false }, meter)
     }

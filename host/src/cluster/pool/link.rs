@@ -12,11 +12,12 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::{Body as _, Frame};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
-use hyper::client::conn::http1::{Builder, Connection, SendRequest};
+use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Duration, Instant};
 
 use super::Shelf;
+use super::driver::{Driver, Turn};
 use super::fate::Fate;
 use super::gated::{Gated, Meter};
 use super::wakeups::Wakeups;
@@ -26,12 +27,12 @@ use crate::deadline::Deadline;
 use crate::proxy_protocol::Subject;
 use crate::socket::Stream;
 use crate::tunnel::End;
-use crate::wire::Asked;
+use crate::wire::{Asked, Limits};
 
-/// The largest response head.
-const HEAD_BYTES: usize = 64 << 10;
-/// The most that is read or written at once: hyper takes a head that fills it for one too large.
-const BUFFER_BYTES: usize = HEAD_BYTES + 1;
+/// The most that is read or written at once, unless heads may be larger.
+const BUFFER_BYTES: usize = 64 << 10;
+/// The most fields that hyper has room for without an allocation.
+const FIELDS: usize = 100;
 
 /// A connection, its sender, and what they need. Boxed once, then moved between the pool, the
 /// request and the response body.
@@ -49,6 +50,8 @@ pub(super) struct Link {
     /// Where it goes when it is idle; absent while it is there.
     pub(super) home: Option<Rc<Shelf>>,
     pub(super) idle_since: Instant,
+    /// What bounds the heads of its responses.
+    pub(super) heads: Limits,
     peer: Peer,
     /// It must not serve another request.
     spent: bool,
@@ -83,10 +86,18 @@ impl From<TrySendError<Request<RequestBody>>> for Failure {
 }
 
 impl Link {
-    pub(super) async fn open(stream: Stream, peer: &Peer) -> Result<Box<Self>, hyper::Error> {
-        let (gated, meter) = Gated::new(stream, HEAD_BYTES);
+    pub(super) async fn open(
+        stream: Stream,
+        peer: &Peer,
+        heads: Limits,
+    ) -> Result<Box<Self>, hyper::Error> {
+        let (gated, meter) = Gated::new(stream, heads);
         let mut builder = Builder::new();
-        builder.max_buf_size(BUFFER_BYTES);
+        // hyper takes a head that fills its buffer for one too large.
+        builder.max_buf_size(heads.head_bytes.max(BUFFER_BYTES) + 1);
+        if heads.fields > FIELDS {
+            builder.max_headers(heads.fields);
+        }
         let (sender, connection) = builder.handshake(TokioIo::new(gated)).await?;
         let wakeups = Wakeups::new();
         let waker = Waker::from(Arc::clone(&wakeups));
@@ -106,6 +117,7 @@ impl Link {
             told: None,
             home: None,
             idle_since: Instant::now(),
+            heads,
             peer: peer.clone(),
             spent: false,
             fate: Fate::Dropped,
@@ -318,77 +330,5 @@ impl Transport for Link {
         let mut early = BytesMut::from(parts.read_buf);
         early.extend_from_slice(&kept);
         Some(End { stream, early: early.freeze() })
-    }
-}
-
-/// A connection and its waker.
-struct Driver {
-    connection: Option<Connection<TokioIo<Gated>, RequestBody>>,
-    /// The same once it is over, if another protocol goes on from there.
-    switched: Option<Connection<TokioIo<Gated>, RequestBody>>,
-    meter: Rc<Meter>,
-    wakeups: Arc<Wakeups>,
-    waker: Waker,
-}
-
-/// Which of two is polled first.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Turn {
-    Connection,
-    Step,
-}
-
-impl Driver {
-    /// Polls the connection and `step`, which waits for something that comes through it, in turn
-    /// as long as one of them wakes the other.
-    fn drive<T>(
-        &mut self,
-        context: &mut Context<'_>,
-        first: Turn,
-        mut step: impl FnMut(&mut Context<'_>) -> Poll<T>,
-    ) -> Poll<T> {
-        /// More rounds than any exchange needs; beyond it other tasks get their turn.
-        const ROUNDS: usize = 8;
-        self.wakeups.begin(context.waker());
-        let mut turn = first;
-        for _ in 0..ROUNDS {
-            if turn == Turn::Connection {
-                self.wakeups.clear();
-                self.poll_connection();
-            }
-            let polled = step(&mut Context::from_waker(&self.waker));
-            if polled.is_ready() {
-                self.wakeups.end();
-                return polled;
-            }
-            if turn == Turn::Connection && !self.wakeups.noted() {
-                break;
-            }
-            turn = Turn::Connection;
-        }
-        if self.wakeups.end() {
-            context.waker().wake_by_ref();
-        }
-        Poll::Pending
-    }
-
-    /// Polls an idle connection if something happened to it.
-    fn look(&mut self) {
-        if self.wakeups.noted() {
-            self.wakeups.clear();
-            self.poll_connection();
-        }
-    }
-
-    /// A connection that is over is dropped, upon which whoever waits for it hears of it.
-    fn poll_connection(&mut self) {
-        let Some(connection) = &mut self.connection else { return };
-        let polled = Pin::new(connection).poll(&mut Context::from_waker(&self.waker));
-        if let Poll::Ready(ended) = polled {
-            if let Err(error) = ended {
-                tracing::debug!(error = &error as &dyn std::error::Error, "upstream connection");
-            }
-            self.switched = self.connection.take().filter(|_| self.meter.has_switched());
-        }
     }
 }

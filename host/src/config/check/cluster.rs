@@ -65,6 +65,8 @@ pub(super) fn cluster(
         max_attempts: table.optional(attempts.such_as(3), "as many as there are endpoints"),
         connect_timeout: timeout(table, "connect-timeout", connect, default.connect_timeout),
         response_timeout: timeout(table, "response-timeout", response, default.response_timeout),
+        max_response_head_bytes: response_head_bytes(table, default.max_response_head_bytes),
+        max_response_headers: response_headers(table, default.max_response_headers),
         body_timeout: timeout(table, "body-timeout", body, default.body_timeout),
         tunnel_timeout: timeout(table, "tunnel-timeout", tunnel, default.tunnel_timeout),
         idle_timeout: timeout(table, "idle-timeout", idle, default.idle_timeout),
@@ -86,6 +88,16 @@ pub(super) fn cluster(
         slow_start: table.or(slow, default.slow_start),
         sendfile: sendfile(table, context),
     }
+}
+
+fn response_head_bytes(table: &mut Table<'_>, default: usize) -> usize {
+    let about = "The largest head of a response";
+    table.or(key("max-response-head-bytes", about, Size(8 << 10..=1 << 20)), default)
+}
+
+fn response_headers(table: &mut Table<'_>, default: usize) -> usize {
+    let about = "The most fields of a response's head, and of its trailers";
+    table.or(key("max-response-headers", about, Whole(1..=1_000)), default)
 }
 
 /// What endpoints get as Host, and what comes first.

@@ -71,7 +71,13 @@ impl Attempts<'_> {
                 let limit = Limit::of_cluster(&settings.name, "response-timeout", limit);
                 format!("did not answer within {limit}")
             }
-            _ => error.to_string(),
+            _ => {
+                let limit = error.fault().and_then(|fault| Limit::of_response(settings, fault));
+                limit.map_or_else(
+                    || error.to_string(),
+                    |limit| format!("the head of its answer goes beyond {limit}"),
+                )
+            }
         };
         format!("{}: {what}", endpoint.label()).into()
     }

@@ -102,6 +102,9 @@ fn informational_responses_are_set_apart() {
     let (passed, interims, fault, idle) = judged(GET, &format!("{hint}{hint}{answer}"));
     assert_eq!((&*passed, fault, idle), (answer, None, true));
     assert_eq!(interims, [hint, hint]);
+    let most = hint.repeat(100);
+    assert_eq!(judged(GET, &format!("{most}{answer}")).0, answer);
+    assert_eq!(judged(GET, &format!("{most}{hint}{answer}")).2, Some(Fault::Interims));
 }
 
 #[test]
