@@ -20,6 +20,7 @@
 //! Requests are cleaned before any plugin sees them, so that no plugin believes a client either, and
 //! get what Linkspan says when it is known where they go.
 
+mod detach;
 mod forwarded;
 mod upgrade;
 
@@ -33,6 +34,7 @@ use smallvec::SmallVec;
 
 use crate::config::{HostHeader, Underscores};
 
+pub use detach::detach;
 pub use forwarded::{Forwarding, PSEUDONYM, X_REQUEST_ID, append_via, complete_request};
 pub use upgrade::{agrees, offered, switch, upgrade};
 

@@ -20,6 +20,7 @@ mod tell;
 mod transform;
 mod vet;
 
+use std::convert::Infallible;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use http::header::{EXPECT, HOST};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, Uri, Version, request};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use smallvec::SmallVec;
 
@@ -48,9 +50,12 @@ pub(crate) async fn handle(
     worker: Rc<Worker>,
     client: Rc<Client>,
     request: Request<Incoming>,
-) -> Response<Body> {
+) -> Result<Response<Body>, Infallible> {
     let view = worker.view();
-    let (parts, incoming) = request.into_parts();
+    let (mut parts, incoming) = request.into_parts();
+    if !incoming.is_end_stream() {
+        headers::detach(&mut parts);
+    }
     let listener = view.listener(&client.listener);
     let trusted = listener.is_some_and(|listener| client.is_trusted_by(&listener.settings));
     let mut record = Record::new(&worker, &client, &parts, trusted);
@@ -77,7 +82,7 @@ pub(crate) async fn handle(
     {
         record.head(response.status());
         client.agreed.put(Agreement { switch, record });
-        return response;
+        return Ok(response);
     }
     client.stream.stay();
     let mut response = match served {
@@ -95,9 +100,9 @@ pub(crate) async fn handle(
     if record.is_head() {
         record.complete();
         *response.body_mut() = Body::empty();
-        return response;
+        return Ok(response);
     }
-    response.map(|body| body.observed(record))
+    Ok(response.map(|body| body.observed(record)))
 }
 
 /// A request with what it sees, from its first byte to its last.

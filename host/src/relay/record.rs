@@ -8,7 +8,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, Method, StatusCode, Uri, Version, request};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, StatusCode, Version, request};
 use tokio::time::Instant;
 
 use crate::body::{Ended, Observer, Upload};
@@ -35,7 +36,8 @@ pub(crate) struct Record {
     time: SystemTime,
     started: Instant,
     method: Method,
-    target: Uri,
+    /// A copy, as the head that it came with is large.
+    target: Box<str>,
     version: Version,
     /// Its head was not understood.
     unread: bool,
@@ -99,7 +101,7 @@ impl Record {
             time: SystemTime::now(),
             started: Instant::now(),
             method: request.method.clone(),
-            target: request.uri.clone(),
+            target: request.uri.path_and_query().map_or("*", PathAndQuery::as_str).into(),
             version: request.version,
             unread: false,
             metrics: Arc::clone(&client.metrics),
@@ -308,18 +310,14 @@ impl Drop for Record {
             self.calls.join(transformation.take_calls());
         }
         let (reason, balancer) = (self.reason(), self.balancer.as_ref());
-        let target = match self.target.path_and_query() {
-            _ if self.unread => b"-",
-            None => &b"*"[..],
-            Some(target) => target.as_str().as_bytes(),
-        };
+        let target = if self.unread { "-" } else { &*self.target };
         self.worker.write(&AccessRecord {
             time: self.time,
             id: &self.id,
             client: &self.client.text,
             listener: &self.client.listener,
             method: self.method.as_str(),
-            target,
+            target: target.as_bytes(),
             protocol: self.version,
             status,
             bytes_up,
