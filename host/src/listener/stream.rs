@@ -34,6 +34,7 @@ use http::Version;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Duration;
 
+use super::ahead::Ahead;
 use super::interim::{Interim, Queue};
 use crate::deadline::Deadline;
 use crate::socket::{Stream, Tally};
@@ -80,6 +81,7 @@ struct Shared {
     /// Set once the client has taken nothing for so long that it was given up.
     stalled: Cell<Option<Duration>>,
     interim: Rc<Queue>,
+    ahead: Ahead,
 }
 
 impl Downstream {
@@ -96,22 +98,17 @@ impl Downstream {
             written: Tally::default(),
             stalled: Cell::default(),
             interim: Rc::default(),
+            ahead: Ahead::new(&stream),
         });
         let handle = Handle(Rc::clone(&shared));
-        let downstream = Self {
-            stream,
-            shared,
-            write_timeout,
-            stalled: Deadline::default(),
-            linger: Deadline::default(),
-            half_closed: Deadline::default(),
-        };
-        (downstream, handle)
+        let (stalled, linger, half_closed) = Default::default();
+        (Self { stream, shared, write_timeout, stalled, linger, half_closed }, handle)
     }
 
     /// The stream, and what was read of it and not handed on.
     #[must_use]
     pub fn into_parts(self) -> (Stream, Vec<u8>) {
+        self.shared.ahead.release(&self.stream);
         (self.stream, self.shared.sluice.take().into_kept())
     }
 
@@ -255,6 +252,7 @@ impl AsyncWrite for Downstream {
         self.shared.interim.release();
         ready!(self.poll_next(context))?;
         self.shared.interim.set_busy(false);
+        self.shared.ahead.clear(&self.stream, self.shared.written.bytes());
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
@@ -351,6 +349,11 @@ impl Handle {
 
     fn borrow(&self) -> (RefMut<'_, Requests>, RefMut<'_, Sluice>) {
         (self.0.gate.borrow_mut(), self.0.sluice.borrow_mut())
+    }
+
+    /// What hyper was given to write.
+    pub fn ahead(&self) -> &Ahead {
+        &self.0.ahead
     }
 
     /// Bytes that the client has sent.

@@ -6,6 +6,7 @@ mod reason;
 use std::fmt::Write;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use http::uri::PathAndQuery;
@@ -278,6 +279,11 @@ fn given_id(headers: &HeaderMap) -> Option<RequestId> {
 impl Observer for Record {
     fn data(&mut self, bytes: usize) {
         self.bytes_down += bytes as u64;
+        self.client.stream.ahead().add(bytes);
+    }
+
+    fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<usize> {
+        self.client.stream.ahead().poll_room(context)
     }
 
     fn ended(&mut self, how: Ended) {

@@ -10,7 +10,7 @@
 //! the answer is there to be read; hyper would give it up. So such a failure is kept from hyper:
 //! writing waits for ever, and what can still be read, or its end, decides.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -30,6 +30,8 @@ const FIELDS: usize = 100;
 pub(super) struct Meter {
     read: Tally,
     written: Tally,
+    /// How much is read at a time.
+    most: Cell<usize>,
     gate: RefCell<Responses>,
     interims: RefCell<Vec<(StatusCode, HeaderMap)>>,
 }
@@ -40,9 +42,15 @@ impl Meter {
         Self {
             read: Tally::default(),
             written: Tally::default(),
+            most: Cell::new(usize::MAX),
             gate: RefCell::new(Responses::new(limits)),
             interims: RefCell::default(),
         }
+    }
+
+    /// So much is read at a time from now on.
+    pub(super) fn limit(&self, bytes: usize) {
+        self.most.set(bytes);
     }
 
     /// A request is about to be sent.
@@ -150,6 +158,7 @@ impl AsyncRead for Gated {
             read: &mut |bytes| meter.read.add(bytes),
             interim: &mut |head| meter.interim(head),
         };
+        sluice.limit(meter.most.get());
         match sluice.read(&mut source, &mut *meter.gate.borrow_mut(), context, buffer)? {
             Reading::Ready => Poll::Ready(Ok(())),
             Reading::Pending => Poll::Pending,
