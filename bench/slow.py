@@ -138,6 +138,9 @@ class Innocent:
             self.errors.append(repr(error))
 
     async def exchange(self):
+        # Whoever keeps connections has to notice that one was closed that was idle for too long.
+        while self.idle and self.idle[-1][0].at_eof():
+            self.idle.pop()[1].close()
         streams = self.idle.pop() if self.idle else await asyncio.open_connection("127.0.0.1", self.port)
         reader, writer = streams
         writer.write(b"GET /innocent HTTP/1.1\r\nhost: test\r\n\r\n")
