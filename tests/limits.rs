@@ -2,6 +2,7 @@
 
 mod closing;
 mod half_closed;
+mod memory;
 mod rates;
 mod responses;
 mod times;

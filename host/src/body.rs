@@ -14,7 +14,7 @@ mod upstream;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -89,6 +89,8 @@ impl BodyError {
 pub trait Observer {
     /// `bytes` more have been handed over.
     fn data(&mut self, bytes: usize);
+    /// Waits until more may be handed over, and how much at a time.
+    fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<usize>;
     /// The body is over. Called exactly once, nothing is called after it.
     fn ended(&mut self, how: Ended);
 }
@@ -186,7 +188,15 @@ impl http_body::Body for Body {
         if let Some(error) = self.broken.take() {
             return Poll::Ready(Some(Err(error)));
         }
-        let Poll::Ready(frame) = self.poll_content(context) else { return Poll::Pending };
+        if let Some(observer) = &mut self.observer {
+            let room = ready!(observer.poll_room(context));
+            match &mut self.content {
+                Content::Upstream(body) => body.limit(room),
+                Content::File(body) => body.limit(room),
+                Content::Empty | Content::Full(_) | Content::Made(_) => {}
+            }
+        }
+        let frame = ready!(self.poll_content(context));
         match frame {
             None => {
                 self.end(Ended::Complete);
@@ -272,6 +282,9 @@ mod tests {
     impl Observer for Log {
         fn data(&mut self, bytes: usize) {
             self.0.borrow_mut().push(format!("data {bytes}"));
+        }
+        fn poll_room(&mut self, _: &mut Context<'_>) -> Poll<usize> {
+            Poll::Ready(usize::MAX)
         }
         fn ended(&mut self, how: Ended) {
             self.0.borrow_mut().push(format!("{how:?}"));

@@ -81,6 +81,7 @@
 pub mod contract;
 pub mod proxy_protocol;
 pub mod socket;
+pub mod memory;
 pub mod deadline;
 pub mod tunnel;
 pub mod wire;

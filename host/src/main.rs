@@ -4,12 +4,13 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use linkspan::cli::{Arguments, Command};
-use linkspan::{commands, plugin};
+use linkspan::{commands, memory, plugin};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    memory::use_small_pages();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return commands::misused(&error),

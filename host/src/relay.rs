@@ -21,6 +21,7 @@ mod tell;
 mod transform;
 mod vet;
 
+use std::convert::Infallible;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -46,17 +47,30 @@ use crate::view::{ClusterUse, Listener, View};
 use crate::worker::Worker;
 
 /// Serves one request.
-pub(crate) async fn handle(
+pub(crate) fn handle(
     worker: Rc<Worker>,
     client: Rc<Client>,
     request: Request<Incoming>,
-) -> Response<Body> {
+) -> impl Future<Output = Result<Response<Body>, Infallible>> {
+    let (mut head, incoming) = request.into_parts();
+    if !incoming.is_end_stream() {
+        headers::detach(&mut head);
+    }
+    // Boxed until plugins may ask for it: a future keeps the room of all that was moved into it.
+    answer(worker, client, Box::new(head), incoming)
+}
+
+async fn answer(
+    worker: Rc<Worker>,
+    client: Rc<Client>,
+    head: Box<request::Parts>,
+    incoming: Incoming,
+) -> Result<Response<Body>, Infallible> {
     let view = worker.view();
-    let (parts, incoming) = request.into_parts();
     let has_body = !incoming.is_end_stream();
     let listener = view.listener(&client.listener);
     let trusted = listener.is_some_and(|listener| client.is_trusted_by(&listener.settings));
-    let mut record = Record::new(&worker, &client, &parts, trusted);
+    let mut record = Record::new(&worker, &client, &head, trusted);
     let served = match (client.stream.begin(), listener) {
         (Err(fault), listener) => {
             record.unread();
@@ -68,7 +82,7 @@ pub(crate) async fn handle(
             let served =
                 Served { worker: &worker, client: &client, view: &view, listener, trusted };
             let answer = {
-                let mut serving = pin!(served.serve(parts, incoming, &mut record));
+                let mut serving = pin!(served.serve(head, incoming, &mut record));
                 client.in_time(serving.as_mut()).await
             };
             answer.unwrap_or_else(|time| Err(record.overdue(time)))
@@ -80,7 +94,7 @@ pub(crate) async fn handle(
     {
         record.head(response.status());
         client.agreed.put(Agreement { switch, record });
-        return response;
+        return Ok(response);
     }
     client.stream.stay();
     let leaves_body = has_body && record.leaves_body(served.is_ok());
@@ -114,9 +128,9 @@ pub(crate) async fn handle(
     if record.is_head() {
         record.complete();
         *response.body_mut() = Body::empty();
-        return response;
+        return Ok(response);
     }
-    response.map(|body| body.observed(record))
+    Ok(response.map(|body| body.observed(record)))
 }
 
 /// A request with what it sees, from its first byte to its last.
@@ -140,32 +154,32 @@ enum Routed {
 impl Served<'_> {
     async fn serve(
         &self,
-        mut parts: request::Parts,
+        mut head: Box<request::Parts>,
         incoming: Incoming,
         record: &mut Record,
     ) -> Result<Response<Body>, Error> {
-        let vet::Addressed { authority, target_origin, asked_host } = vet::vet(&mut parts)?;
+        let vet::Addressed { authority, target_origin, asked_host } = vet::vet(&mut head)?;
         if let Some(path) = &self.listener.settings.status_path
-            && status::is_at(parts.uri.path(), path)
+            && status::is_at(head.uri.path(), path)
         {
-            return Ok(reply::given(self.worker.status(&parts.method, &parts.uri)));
+            return Ok(reply::given(self.worker.status(&head.method, &head.uri)));
         }
-        let (passed, most) = (hops::passed(&parts.headers), self.listener.settings.max_hops);
+        let (passed, most) = (hops::passed(&head.headers), self.listener.settings.max_hops);
         if passed > most {
             return Err(Error::Loop(passed, Limit::max_hops(&self.listener.settings)));
         }
-        if hops::ends_here(&mut parts) {
+        if hops::ends_here(&mut head) {
             return Ok(reply::options());
         }
         self.worker.budget.request();
-        let upgrade = headers::upgrade(&parts);
+        let upgrade = headers::upgrade(&head);
         let underscores = self.listener.settings.underscores;
-        headers::clean_request(&mut parts.headers, self.trusted, underscores);
+        headers::clean_request(&mut head.headers, self.trusted, underscores);
         let exchange = Box::new(Exchange {
             connection: self.client.connection.clone(),
             authority,
             target_origin,
-            request: parts,
+            request: *head,
             response: None,
             cluster: None,
             endpoint: None,

@@ -14,6 +14,7 @@ use crate::cluster::pool::{ConnectSettings, SendLimits};
 use crate::config::{self, Name};
 use crate::dns::Inquiries;
 use crate::headers::{clean_trailers, request_trailers};
+use crate::listener::ahead::LEAST_BYTES;
 use crate::metrics::{ClusterMetrics, ListenerMetrics, Metrics};
 use crate::plugin::{Nursery, Plugin};
 use crate::snapshot::{Snapshot, Use};
@@ -220,6 +221,7 @@ fn cluster_use(cluster: &Arc<Cluster>, plugins: &HashMap<Use, Plugin>, make: &Ma
             download: DownloadLimits {
                 body_timeout: settings.body_timeout,
                 filter_trailers: clean_trailers,
+                read_bytes: LEAST_BYTES,
             },
         },
         metrics: make.metrics.cluster(&settings.name),

@@ -16,7 +16,7 @@ use tokio::time::Duration;
 use super::BodyError;
 use crate::deadline::Deadline;
 
-/// The room that a chunk has.
+/// The most room that a chunk has.
 const ROOM_BYTES: usize = 64 << 10;
 
 /// Where chunks come from.
@@ -36,6 +36,8 @@ pub struct FileBody {
     state: State,
     /// How many bytes are still to come; unknown if that is seen at the end.
     left: Option<u64>,
+    /// The most that a chunk may have.
+    most: usize,
     /// The longest that a chunk is waited for.
     patience: Duration,
     silence: Deadline,
@@ -55,13 +57,18 @@ impl FileBody {
     /// `patience`.
     pub fn new(chunks: Box<dyn Chunks>, length: Option<u64>, patience: Duration) -> Self {
         let state = if length == Some(0) { State::Over } else { State::Waiting(chunks) };
-        Self { state, left: length, patience, silence: Deadline::default() }
+        Self { state, left: length, most: ROOM_BYTES, patience, silence: Deadline::default() }
+    }
+
+    /// Chunks may have so many bytes from now on.
+    pub fn limit(&mut self, bytes: usize) {
+        self.most = bytes.min(ROOM_BYTES);
     }
 
     /// The room for the next chunk.
     fn room(&self) -> Vec<u8> {
         let left = self.left.and_then(|left| usize::try_from(left).ok());
-        Vec::with_capacity(left.unwrap_or(ROOM_BYTES).min(ROOM_BYTES))
+        Vec::with_capacity(left.unwrap_or(self.most).min(self.most))
     }
 
     /// Counts a chunk. More than was announced must not pass: the client would take it for the next

@@ -21,6 +21,8 @@ pub struct DownloadLimits {
     pub body_timeout: Duration,
     /// What trailers lose.
     pub filter_trailers: TrailerFilter,
+    /// How much is read at a time, until the body is told otherwise.
+    pub read_bytes: usize,
 }
 
 /// The connection that a body comes through, as far as the body is concerned.
@@ -34,6 +36,9 @@ pub trait Transport {
         context: &mut Context<'_>,
         body: &mut Incoming,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>>;
+
+    /// Reads so much at a time from now on.
+    fn limit(&mut self, bytes: usize);
 
     /// The body came to its end: the connection may serve the next request.
     fn release(self: Box<Self>);
@@ -98,6 +103,14 @@ impl UpstreamBody {
     pub fn detached(incoming: Incoming, reader: Rc<()>, limits: DownloadLimits) -> Self {
         let carrier = Carrier::Task { _reader: reader };
         Self { incoming, carrier, limits, silence: Deadline::default() }
+    }
+
+    /// So much may be read at a time from now on. Where a task drives the connection, what held when
+    /// it began goes on.
+    pub fn limit(&mut self, bytes: usize) {
+        if let Carrier::Lent(transport) = &mut self.carrier {
+            transport.limit(bytes);
+        }
     }
 
     fn release(&mut self) {

@@ -350,7 +350,8 @@ impl Slot {
         interim: impl FnMut(StatusCode, HeaderMap),
     ) -> Result<Response<UpstreamBody>, SendError> {
         let before = self.link.read_bytes();
-        match self.link.exchange(request, limits.response_timeout, interim).await {
+        let (patience, read_bytes) = (limits.response_timeout, limits.download.read_bytes);
+        match self.link.exchange(request, (patience, read_bytes), interim).await {
             Ok(response) => {
                 Ok(response.map(|incoming| self.link.into_body(incoming, limits.download)))
             }

@@ -35,6 +35,7 @@ use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Duration;
 
+use super::ahead::Ahead;
 use super::interim::Queue;
 use crate::deadline::Deadline;
 use crate::socket::{Stream, Tally};
@@ -82,6 +83,7 @@ struct Shared {
     /// Set once the client has taken nothing for so long that it was given up.
     stalled: Cell<Option<Duration>>,
     interim: Rc<Queue>,
+    ahead: Ahead,
 }
 
 impl Downstream {
@@ -100,22 +102,17 @@ impl Downstream {
             open_ended: Cell::default(),
             stalled: Cell::default(),
             interim: Rc::default(),
+            ahead: Ahead::new(&stream),
         });
         let handle = Handle(Rc::clone(&shared));
-        let downstream = Self {
-            stream,
-            shared,
-            write_timeout,
-            stalled: Deadline::default(),
-            linger: Deadline::default(),
-            half_closed: Deadline::default(),
-        };
-        (downstream, handle)
+        let (stalled, linger, half_closed) = Default::default();
+        (Self { stream, shared, write_timeout, stalled, linger, half_closed }, handle)
     }
 
     /// The stream, and what was read of it and not handed on.
     #[must_use]
     pub fn into_parts(self) -> (Stream, Vec<u8>) {
+        self.shared.ahead.release(&self.stream);
         (self.stream, self.shared.sluice.take().into_kept())
     }
 
@@ -266,6 +263,7 @@ impl AsyncWrite for Downstream {
         self.shared.interim.release();
         ready!(self.poll_next(context))?;
         self.shared.interim.set_busy(false);
+        self.shared.ahead.clear(&self.stream, self.shared.written.bytes());
         Pin::new(&mut self.stream).poll_flush(context)
     }
 

@@ -159,7 +159,9 @@ impl Pool {
         let stale = definition.members.as_deref().is_some_and(|m| instance.is_stale(m));
         if stale || definition.component.waits || definition.identity.yields.load(Ordering::Relaxed)
         {
-            return self.call_apart(Held { instance, vacancy, stale }, call, exchange, probe).await;
+            let held = Held { instance, vacancy, stale };
+            // Boxed, as calls that need no task are not to carry its room.
+            return Box::pin(self.call_apart(held, call, exchange, probe)).await;
         }
         let sampled = self.sampled();
         let begun = (sampled || exchange.trail.measured).then(Instant::now);

@@ -9,6 +9,7 @@ use tokio::task::spawn_local;
 
 use crate::listener::accept::Accepted;
 use crate::log::access::AccessWriter;
+use crate::memory;
 use crate::relay::serve::serve;
 use crate::status::Sources;
 use crate::view::Make;
@@ -70,6 +71,7 @@ async fn keep_house(worker: Rc<Worker>) {
         worker.flush();
         if round.is_multiple_of(SWEEP) {
             worker.sweep();
+            memory::give_back();
         }
     }
 }

@@ -254,7 +254,9 @@ impl Attempts<'_> {
             interim.send(status, &headers);
         };
         let before = Instant::now();
-        match slot.send(request, &self.cluster.send, pass).await {
+        let mut limits = self.cluster.send;
+        limits.download.read_bytes = self.client.stream.ahead().most();
+        match slot.send(request, &limits, pass).await {
             Ok(response) if !self.may_switch(&response, exchange) => {
                 let text = format!("{}: switches to a protocol unasked", endpoint.label());
                 let error = Error::Malformed(text.into());

@@ -6,10 +6,12 @@ mod reason;
 use std::fmt::Write;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, Method, Response, StatusCode, Uri, Version, request};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, Response, StatusCode, Version, request};
 use http_body::Body as _;
 use tokio::time::Instant;
 
@@ -37,7 +39,8 @@ pub(crate) struct Record {
     time: SystemTime,
     started: Instant,
     method: Method,
-    target: Uri,
+    /// A copy, as the head that it came with is large.
+    target: Box<str>,
     version: Version,
     /// Its head was not understood.
     unread: bool,
@@ -101,7 +104,7 @@ impl Record {
             time: SystemTime::now(),
             started: Instant::now(),
             method: request.method.clone(),
-            target: request.uri.clone(),
+            target: request.uri.path_and_query().map_or("*", PathAndQuery::as_str).into(),
             version: request.version,
             unread: false,
             metrics: Arc::clone(&client.metrics),
@@ -302,6 +305,11 @@ fn given_id(headers: &HeaderMap) -> Option<RequestId> {
 impl Observer for Record {
     fn data(&mut self, bytes: usize) {
         self.bytes_down += bytes as u64;
+        self.client.stream.ahead().add(bytes);
+    }
+
+    fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<usize> {
+        self.client.stream.ahead().poll_room(context)
     }
 
     fn ended(&mut self, how: Ended) {
@@ -339,18 +347,14 @@ impl Drop for Record {
             self.calls.join(transformation.take_calls());
         }
         let (reason, balancer) = (self.reason(), self.balancer.as_ref());
-        let target = match self.target.path_and_query() {
-            _ if self.unread => b"-",
-            None => &b"*"[..],
-            Some(target) => target.as_str().as_bytes(),
-        };
+        let target = if self.unread { "-" } else { &*self.target };
         self.worker.write(&AccessRecord {
             time: self.time,
             id: &self.id,
             client: &self.client.text,
             listener: &self.client.listener,
             method: self.method.as_str(),
-            target,
+            target: target.as_bytes(),
             protocol: self.version,
             status,
             bytes_up,

@@ -4,7 +4,6 @@
 //! both are told apart by the bytes that have come. While a request is open the same clock measures
 //! that, if there is a limit.
 
-use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -67,10 +66,8 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
     let client = Client::new(&listener, &introduction, slot, handle_of_stream);
     let service = service_fn({
         let (worker, client) = (Rc::clone(&worker), Rc::clone(&client));
-        move |request| {
-            let served = handle(Rc::clone(&worker), Rc::clone(&client), request);
-            async move { Ok::<_, Infallible>(served.await) }
-        }
+        // hyper keeps the room of this future for as long as the connection lasts: boxed, it is small.
+        move |request| Box::pin(handle(Rc::clone(&worker), Rc::clone(&client), request))
     });
     let mut connection = http1::Builder::new()
         // It takes a head that fills its buffer for one too large.

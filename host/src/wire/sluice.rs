@@ -7,7 +7,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 
 use super::{Fault, Gate, Step};
 
@@ -27,6 +27,8 @@ pub struct Sluice {
     ended: bool,
     /// Who waits for a decision.
     waiting: Option<Waker>,
+    /// How much is read at a time, unless it is all that there is room for.
+    most: Option<usize>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +97,13 @@ impl Sluice {
                 Rest::Open => {}
             }
             let start = buffer.filled().len();
-            match Pin::new(&mut *source.stream).poll_read(context, buffer) {
+            let polled = match self.most.and_then(|most| u64::try_from(most).ok()) {
+                Some(most) => {
+                    Pin::new(&mut (&mut *source.stream).take(most)).poll_read(context, buffer)
+                }
+                None => Pin::new(&mut *source.stream).poll_read(context, buffer),
+            };
+            match polled {
                 Poll::Pending => return Ok(Reading::Pending),
                 Poll::Ready(result) => result?,
             }
@@ -123,6 +131,11 @@ impl Sluice {
                 return Ok(Reading::Ready);
             }
         }
+    }
+
+    /// From now on so much is read at a time, which is not nothing.
+    pub fn limit(&mut self, bytes: usize) {
+        self.most = Some(bytes.max(1));
     }
 
     /// The gate was told what the bytes are that it has held.

@@ -27,6 +27,8 @@ use crate::wire::{Asked, Fault, Limits, Reading, Responses, Sluice, Source};
 pub(super) struct Meter {
     read: Tally,
     written: Tally,
+    /// How much is read at a time.
+    most: Cell<usize>,
     gate: RefCell<Responses>,
     interims: RefCell<Vec<(StatusCode, HeaderMap)>>,
     /// Set while reading is to tell what the system knows, not the runtime.
@@ -41,6 +43,7 @@ impl Meter {
         Self {
             read: Tally::default(),
             written: Tally::default(),
+            most: Cell::new(usize::MAX),
             gate: RefCell::new(Responses::new(limits)),
             interims: RefCell::default(),
             asks_system: Cell::default(),
@@ -63,6 +66,11 @@ impl Meter {
     /// Whether bytes came that nobody asked for.
     pub(super) fn has_unasked(&self) -> bool {
         self.unasked.get()
+    }
+
+    /// So much is read at a time from now on.
+    pub(super) fn limit(&self, bytes: usize) {
+        self.most.set(bytes);
     }
 
     /// A request is about to be sent.
@@ -182,6 +190,7 @@ impl AsyncRead for Gated {
             read: &mut |bytes| meter.read.add(bytes),
             interim: &mut |head| meter.interim(head),
         };
+        sluice.limit(meter.most.get());
         match sluice.read(&mut source, &mut *meter.gate.borrow_mut(), context, buffer)? {
             Reading::Ready => Poll::Ready(Ok(())),
             Reading::Pending => Poll::Pending,

@@ -184,7 +184,7 @@ impl Link {
     pub(super) async fn exchange(
         &mut self,
         request: Request<RequestBody>,
-        response_timeout: Duration,
+        (response_timeout, read_bytes): (Duration, usize),
         mut interim: impl FnMut(StatusCode, HeaderMap),
     ) -> Result<Response<Incoming>, Failure> {
         self.upload = request.body().upload();
@@ -194,6 +194,7 @@ impl Link {
             && matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
         let upgrade = request.headers().contains_key(UPGRADE);
         self.meter.ask(Asked { head, upgrade });
+        self.meter.limit(read_bytes);
         let mut answer = pin!(self.sender.try_send_request(request));
         self.deadline.set(response_timeout);
         let mut sent = 0;
@@ -308,6 +309,10 @@ impl Transport for Link {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         // What has arrived is taken before the connection is polled for more.
         self.driver.drive(context, Turn::Step, |context| Pin::new(&mut *body).poll_frame(context))
+    }
+
+    fn limit(&mut self, bytes: usize) {
+        self.meter.limit(bytes);
     }
 
     fn release(self: Box<Self>) {

@@ -8,6 +8,7 @@ use http::Version;
 use tokio::time::Duration;
 
 use super::Shared;
+use crate::listener::ahead::Ahead;
 use crate::listener::interim::Interim;
 use crate::wire::{Fault, Requests, Sluice};
 
@@ -86,6 +87,11 @@ impl Handle {
 
     fn borrow(&self) -> (RefMut<'_, Requests>, RefMut<'_, Sluice>) {
         (self.0.gate.borrow_mut(), self.0.sluice.borrow_mut())
+    }
+
+    /// What hyper was given to write.
+    pub fn ahead(&self) -> &Ahead {
+        &self.0.ahead
     }
 
     /// Bytes that the client has sent.

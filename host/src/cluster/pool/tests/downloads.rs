@@ -177,3 +177,34 @@ async fn a_slow_reader_holds_the_upstream_back() {
     }
     assert_eq!(read, TOTAL);
 }
+
+#[tokio::test(flavor = "local")]
+async fn a_body_is_read_in_pieces_no_larger_than_it_was_told() {
+    const TOTAL: usize = 256 << 10;
+    let (listener, peer) = upstream().await;
+    spawn_local(async move {
+        let mut stream = accept(&listener).await;
+        read_head(&mut stream).await;
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {TOTAL}\r\n\r\n");
+        write(&mut stream, &head).await;
+        stream.write_all(&vec![b'x'; TOTAL]).await.unwrap();
+    });
+    let pool = Pool::new();
+    let slot = acquire(&pool, &peer).await;
+    let mut limits = LIMITS;
+    limits.download.read_bytes = 1_000;
+    let sent = slot.send(request(Method::GET), &limits, |_, _| ());
+    let mut body = within(10, sent).await.unwrap().into_body();
+    let (mut read, mut largest) = (0, 0);
+    while let Some(frame) = within(10, body.frame()).await {
+        let bytes = frame.unwrap().into_data().unwrap().len();
+        let most = if read <= TOTAL / 2 { 1_000 } else { 6_000 };
+        assert!(bytes <= most, "{bytes} at a time");
+        (read, largest) = (read + bytes, largest.max(bytes));
+        if read > TOTAL / 2 {
+            body.limit(6_000);
+        }
+    }
+    assert_eq!(read, TOTAL);
+    assert!(largest > 1_000, "never more than {largest} at a time");
+}

@@ -35,7 +35,11 @@ pub(super) const SETTINGS: ConnectSettings = ConnectSettings {
 
 pub(super) const LIMITS: SendLimits = SendLimits {
     response_timeout: Duration::from_secs(60),
-    download: DownloadLimits { body_timeout: Duration::from_secs(30), filter_trailers: no_secret },
+    download: DownloadLimits {
+        body_timeout: Duration::from_secs(30),
+        filter_trailers: no_secret,
+        read_bytes: usize::MAX,
+    },
 };
 
 fn no_secret(trailers: &mut HeaderMap) {
