@@ -278,8 +278,8 @@ fn plugins_give_hosts_without_users() {
     for host in ["a.test", "a.test:8080", "[::1]", "[::1]:80", "10.0.0.1:1", "a_b"] {
         assert_eq!(given_host(host).unwrap(), host);
     }
-    for host in ["", "a b", "u@a.test", "a.test:", "a.test:x", "a.test:99999", "a/b", ":80", "a\r"]
-    {
+    assert_eq!(given_host("a.test:").unwrap(), "a.test", "the port is empty");
+    for host in ["", "a b", "u@a.test", "a.test:x", "a.test:99999", "a/b", ":80", "a\r"] {
         assert!(given_host(host).is_err(), "{host:?}");
     }
 }
