@@ -35,7 +35,8 @@ pub fn requests(input: &[u8]) {
     requests::hold(cuts, bytes);
 }
 
-/// The gate for responses lets pass what the rules of HTTP/1.1 allow, however it is cut.
+/// The gate for responses lets pass what the rules of HTTP/1.1 allow, however it is cut, and hyper reads
+/// it as those rules do.
 pub fn responses(input: &[u8]) {
     let (cuts, bytes) = cut::split(input);
     responses::hold(cuts, bytes);

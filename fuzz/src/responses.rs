@@ -3,6 +3,7 @@
 use httparse::{EMPTY_HEADER, Response, Status};
 use linkspan::wire::{Asked, Responses};
 
+use super::agreement;
 use super::cut::{Cuts, Judged, LIMITS, judge};
 use super::reference::{self, End, Question};
 use super::requests::keeps_to;
@@ -37,6 +38,7 @@ pub(crate) fn hold(cuts: Cuts, bytes: &[u8]) {
     }
     let switched = expected.messages.last().is_some_and(|message| message.first.1 == "101");
     assert_eq!(gate.has_switched(), switched, "{expected:#?}");
+    agreement::responses(&questions, &expected);
 
     let Some(first) = expected.messages.first() else { return };
     let mut fields = [EMPTY_HEADER; LIMITS.fields];
