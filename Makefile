@@ -36,7 +36,7 @@ bench: target
 SECONDS = 600
 fuzz: target
 	cd fuzz && for name in $$(cargo fuzz list); do \
-	  RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $$name -- -max_total_time=$(SECONDS) || exit; \
+	  RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $$name corpus/$$name seeds/$$name -- -max_total_time=$(SECONDS) || exit; \
 	done
 
 # Plugins are compiled for wasm32-wasip2.

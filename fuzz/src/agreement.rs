@@ -1,4 +1,7 @@
-//! What hyper makes of what a gate lets pass: it is not to see other messages than the gate does.
+//! What hyper makes of what a gate lets pass: it is not to see other messages than the gate does. Here
+//! its server of requests, and in `client` its client of responses.
+
+mod client;
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -18,6 +21,8 @@ use hyper::service::service_fn;
 
 use super::cut::LIMITS;
 use super::reference::{Field, Message, Reading, lists};
+
+pub(crate) use client::responses;
 
 /// The least that hyper takes.
 const BUFFER_BYTES: usize = 8 << 10;
@@ -50,8 +55,8 @@ fn sorted(message: &Message) -> Message {
     if let Ok(uri) = message.first.1.parse::<Uri>() {
         message.first.1 = uri.to_string();
     }
-    message.fields.sort_by(|one, other| one.0.cmp(&other.0));
-    message.trailers.sort_by(|one, other| one.0.cmp(&other.0));
+    message.fields = by_name(message.fields);
+    message.trailers = by_name(message.trailers);
     message
 }
 
@@ -98,6 +103,12 @@ async fn message(request: Request<Incoming>) -> Option<Message> {
         trailers,
         complete: true,
     }))
+}
+
+/// Whoever had which first.
+fn by_name(mut fields: Vec<Field>) -> Vec<Field> {
+    fields.sort_by(|one, other| one.0.cmp(&other.0));
+    fields
 }
 
 fn fields(headers: &HeaderMap) -> Vec<Field> {

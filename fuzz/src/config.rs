@@ -22,14 +22,23 @@ pub(crate) fn hold(text: &str) {
     assert!(faults.is_empty(), "{faults}");
 
     let shown = shown.unwrap_or_else(|faults| panic!("{faults}")).to_string();
-    let again = Config::effective_with(&shown, origin, &variables);
+    // What stands for a token is too short for one.
+    let complete = shown.replace("\ntoken = \"***\"\n", "\ntoken = \"in-its-place\"\n");
+    let again = Config::effective_with(&complete, origin, &variables);
     let again = again.unwrap_or_else(|faults| panic!("{shown}\n{faults}")).to_string();
     assert_eq!(again, shown, "what is shown shows itself");
     if !shown.contains(MASK) {
         let reread = Reading::parse_with(&shown, origin, &variables).into_result();
         let reread = reread.unwrap_or_else(|faults| panic!("{faults}"));
-        assert_eq!(format!("{reread:#?}"), format!("{config:#?}"), "{shown}");
+        assert_eq!(written(&reread), written(&config), "{shown}");
     }
+}
+
+/// All that a configuration says; an open directory has another number each time.
+fn written(config: &Config) -> String {
+    let text = format!("{config:#?}");
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with("fd: "));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// An environment of little.

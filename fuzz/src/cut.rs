@@ -47,6 +47,8 @@ pub(crate) struct Judged {
     pub(crate) passed: Vec<u8>,
     /// What was an informational response.
     pub(crate) interim: Vec<u8>,
+    /// How many bytes all this was, with those that are nobody's business.
+    pub(crate) seen: usize,
     pub(crate) fault: Option<Fault>,
 }
 
@@ -74,9 +76,15 @@ pub(crate) fn judge<G: Gate>(
             }
             held = false;
             match gate.step(&kept) {
-                Step::Pass(count) => judged.passed.extend(taken(&mut kept, count)),
-                Step::Interim(count) => judged.interim.extend(taken(&mut kept, count)),
-                Step::Skip(count) => drop(taken(&mut kept, count)),
+                Step::Pass(count) => {
+                    let bytes = judged.take(&mut kept, count);
+                    judged.passed.extend(bytes);
+                }
+                Step::Interim(count) => {
+                    let bytes = judged.take(&mut kept, count);
+                    judged.interim.extend(bytes);
+                }
+                Step::Skip(count) => drop(judged.take(&mut kept, count)),
                 Step::More => break,
                 Step::Held => held = true,
                 Step::Fault(fault) => {
@@ -91,7 +99,10 @@ pub(crate) fn judge<G: Gate>(
     judged
 }
 
-fn taken(kept: &mut Vec<u8>, count: usize) -> Vec<u8> {
-    assert!(count > 0 && count <= kept.len(), "{count} of {}", kept.len());
-    kept.drain(..count).collect()
+impl Judged {
+    fn take(&mut self, kept: &mut Vec<u8>, count: usize) -> Vec<u8> {
+        assert!(count > 0 && count <= kept.len(), "{count} of {}", kept.len());
+        self.seen += count;
+        kept.drain(..count).collect()
+    }
 }

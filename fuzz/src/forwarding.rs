@@ -6,18 +6,18 @@ mod rules;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use http::header::{CONTENT_LENGTH, HOST, TE, VIA};
+use http::header::{CONTENT_LENGTH, HOST, TE, UPGRADE, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use linkspan::config::{ForwardedHeaders, Underscores};
 use linkspan::headers::{
-    Forwarding, X_REQUEST_ID, clean_request, clean_response, clean_trailers, client_address,
-    complete_request,
+    Forwarding, X_REQUEST_ID, agrees, clean_request, clean_response, clean_trailers,
+    client_address, complete_request, offered,
 };
 use linkspan::log::id::RequestId;
 
 use rules::{
-    canonical, ends_at_hop, is_for_heads, is_forwarding, is_instruction, is_like_framing, is_told,
-    members, nominates,
+    canonical, carries_requests, ends_at_hop, is_for_heads, is_forwarding, is_instruction,
+    is_like_framing, is_told, listed, members, nominates,
 };
 
 pub(crate) fn hold(input: &[u8]) {
@@ -35,6 +35,7 @@ pub(crate) fn hold(input: &[u8]) {
     request(&headers, choices);
     response(&headers);
     trailers(&headers);
+    protocols(&headers);
 }
 
 fn request(sent: &HeaderMap, choices: u16) {
@@ -92,6 +93,8 @@ fn completed(sent: &HeaderMap, mut headers: HeaderMap, choices: u16) {
     );
     if on(6) {
         assert_eq!(values(X_REQUEST_ID.as_str()), ["id-1"]);
+        let like = |name: &&HeaderName| name.as_str().replace('_', "-") == X_REQUEST_ID.as_str();
+        assert_eq!(headers.keys().filter(like).count(), 1, "{headers:?}");
     }
     chained(&before, &headers, &with);
     for (name, enabled, own) in [
@@ -129,6 +132,25 @@ fn trailers(sent: &HeaderMap) {
             || is_for_heads(name)
             || ["date", "via", "x-request-id"].contains(&name)
     });
+}
+
+/// Upstreams are offered what a client asks for but what would carry requests past us, and choose of
+/// that.
+fn protocols(sent: &HeaderMap) {
+    let asked: Vec<_> = sent.get_all(UPGRADE).iter().collect();
+    for pair in asked.windows(2) {
+        let [value, chosen] = pair else { unreachable!() };
+        let proper = |protocol: &&[u8]| !carries_requests(protocol);
+        let expected: Vec<_> = listed(value).filter(proper).collect();
+        let offer = offered(value);
+        let members = offer.iter().flat_map(listed).collect::<Vec<_>>();
+        assert_eq!((members, offer.is_some()), (expected.clone(), !expected.is_empty()));
+        let Some(offer) = offer else { continue };
+        let among = |one: &[u8]| expected.iter().any(|known| known.eq_ignore_ascii_case(one));
+        let right = listed(chosen).count() > 0 && listed(chosen).all(among);
+        assert_eq!(agrees(&offer, Some(chosen)), right, "{chosen:?} of {offer:?}");
+        assert!(agrees(&offer, Some(&offer)) && !agrees(&offer, None));
+    }
 }
 
 /// Cleans headers, from which `doomed` have to go, and checks what is left.

@@ -8,6 +8,7 @@ mod agreement;
 mod config;
 mod cut;
 mod forwarding;
+mod introduction;
 mod reference;
 mod requests;
 mod responses;
@@ -17,11 +18,12 @@ mod sluice;
 pub type Promise = fn(&[u8]);
 
 /// The promises by the names of their targets.
-pub const PROMISES: [(&str, Promise); 6] = [
+pub const PROMISES: [(&str, Promise); 7] = [
     ("requests", requests),
     ("responses", responses),
     ("chunked", chunked),
     ("sluice", sluice),
+    ("introduction", introduction),
     ("forwarding", forwarding),
     ("config", config),
 ];
@@ -33,7 +35,8 @@ pub fn requests(input: &[u8]) {
     requests::hold(cuts, bytes);
 }
 
-/// The gate for responses lets pass what the rules of HTTP/1.1 allow, however it is cut.
+/// The gate for responses lets pass what the rules of HTTP/1.1 allow, however it is cut, and hyper reads
+/// it as those rules do.
 pub fn responses(input: &[u8]) {
     let (cuts, bytes) = cut::split(input);
     responses::hold(cuts, bytes);
@@ -52,6 +55,13 @@ pub fn chunked(input: &[u8]) {
 pub fn sluice(input: &[u8]) {
     let (cuts, bytes) = cut::split(input);
     sluice::hold(cuts, bytes);
+}
+
+/// What a proxy says of a connection is what the PROXY protocol has it say, however it is cut and
+/// whatever follows, and what is said to upstreams is read as it was meant.
+pub fn introduction(input: &[u8]) {
+    let (cuts, bytes) = cut::split(input);
+    introduction::hold(cuts, bytes);
 }
 
 /// No header survives that ends at a hop, and nobody passes a client's word off as a proxy's.

@@ -13,6 +13,8 @@ use head::{Found, Head};
 #[derive(Debug, Default)]
 pub(crate) struct Reading {
     pub(crate) messages: Vec<Message>,
+    /// Where they end in what follows.
+    pub(crate) ends: Vec<usize>,
     /// What has to go on.
     pub(crate) certain: Vec<u8>,
     /// What may go on besides, as far as that: the beginning of what is incomplete or wrong.
@@ -209,6 +211,7 @@ impl Reading {
             }
         };
         message.complete = rest.is_some();
+        self.ends.push(self.certain.len());
         self.messages.push(message);
         rest
     }

@@ -10,8 +10,8 @@ use super::reference::{self, End, Reading};
 
 pub(crate) fn hold(cuts: Cuts, bytes: &[u8]) {
     let others = cuts.flag();
-    let (whole, begun) = judged(bytes, std::iter::repeat(bytes.len()), others);
-    let (cut, begun_cut) = judged(bytes, cuts, others);
+    let (whole, gate) = judged(bytes, std::iter::repeat(bytes.len()), others);
+    let (cut, gate_cut) = judged(bytes, cuts, others);
     assert_eq!(whole.passed, cut.passed, "however it is cut");
     assert_eq!(
         whole.fault.is_some(),
@@ -20,11 +20,13 @@ pub(crate) fn hold(cuts: Cuts, bytes: &[u8]) {
         whole.fault,
         cut.fault
     );
-    assert_eq!(begun, begun_cut);
+    assert_eq!((gate.begun(), gate.is_within()), (gate_cut.begun(), gate_cut.is_within()));
 
     let expected = reference::requests(bytes, others);
     keeps_to(&whole, &expected);
-    assert_eq!(begun, expected.messages.len() as u64, "{expected:#?}");
+    assert_eq!(gate.begun(), expected.messages.len() as u64, "{expected:#?}");
+    let within = expected.messages.last().is_some_and(|message| !message.complete);
+    assert_eq!(gate.is_within(), within, "{expected:#?}");
     for message in &expected.messages {
         let (method, target) = &message.first;
         assert!(Method::from_bytes(method.as_bytes()).is_ok(), "{method:?}");
@@ -52,7 +54,7 @@ pub(crate) fn keeps_to(judged: &Judged, expected: &Reading) {
     assert_eq!(judged.interim, expected.interim);
 }
 
-fn judged(bytes: &[u8], sizes: impl Iterator<Item = usize>, others: bool) -> (Judged, u64) {
+fn judged(bytes: &[u8], sizes: impl Iterator<Item = usize>, others: bool) -> (Judged, Requests) {
     let mut gate = Requests::new(LIMITS);
     let judged = judge(&mut gate, bytes, sizes, |gate, held| {
         if held && !others {
@@ -60,7 +62,7 @@ fn judged(bytes: &[u8], sizes: impl Iterator<Item = usize>, others: bool) -> (Ju
         }
         !held || !others
     });
-    (judged, gate.begun())
+    (judged, gate)
 }
 
 /// What httparse makes of the first head is what it is.

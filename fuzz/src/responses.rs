@@ -3,6 +3,7 @@
 use httparse::{EMPTY_HEADER, Response, Status};
 use linkspan::wire::{Asked, Responses};
 
+use super::agreement;
 use super::cut::{Cuts, Judged, LIMITS, judge};
 use super::reference::{self, End, Question};
 use super::requests::keeps_to;
@@ -15,8 +16,8 @@ pub(crate) fn hold(cuts: Cuts, bytes: &[u8]) {
             Question { head: choice % 7 == 1, upgrade: choice % 7 == 2 }
         })
         .collect();
-    let (whole, idle) = judged(bytes, std::iter::repeat(bytes.len()), &questions);
-    let (cut, idle_cut) = judged(bytes, cuts, &questions);
+    let (whole, gate) = judged(bytes, std::iter::repeat(bytes.len()), &questions);
+    let (cut, gate_cut) = judged(bytes, cuts, &questions);
     assert_eq!(whole.passed, cut.passed, "however it is cut");
     assert_eq!(whole.interim, cut.interim, "however it is cut");
     assert_eq!(
@@ -26,14 +27,18 @@ pub(crate) fn hold(cuts: Cuts, bytes: &[u8]) {
         whole.fault,
         cut.fault
     );
-    assert_eq!(idle, idle_cut);
+    assert_eq!(gate.is_idle(), gate_cut.is_idle());
+    assert_eq!(gate.has_switched(), gate_cut.has_switched());
 
     let expected = reference::responses(bytes, &questions);
     keeps_to(&whole, &expected);
     let complete = expected.messages.iter().all(|message| message.complete);
     if expected.end == End::Right && !expected.messages.is_empty() && expected.interim.is_empty() {
-        assert_eq!(idle, complete, "{expected:#?}");
+        assert_eq!(gate.is_idle(), complete, "{expected:#?}");
     }
+    let switched = expected.messages.last().is_some_and(|message| message.first.1 == "101");
+    assert_eq!(gate.has_switched(), switched, "{expected:#?}");
+    agreement::responses(&questions, &expected);
 
     let Some(first) = expected.messages.first() else { return };
     let mut fields = [EMPTY_HEADER; LIMITS.fields];
@@ -48,12 +53,12 @@ pub(crate) fn hold(cuts: Cuts, bytes: &[u8]) {
     assert_eq!(parsed, first.fields);
 }
 
-/// What becomes of bytes, and whether all that was asked for is then answered.
+/// What becomes of bytes, and of the gate.
 fn judged(
     bytes: &[u8],
     sizes: impl Iterator<Item = usize>,
     questions: &[Question],
-) -> (Judged, bool) {
+) -> (Judged, Responses) {
     let mut gate = Responses::new(LIMITS);
     let mut questions = questions.iter();
     let judged = judge(&mut gate, bytes, sizes, |gate, held| {
@@ -67,5 +72,5 @@ fn judged(
         true
     });
     assert_eq!(judged.fault, gate.fault());
-    (judged, gate.is_idle())
+    (judged, gate)
 }

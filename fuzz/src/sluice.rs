@@ -4,12 +4,17 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use linkspan::wire::{Fault, Gate, Reading, Requests, Sluice, Source, Step};
+use linkspan::wire::{Asked, Fault, Gate, Reading, Requests, Responses, Sluice, Source, Step};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::cut::{Cuts, LIMITS, judge};
 
+/// What begins like a response is read as one.
 pub(crate) fn hold(cuts: Cuts, bytes: &[u8]) {
+    if bytes.starts_with(b"HTTP/") { responses(cuts, bytes) } else { requests(cuts, bytes) }
+}
+
+fn requests(cuts: Cuts, bytes: &[u8]) {
     let others = cuts.flag();
     let mut gate = Requests::new(LIMITS);
     let expected = judge(&mut gate, bytes, std::iter::repeat(bytes.len()), |gate, held| {
@@ -18,14 +23,9 @@ pub(crate) fn hold(cuts: Cuts, bytes: &[u8]) {
         }
         !held || !others
     });
-    let mut reader = Reader {
-        stream: Pieces { bytes, sizes: cuts, rests: false },
-        gate: Watched { gate: Requests::new(LIMITS), holds: false },
-        sluice: Sluice::default(),
-    };
+    let mut reader = Reader::of(cuts, bytes, Requests::new(LIMITS));
     let mut given = Vec::new();
-    // Each round reads, or comes to an end: as many as there are bytes and pauses, and some more.
-    for room in cuts.skip(1).take(4 * bytes.len() + 16) {
+    for room in rooms(cuts, bytes) {
         let (reading, read) = reader.read(room);
         given.extend(&read);
         match reading {
@@ -33,7 +33,7 @@ pub(crate) fn hold(cuts: Cuts, bytes: &[u8]) {
             Reading::Ready => {}
             Reading::Pending if reader.gate.holds && others => {
                 assert_eq!(given, expected.passed);
-                return reader.taken_over(bytes);
+                return reader.taken_over(&bytes[expected.seen..]);
             }
             Reading::Pending if reader.gate.holds => {
                 reader.gate.gate.resume();
@@ -52,21 +52,72 @@ pub(crate) fn hold(cuts: Cuts, bytes: &[u8]) {
     assert_eq!(expected.fault, None);
 }
 
-struct Reader<'b> {
-    stream: Pieces<'b>,
-    gate: Watched,
-    sluice: Sluice,
+/// To one question, with all the informational responses before it.
+fn responses(cuts: Cuts, bytes: &[u8]) {
+    let asked = || {
+        let mut gate = Responses::new(LIMITS);
+        gate.ask(Asked { head: false, upgrade: cuts.flag() });
+        gate
+    };
+    let expected = judge(&mut asked(), bytes, std::iter::repeat(bytes.len()), |_, _| true);
+    let mut reader = Reader::of(cuts, bytes, asked());
+    let mut given = Vec::new();
+    for room in rooms(cuts, bytes) {
+        let (reading, read) = reader.read(room);
+        given.extend(&read);
+        match reading {
+            Reading::Ready if read.is_empty() => break,
+            Reading::Ready | Reading::Pending => {}
+            Reading::Fault(fault) => {
+                assert!(expected.fault.is_some(), "{fault}");
+                assert_eq!((given, &reader.interim), (expected.passed, &expected.interim));
+                return reader.replaced(fault);
+            }
+        }
+    }
+    assert_eq!((given, reader.interim), (expected.passed, expected.interim));
+    assert_eq!(expected.fault, None);
 }
 
-impl Reader<'_> {
+/// How much there is room for, each time. Each round reads, or comes to an end: there are as many as
+/// there are bytes and pauses, and some more.
+fn rooms(cuts: Cuts, bytes: &[u8]) -> impl Iterator<Item = usize> {
+    cuts.skip(1).take(4 * bytes.len() + 16)
+}
+
+struct Reader<'b, G> {
+    stream: Pieces<'b>,
+    gate: Watched<G>,
+    sluice: Sluice,
+    /// How many bytes are said to have been read.
+    told: usize,
+    interim: Vec<u8>,
+}
+
+impl<'b, G: Gate> Reader<'b, G> {
+    fn of(sizes: Cuts, bytes: &'b [u8], gate: G) -> Self {
+        Reader {
+            stream: Pieces { bytes, given: 0, sizes, rests: false },
+            gate: Watched { gate, holds: false },
+            sluice: Sluice::default(),
+            told: 0,
+            interim: Vec::new(),
+        }
+    }
+
     fn read(&mut self, room: usize) -> (Reading, Vec<u8>) {
         let mut bytes = vec![0; room];
         let mut buffer = ReadBuf::new(&mut bytes);
-        let (read, interim) = (&mut |_| (), &mut |_: &[u8]| ());
-        let mut source = Source { stream: &mut self.stream, read, interim };
+        let (told, interim) = (&mut self.told, &mut self.interim);
+        let mut source = Source {
+            stream: &mut self.stream,
+            read: &mut |count| *told += count,
+            interim: &mut |bytes| interim.extend_from_slice(bytes),
+        };
         let mut context = Context::from_waker(Waker::noop());
         let reading = self.sluice.read(&mut source, &mut self.gate, &mut context, &mut buffer);
         let reading = reading.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(self.told, self.stream.given);
         let filled = buffer.filled().to_vec();
         assert!(reading == Reading::Ready || filled.is_empty(), "{filled:?} with {reading:?}");
         let goes_on = reading == Reading::Ready && !filled.is_empty();
@@ -75,9 +126,9 @@ impl Reader<'_> {
     }
 
     /// Whoever speaks another protocol gets what was read of it, and finds the rest in the stream.
-    fn taken_over(self, bytes: &[u8]) {
+    fn taken_over(self, held: &[u8]) {
         let left = [&*self.sluice.into_kept(), self.stream.bytes].concat();
-        assert!(!left.is_empty() && bytes.ends_with(&left), "{left:?}");
+        assert_eq!(left, held);
     }
 
     /// What takes the place of a fault is all that is given then.
@@ -97,12 +148,12 @@ impl Reader<'_> {
 }
 
 /// A gate of which is known whether it has bytes held.
-struct Watched {
-    gate: Requests,
+struct Watched<G> {
+    gate: G,
     holds: bool,
 }
 
-impl Gate for Watched {
+impl<G: Gate> Gate for Watched<G> {
     fn step(&mut self, bytes: &[u8]) -> Step {
         let step = self.gate.step(bytes);
         self.holds = step == Step::Held;
@@ -113,6 +164,8 @@ impl Gate for Watched {
 /// A stream that gives its bytes in pieces, and pauses between them.
 struct Pieces<'b> {
     bytes: &'b [u8],
+    /// How many there were before those.
+    given: usize,
     sizes: Cuts,
     rests: bool,
 }
@@ -131,6 +184,7 @@ impl AsyncRead for Pieces<'_> {
         let (piece, rest) = self.bytes.split_at(size.min(buffer.remaining()).min(self.bytes.len()));
         buffer.put_slice(piece);
         self.bytes = rest;
+        self.given += piece.len();
         Poll::Ready(Ok(()))
     }
 }

@@ -96,7 +96,19 @@ pub(super) fn members<'h>(
     headers: &'h HeaderMap,
     name: &HeaderName,
 ) -> impl Iterator<Item = &'h [u8]> {
-    let values = headers.get_all(name).into_iter();
-    let members = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    headers.get_all(name).into_iter().flat_map(listed)
+}
+
+/// The members of a list.
+pub(super) fn listed(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    let members = value.as_bytes().split(|byte| *byte == b',');
     members.map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
+}
+
+/// Whether a protocol is one of HTTP or TLS, in whichever version.
+pub(super) fn carries_requests(protocol: &[u8]) -> bool {
+    let text = protocol.to_ascii_lowercase();
+    ["http", "h2", "h2c", "h3", "tls"].iter().any(|name| {
+        text.strip_prefix(name.as_bytes()).is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
+    })
 }
