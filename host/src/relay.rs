@@ -67,7 +67,9 @@ async fn answer(
     incoming: Incoming,
 ) -> Result<Response<Body>, Infallible> {
     let view = worker.view();
-    let has_body = !incoming.is_end_stream();
+    let waits = expects(&head);
+    let mut incoming = Some(incoming).filter(|incoming| !incoming.is_end_stream());
+    let has_body = incoming.is_some();
     let listener = view.listener(&client.listener);
     let trusted = listener.is_some_and(|listener| client.is_trusted_by(&listener.settings));
     let mut record = Record::new(&worker, &client, &head, trusted);
@@ -82,7 +84,7 @@ async fn answer(
             let served =
                 Served { worker: &worker, client: &client, view: &view, listener, trusted };
             let answer = {
-                let mut serving = pin!(served.serve(head, incoming, &mut record));
+                let mut serving = pin!(served.serve(head, &mut incoming, &mut record));
                 client.in_time(serving.as_mut()).await
             };
             answer.unwrap_or_else(|time| Err(record.overdue(time)))
@@ -97,7 +99,10 @@ async fn answer(
         return Ok(response);
     }
     client.stream.stay();
-    let leaves_body = has_body && record.leaves_body(served.is_ok());
+    let leaves_body = match incoming {
+        Some(incoming) => waits || !reply::came_along(incoming).await,
+        None => has_body && record.leaves_body(served.is_ok()),
+    };
     let mut response = match served {
         Ok(response) => response,
         Err(error) => {
@@ -110,14 +115,12 @@ async fn answer(
         }
     };
     let open_ended = record.is_open_ended(&response);
-    if open_ended {
-        client.stream.open_ended();
-    }
+    client.stream.open_ended(open_ended);
     let used_up = listener.is_some_and(|listener| client.is_used_up(&listener.settings));
     if used_up || leaves_body {
         client.stream.last();
     }
-    if used_up || open_ended || leaves_body {
+    if used_up || leaves_body || open_ended {
         reply::close(&mut response);
     }
     if record.is_old() && response.headers().contains_key(CONNECTION) {
@@ -155,7 +158,7 @@ impl Served<'_> {
     async fn serve(
         &self,
         mut head: Box<request::Parts>,
-        incoming: Incoming,
+        incoming: &mut Option<Incoming>,
         record: &mut Record,
     ) -> Result<Response<Body>, Error> {
         let vet::Addressed { authority, target_origin, asked_host } = vet::vet(&mut head)?;
@@ -205,7 +208,10 @@ impl Served<'_> {
         for rewriters in [&self.listener.on_request, &cluster.on_request] {
             exchange = rewrite::request(exchange, rewriters, &mut host, record).await?;
         }
-        let upload = self.upload(incoming, waits, &cluster)?;
+        let upload = match incoming.take() {
+            Some(incoming) => self.upload(incoming, waits, &cluster)?,
+            None => Upload::empty(),
+        };
         record.upload = upload.clone();
         let attempts = Attempts {
             worker: self.worker,

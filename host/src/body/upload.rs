@@ -181,11 +181,6 @@ impl Upload {
         })
     }
 
-    /// Whether there is none.
-    pub fn is_none(&self) -> bool {
-        self.0.is_none()
-    }
-
     /// Whether there is one, and the client has sent all of it.
     pub fn is_received(&self) -> bool {
         self.look(false, |source| source.state == State::Complete)

@@ -176,13 +176,10 @@ impl Record {
         self.is_old() && !self.is_head() && !has_length()
     }
 
-    /// Whether nobody reads what its client may still send of its body, now that it is answered, or has
-    /// failed. An upstream that answers early may read on.
+    /// Whether nobody reads what its client may still send of its body, now that an upstream has
+    /// answered, or none has. One that answers early may read on.
     pub(crate) fn leaves_body(&self, answered: bool) -> bool {
-        match answered {
-            true => self.upload.is_none() || self.upload.held(),
-            false => !self.upload.is_received(),
-        }
+        if answered { self.upload.held() } else { !self.upload.is_received() }
     }
 
     /// Whether the client speaks HTTP/1.0.

@@ -1,8 +1,14 @@
 //! The answers that Linkspan gives itself: the only place where an error becomes a response.
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
+
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, SERVER};
 use http::{HeaderValue, Response, StatusCode};
+use http_body::Body as _;
+use hyper::body::Incoming;
 
 use crate::body::Body;
 use crate::relay::error::Error;
@@ -38,6 +44,29 @@ pub(super) fn options() -> Response<Body> {
     response.headers_mut().insert(SERVER, NAME);
     response.headers_mut().insert(ALLOW, METHODS);
     response
+}
+
+/// Reads a body that has come with its head, as small ones do, and answers whether that was all of it.
+/// A client whose body is on its way still is not waited for.
+pub(super) async fn came_along(mut incoming: Incoming) -> bool {
+    /// hyper reads once in between.
+    const TURNS: usize = 3;
+    let mut turn = 0;
+    poll_fn(|context| {
+        loop {
+            match Pin::new(&mut incoming).poll_frame(context) {
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(end) => return Poll::Ready(end.is_none()),
+                Poll::Pending if turn < TURNS => {
+                    turn += 1;
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Poll::Pending => return Poll::Ready(false),
+            }
+        }
+    })
+    .await
 }
 
 /// The response is the last of its connection. One that changes the protocol is that anyway.

@@ -68,10 +68,10 @@ impl Handle {
         self.0.last.set(true);
     }
 
-    /// The response that is about to be written has no end but that of the connection. What breaks it
-    /// off must not look like that.
-    pub fn open_ended(&self) {
-        self.0.open_ended.set(true);
+    /// Whether the response that is about to be written has no end but that of the connection. Then
+    /// what breaks it off must not look like that.
+    pub fn open_ended(&self, open_ended: bool) {
+        self.0.open_ended.set(open_ended);
     }
 
     /// The protocol stays what it is, whatever the client has asked for in the request that is being
