@@ -12,7 +12,7 @@ fn stamped(stamp: &str) -> Vec<u8> {
     let place = b"stamp-00000000000000-end";
     let mut bytes = plugin("stamps").to_vec();
     let at = bytes.windows(place.len()).position(|window| window == place).unwrap();
-    bytes[at..at + place.len()].copy_from_slice(format!("{stamp:-<24}").as_bytes());
+    bytes.splice(at..at + place.len(), format!("{stamp:-<24}").into_bytes());
     bytes
 }
 
@@ -60,7 +60,9 @@ impl Bridge {
     /// What the administrator is told of a plugin.
     fn told(&mut self, plugin: &str) -> Value {
         let all: Value = serde_json::from_str(&self.ask("/api/plugins")).unwrap();
-        all.as_array().unwrap().iter().find(|told| told["name"] == plugin).unwrap().clone()
+        let mut all = all.as_array().unwrap().iter();
+        let named = |told: &&Value| told.get("name").is_some_and(|name| *name == *plugin);
+        all.find(named).unwrap().clone()
     }
 
     /// How many candidates for a plugin have come to this.
