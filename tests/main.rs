@@ -44,6 +44,7 @@ mod stores;
 mod streaming;
 mod substitute;
 mod support;
+mod swapping;
 mod tidy;
 mod upgrades;
 mod upstreams;

@@ -103,6 +103,7 @@ pub mod view;
 pub mod worker;
 pub mod relay;
 pub mod admin;
+pub mod watch;
 pub mod proxy;
 pub mod cli;
 pub mod commands;

@@ -53,7 +53,7 @@ pub use convert::{Decision, Edit, Upstream};
 pub use definition::{Definition, Newborn};
 pub use error::{FAILURES, Failure, Misuse, Refusal};
 pub use exchange::{Attributes, Connection, Exchange, Hashed, Taken, Trail};
-pub use host::{Around, BuiltIn, Host, Settings, Source, read, version};
+pub use host::{Around, BuiltIn, Host, Settings, Source, digest, read, version};
 pub use members::{Endpoint, EndpointId, EndpointState, Figure, Members, Picked, Siblings};
 pub use names::has_names;
 pub use nursery::{Nursery, Order};

@@ -6,6 +6,7 @@
 
 mod refused;
 mod remarks;
+mod swap;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use crate::cluster::Cluster;
+use crate::cluster::health::now;
 use crate::cluster::members::View;
 use crate::cluster::registry::Registry;
 use crate::config::{self, Config, Instances, Name};
@@ -26,6 +28,7 @@ use crate::plugin::{
 use crate::store::Store;
 
 pub use refused::Refused;
+pub use swap::{Candidate, Swapped};
 
 /// The result of one configuration load.
 pub struct Snapshot {
@@ -46,6 +49,8 @@ pub struct Snapshot {
     views: BTreeMap<Name, Arc<View>>,
     /// The plugins in use.
     pub plugins: HashMap<Use, Staffed>,
+    /// What was to serve as a plugin and is refused, so that it goes on as it was.
+    pub refused: BTreeMap<Name, Arc<Candidate>>,
     stores: BTreeMap<Name, (config::Store, Arc<Store>)>,
 }
 
@@ -58,7 +63,8 @@ pub struct Use {
     pub cluster: Option<Name>,
 }
 
-/// A plugin with the instances that workers begin with.
+/// A plugin with the instances that workers begin with. Clones share these.
+#[derive(Clone)]
 pub struct Staffed {
     /// The plugin.
     pub definition: Arc<Definition>,
@@ -66,6 +72,8 @@ pub struct Staffed {
     pub source: Source,
     /// The one instance of a shared plugin.
     pub shared: Option<Shared>,
+    /// Since when it is used, in milliseconds since this process began.
+    pub since: u64,
     /// Kept over snapshots: a worker may never have seen the one that they were made for.
     newborns: Arc<[Mutex<Option<Newborn>>]>,
 }
@@ -77,6 +85,15 @@ impl Staffed {
         let mut place = self.newborns.get(worker)?.lock().unwrap_or_else(PoisonError::into_inner);
         place.take()
     }
+}
+
+/// What plugins are staffed with.
+#[derive(Clone, Copy)]
+struct Staffing<'s> {
+    host: &'s Host,
+    /// Whose plugins go on where nothing is different.
+    previous: Option<&'s Snapshot>,
+    workers: usize,
 }
 
 /// What is shown to all workers at once.
@@ -165,6 +182,7 @@ impl Snapshot {
             addresses: BTreeMap::new(),
             listening: Vec::new(),
             plugins: HashMap::new(),
+            refused: BTreeMap::new(),
         };
         let mut refused = Vec::new();
         for (used, kinds) in uses(&snapshot.config) {
@@ -173,7 +191,14 @@ impl Snapshot {
                 continue;
             }
             let Some(plugin) = snapshot.config.plugins.get(&used.plugin) else { continue };
-            match snapshot.staff(host, &used, plugin, &kinds, previous, workers).await {
+            let staffed = match host.find(&plugin.component) {
+                Ok((source, bytes)) => {
+                    let staffing = Staffing { host, previous, workers };
+                    snapshot.staff(staffing, &used, plugin, (&source, &bytes), &kinds).await
+                }
+                Err(refusal) => Err(refusal),
+            };
+            match staffed {
                 Ok(staffed) => {
                     snapshot.plugins.insert(used, staffed);
                 }
@@ -225,26 +250,19 @@ impl Snapshot {
 
     async fn staff(
         &self,
-        host: &Host,
+        Staffing { host, previous, workers }: Staffing<'_>,
         used: &Use,
         plugin: &config::Plugin,
+        (source, bytes): (&Source, &[u8]),
         kinds: &BTreeSet<Kind>,
-        previous: Option<&Self>,
-        workers: usize,
     ) -> Result<Staffed, Refusal> {
-        let (source, bytes) = host.find(&plugin.component)?;
-        let component = host.load(&bytes).await?;
+        let component = host.load(bytes).await?;
         let kinds: Vec<Kind> = kinds.iter().copied().collect();
         let before = previous.and_then(|previous| previous.plugins.get(used));
         if let Some(before) = before
             && self.keeps(before, plugin, &component, &kinds, previous)
         {
-            return Ok(Staffed {
-                definition: Arc::clone(&before.definition),
-                source,
-                shared: before.shared.clone(),
-                newborns: Arc::clone(&before.newborns),
-            });
+            return Ok(Staffed { source: source.clone(), ..before.clone() });
         }
         let members = used.cluster.as_ref().and_then(|name| {
             let view: Arc<dyn Members> = self.views.get(name)?.clone();
@@ -258,7 +276,7 @@ impl Snapshot {
             .collect();
         let around = Around { members, stores: granted, clusters: Arc::clone(&self.names) };
         let definition = host.define(plugin, component, &kinds, around)?;
-        staffed(definition, source, workers).await
+        staffed(definition, source.clone(), workers).await
     }
 
     /// Whether a plugin goes on as it was: it and its stores are configured alike, and what it may
@@ -321,11 +339,13 @@ async fn staffed(
     if definition.config.instances == Instances::Shared {
         let only = definition.birth_apart().await?;
         let shared = Some(Shared::new(only));
-        return Ok(Staffed { definition, source, shared, newborns: Arc::default() });
+        let newborns = Arc::default();
+        return Ok(Staffed { definition, source, shared, since: now(), newborns });
     }
     let mut newborns = Vec::new();
     for _ in 0..workers.max(1) {
         newborns.push(Mutex::new(Some(definition.birth_apart().await?)));
     }
-    Ok(Staffed { definition, source, shared: None, newborns: newborns.into() })
+    let newborns = newborns.into();
+    Ok(Staffed { definition, source, shared: None, since: now(), newborns })
 }

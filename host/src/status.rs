@@ -31,7 +31,8 @@ pub use self::path::{decoded, is_at};
 pub use self::recent::Recent;
 pub use self::scrape::scrape;
 pub use self::view::{
-    AboutView, CheckView, ClusterView, EndpointView, ListenerView, Moment, PluginView, Status, Step,
+    AboutView, CandidateView, CheckView, ClusterView, EndpointView, ListenerView, Moment,
+    PluginView, Status, Step,
 };
 
 /// What is read from. Cheap to clone: shared pointers.

@@ -47,7 +47,7 @@ pub async fn demo(wanted: &Demo) -> ExitCode {
         Ok(both) => both,
         Err(text) => return fail(&text),
     };
-    let service = match Service::start(config, &mut reading, true).await {
+    let service = match Service::start(config, &mut reading, true, None).await {
         Ok(service) => service,
         Err(code) => return code,
     };

@@ -12,6 +12,7 @@ use crate::commands::{check, fail, options, say};
 use crate::config::{Config, Reading, STDIN};
 use crate::log::Logs;
 use crate::proxy::Proxy;
+use crate::watch::{News, Watch};
 
 /// Serves until a signal says to leave.
 pub async fn run(run: &Run) -> ExitCode {
@@ -26,10 +27,11 @@ pub async fn run(run: &Run) -> ExitCode {
     if let Err(error) = config.override_bind(run.host, run.port) {
         return fail(&error);
     }
-    match Service::start(config, &mut reading, is_moved(run)).await {
+    let file = Some(path.as_path()).filter(|path| *path != Path::new(STDIN));
+    match Service::start(config, &mut reading, is_moved(run), file).await {
         Ok(service) => {
             service.announce(&[]);
-            let source = (path != Path::new(STDIN)).then_some((run, path.as_path()));
+            let source = file.map(|path| (run, path));
             service.serve(source).await
         }
         Err(code) => code,
@@ -45,12 +47,13 @@ fn is_moved(run: &Run) -> bool {
 pub(super) struct Service {
     logs: Logs,
     signals: Signals,
+    watch: Watch,
     proxy: Proxy,
 }
 
 impl Service {
     /// Starts serving a configuration, as it was read. `moved` says that the address to listen on
-    /// is not the file's.
+    /// is not the file's; `file` is watched, and so is the directory of plugins.
     ///
     /// # Errors
     ///
@@ -59,19 +62,22 @@ impl Service {
         config: Config,
         reading: &mut Reading,
         moved: bool,
+        file: Option<&Path>,
     ) -> Result<Self, ExitCode> {
         let logs = Logs::open(&config.log).map_err(|error| fail(&error))?;
         logs.install().map_err(|error| fail(&error))?;
         logs.follow(&config);
         let options = options(Some(&logs)).map_err(|error| fail(&error))?;
         let signals = Signals::new().map_err(|error| fail(&error))?;
+        // Before the files are read as components: what changes meanwhile is told of.
+        let watch = Watch::new(config.server.plugin_dir.clone(), file.map(Path::to_path_buf));
         let proxy = Proxy::start(config, &options).await.map_err(|error| {
             let told = check::explain(reading, &error, moved);
             if told { check::tell(reading.faults()) } else { fail(&error) }
         })?;
         proxy.metrics().watch_log("diagnostics", logs.dropped());
         check::warn(reading, &proxy.snapshot());
-        Ok(Self { logs, signals, proxy })
+        Ok(Self { logs, signals, watch, proxy })
     }
 
     /// What is running.
@@ -119,6 +125,7 @@ impl Service {
             let (wish, admin) = tokio::select! {
                 wish = self.signals.next() => (wish, None),
                 admin = self.proxy.wish() => (Wish::Reload, Some(admin)),
+                news = self.watch.changed() => (Wish::of(news), None),
             };
             match wish {
                 Wish::Finish => break None,
@@ -127,6 +134,7 @@ impl Service {
                     self.reload(source, admin).await;
                     self.logs.follow(&self.proxy.snapshot().config);
                 }
+                Wish::Swap => self.swap().await,
                 Wish::Reopen => self.logs.reopen(),
             }
         };
@@ -163,6 +171,17 @@ impl Service {
         }
     }
 
+    /// Takes the components that are there by now.
+    async fn swap(&mut self) {
+        let swapped = self.proxy.swap().await;
+        let snapshot = self.proxy.snapshot();
+        for (plugin, component, version) in snapshot.versions() {
+            if swapped.taken.contains(plugin) {
+                tracing::info!(plugin, component, version, "plugin swapped");
+            }
+        }
+    }
+
     /// Takes a file, or says what is wrong with it.
     async fn take(&mut self, run: &Run, path: &Path) -> Result<u64, String> {
         let mut reading = Reading::load(path);
@@ -188,8 +207,19 @@ enum Wish {
     Leave,
     /// To read the configuration again.
     Reload,
+    /// To look for other components.
+    Swap,
     /// To open the log files again.
     Reopen,
+}
+
+impl Wish {
+    fn of(news: News) -> Self {
+        match news {
+            News::Plugins => Self::Swap,
+            News::Configuration => Self::Reload,
+        }
+    }
 }
 
 struct Signals {

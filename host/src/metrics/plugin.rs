@@ -40,6 +40,9 @@ pub struct PluginMetrics {
     /// How many of its uses are parked.
     parked: AtomicU64,
     messages_dropped: AtomicU64,
+    /// Versions that have come to serve in place of another, and such that were refused.
+    taken: AtomicU64,
+    refused: AtomicU64,
     /// What it counts itself.
     pub figures: Figures,
 }
@@ -69,6 +72,8 @@ impl PluginMetrics {
             cells,
             parked: AtomicU64::new(0),
             messages_dropped: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
             figures: Figures::default(),
         }
     }
@@ -104,6 +109,16 @@ impl PluginMetrics {
     /// Notes that it is called again, or gone.
     pub fn unpark(&self) {
         self.parked.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Counts a version that serves from now on.
+    pub fn taken(&self) {
+        increment(&self.taken);
+    }
+
+    /// Counts one that was to serve, and is refused.
+    pub fn refused(&self) {
+        increment(&self.refused);
     }
 
     /// Counts a log message that was one too many.
@@ -150,6 +165,13 @@ impl Metrics {
         push("linkspan_plugin_parked", help, MetricType::Gauge, parked);
         let dropped = table.sample("plugin", |p| Value::Counter(read(&p.messages_dropped)));
         push("linkspan_plugin_messages_dropped", "Log messages one too many", counter, dropped);
+        let candidates = table.samples("plugin", |plugin| {
+            let parts = [("taken", &plugin.taken), ("refused", &plugin.refused)];
+            let part = |(outcome, count)| (Some(("outcome", outcome)), Value::Counter(read(count)));
+            parts.into_iter().map(part).collect()
+        });
+        let help = "Versions that were to take the place of the one that serves";
+        push("linkspan_plugin_candidates", help, counter, candidates);
         self.figures(families);
     }
 

@@ -182,7 +182,7 @@ impl Host {
     /// Why it is refused.
     pub async fn load(&self, bytes: &[u8]) -> Result<Arc<Component>, Refusal> {
         check_preamble(bytes)?;
-        let digest: Arc<str> = hex(&Sha256::digest(bytes)).into();
+        let digest: Arc<str> = digest(bytes).into();
         let loaded = |loaded: &Mutex<HashMap<Arc<str>, Weak<Component>>>| {
             let loaded = loaded.lock().unwrap_or_else(PoisonError::into_inner);
             loaded.get(&digest).and_then(Weak::upgrade)
@@ -251,6 +251,12 @@ impl Host {
         let identity = Arc::new(identity);
         Ok(Arc::new(Definition::new(config.clone(), component, kinds, members, identity, machine)))
     }
+}
+
+/// The SHA-256 of a component's bytes, as hexadecimal digits.
+#[must_use]
+pub fn digest(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
 }
 
 /// The version of a plugin: a digest of its bytes and its configuration.

@@ -14,8 +14,8 @@ use crate::snapshot::{Snapshot, Staffed};
 use crate::status::sums::Sums;
 use crate::status::time::moment;
 use crate::status::{
-    AboutView, Audience, CheckView, ClusterView, EndpointView, ListenerView, PluginView, Sources,
-    Status, Step,
+    AboutView, Audience, CandidateView, CheckView, ClusterView, EndpointView, ListenerView,
+    PluginView, Sources, Status, Step,
 };
 
 impl Status {
@@ -225,6 +225,14 @@ fn plugin(
         },
         version: definition.version().to_owned(),
         digest: Arc::clone(&definition.component.digest),
+        since: moment(staffed.since, now()),
+        candidate: snapshot.refused.get(name).filter(|_| audience == Audience::Administrator).map(
+            |candidate| CandidateView {
+                digest: candidate.digest.clone(),
+                reason: candidate.reason.clone(),
+                since: moment(candidate.since, now()),
+            },
+        ),
         instances: match definition.config.instances {
             Instances::PerWorker => "per-worker",
             Instances::Shared => "shared",

@@ -229,16 +229,17 @@ fn plugin_row(out: &mut String, plugin: &PluginView) -> fmt::Result {
     let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
     let uses = if uses.is_empty() { "nothing".to_owned() } else { uses.join("<br>") };
     cell(out, "Used by", format_args!("<small>{uses}{more}</small>"))?;
-    match plugin.parked {
-        0 => cell(out, "State", "<span class=\"pill good\">in use</span>")?,
-        parked => cell(
-            out,
-            "State",
-            format_args!(
-                "<span class=\"pill bad\">parked</span><small>{parked} of its uses</small>"
-            ),
-        )?,
-    }
+    let state = match plugin.parked {
+        0 => "<span class=\"pill good\">in use</span>".to_owned(),
+        parked => {
+            format!("<span class=\"pill bad\">parked</span><small>{parked} of its uses</small>")
+        }
+    };
+    let refused = plugin.candidate.as_ref().map(|candidate| {
+        let reason = Escaped(&candidate.reason);
+        format!("<span class=\"pill warn\">another is refused</span><small>{reason}</small>")
+    });
+    cell(out, "State", state + &refused.unwrap_or_default())?;
     figure(out, "Calls", plugin.calls)?;
     let causes = plugin.failures_by_cause.iter().filter(|(_, count)| **count > 0);
     let causes: Vec<_> =

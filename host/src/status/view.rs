@@ -181,6 +181,17 @@ pub struct CheckView {
     pub found: String,
 }
 
+/// A component that was to serve as a plugin, and is refused.
+#[derive(Debug, Serialize)]
+pub struct CandidateView {
+    /// The SHA-256 digest of its bytes; null if there are none.
+    pub digest: Option<Arc<str>>,
+    /// Why it is refused.
+    pub reason: String,
+    /// When it was found.
+    pub since: Moment,
+}
+
 /// A plugin.
 #[derive(Debug, Serialize)]
 pub struct PluginView {
@@ -198,6 +209,10 @@ pub struct PluginView {
     pub version: String,
     /// The SHA-256 digest of the component's bytes.
     pub digest: Arc<str>,
+    /// When it came to serve.
+    pub since: Moment,
+    /// What was to take its place and is refused; null if there is nothing, and to the public.
+    pub candidate: Option<CandidateView>,
     /// `per-worker` or `shared`.
     pub instances: &'static str,
     /// The keys of the configuration that name it.

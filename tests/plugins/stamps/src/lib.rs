@@ -1,0 +1,54 @@
+//! Test guest: a rewriter that says which of its versions it is. Its versions differ in the bytes of
+//! [`STAMP`] alone, which tests write into the compiled component. One whose stamp begins with a `!`
+//! traps in `configure`, and one with `~` never comes out of it.
+
+use crate::bindings::exports::linkspan::plugin::{lifecycle, request_rewriter, response_rewriter};
+use crate::bindings::linkspan::plugin::edits::Edit;
+use crate::bindings::linkspan::plugin::types::Field;
+
+mod bindings {
+    wit_bindgen::generate!({ path: "../../../wit", world: "rewriter-plugin" });
+}
+
+#[cfg(target_family = "wasm")]
+mod export {
+    #![expect(unsafe_code, reason = "the exported symbols of a component")]
+
+    use crate::Plugin;
+
+    crate::bindings::export!(Plugin with_types_in crate::bindings);
+}
+
+/// To be found in the component, and to be replaced.
+static STAMP: [u8; 24] = *b"stamp-00000000000000-end";
+
+/// As it is by now: what the compiler knew of it counts for nothing.
+fn stamp() -> Vec<u8> {
+    std::hint::black_box(&STAMP).to_vec()
+}
+
+struct Plugin;
+
+impl lifecycle::Guest for Plugin {
+    fn configure(_config: String) -> Result<(), String> {
+        match stamp().first() {
+            Some(b'!') => panic!("this version does not begin"),
+            Some(b'~') => loop {
+                std::hint::black_box(());
+            },
+            _ => Ok(()),
+        }
+    }
+}
+
+impl request_rewriter::Guest for Plugin {
+    fn on_request() -> Vec<Edit> {
+        vec![Edit::Set(Field { name: "x-asked".into(), value: stamp() })]
+    }
+}
+
+impl response_rewriter::Guest for Plugin {
+    fn on_response() -> Vec<Edit> {
+        vec![Edit::Set(Field { name: "x-answered".into(), value: stamp() })]
+    }
+}
