@@ -1,17 +1,17 @@
 //! Every limit and timeout of a listener is reached, and costs what it says.
 
 mod closing;
+mod descriptors;
 mod half_closed;
 mod rates;
 mod responses;
 mod times;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::support::{Binary, Client, Message, Origin, Proxy, eventually, one_cluster, request};
+use crate::support::{Client, Message, Origin, Proxy, eventually, one_cluster, request};
 
 /// A proxy with these lines in its listener, in front of an origin that echoes.
 fn limited(listener: &str) -> (Origin, Proxy) {
@@ -237,50 +237,4 @@ fn one_address_may_not_take_all_connections() {
         again.head().filter(|head| head.status() == 200).map(drop)
     });
     assert_eq!(first.get("/").status(), 200);
-}
-
-/// How often accepting has failed, by the administrator's listener.
-fn accept_errors(admin: SocketAddr) -> u64 {
-    let metrics =
-        Client::connect(admin).ask("GET", "/metrics", &[("host", "localhost")], b"").text();
-    let name = "linkspan_accept_errors_total{listener=\"web\"} ";
-    let line = metrics.lines().find_map(|line| line.strip_prefix(name));
-    line.unwrap_or_else(|| panic!("{metrics}")).parse().unwrap()
-}
-
-#[test]
-fn without_descriptors_clients_wait_until_there_are_some() {
-    const DESCRIPTORS: u32 = 64;
-    let origin = Origin::replying("ok");
-    let config = one_cluster(&[origin.address()], "idle-timeout = '1h'", "idle-timeout = '1h'");
-    let rest = "[server]\nworkers = 1\n[admin]\nbind = '127.0.0.1:0'\n";
-    let mut proxy = Binary::short_of_descriptors(&format!("{config}{rest}"), DESCRIPTORS);
-    let mut served = proxy.connect();
-    assert_eq!(served.get("/").text(), "ok");
-    let admin = proxy.admin();
-    assert_eq!(accept_errors(admin), 0);
-
-    let begun = Instant::now();
-    let held: Vec<_> = (0..DESCRIPTORS).map(|_| proxy.connect()).collect();
-    proxy.wait_for_stderr("cannot accept: Too many open files");
-    let mut waiting = proxy.connect();
-    waiting.send(request("GET", "/", &[], b""));
-    for _ in 0..15 {
-        assert!(waiting.is_quiet_for(Duration::from_millis(100)));
-        assert_eq!(served.get("/").text(), "ok", "who is connected notices nothing");
-    }
-    drop(held);
-    assert_eq!(waiting.response().text(), "ok");
-    let time = begun.elapsed();
-    let errors = accept_errors(admin);
-    // Ten times a second, and not as often as can be.
-    assert!((5..=time.as_secs() * 10 + 12).contains(&errors), "{errors} in {time:?}");
-    eventually("it to be over", || {
-        assert_eq!(proxy.connect().get("/").text(), "ok");
-        proxy.stderr().contains("accepting again after").then_some(())
-    });
-    let told = proxy.stderr().matches("cannot accept").count();
-    let time = begun.elapsed();
-    assert!(u64::try_from(told).unwrap() <= 1 + time.as_secs() / 10, "{told} in {time:?}");
-    assert!(proxy.is_running());
 }

@@ -1,6 +1,7 @@
 //! Where clients connect.
 
 pub mod accept;
+pub mod descriptors;
 pub mod door;
 pub mod interim;
 pub mod introduction;
