@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::support::{Client, Message, Origin, Proxy, eventually, one_cluster, request};
+use crate::support::{Binary, Client, Message, Origin, Proxy, eventually, one_cluster, request};
 
 /// A proxy with these lines in its listener, in front of an origin that echoes.
 fn limited(listener: &str) -> (Origin, Proxy) {
@@ -214,6 +214,22 @@ fn beyond_max_connections_clients_wait_until_one_leaves() {
     assert_eq!(first.get("/").status(), 200);
     drop(first);
     assert_eq!(third.response().status(), 200);
+}
+
+#[test]
+fn a_listener_that_reaches_max_connections_says_so_once_in_a_while() {
+    let origin = Origin::echo();
+    let config = one_cluster(&[origin.address()], "max-connections = 1", "");
+    let mut proxy = Binary::serve(&config);
+    let told = "max-connections are open: others wait until one leaves";
+    let begun = Instant::now();
+    for _ in 0..5 {
+        assert_eq!(proxy.connect().get("/").status(), 200);
+    }
+    proxy.wait_for_stderr(told);
+    let times = proxy.stderr().matches(told).count();
+    assert!(u64::try_from(times).unwrap() <= 1 + begun.elapsed().as_secs() / 10, "{times}");
+    assert!(proxy.stderr().contains("\"max_connections\":1"), "{}", proxy.stderr());
 }
 
 #[test]

@@ -214,7 +214,7 @@ async fn listen(order: Order, hall: Hall) -> io::Result<()> {
     loop {
         let most = settings.borrow_and_update().max_connections;
         let accepted = async {
-            room.vacancy(most, || ()).await;
+            room.vacancy(most, || limits.listener_full(&door, most)).await;
             hall.room.vacancy(hall.most, || limits.descriptors_few(&door, hall.most)).await;
             accept(&socket).await
         };
@@ -263,10 +263,19 @@ async fn listen(order: Order, hall: Hall) -> io::Result<()> {
 /// What was told of limits that a listener has reached.
 #[derive(Default)]
 struct Limits {
+    listener: Seldom,
     descriptors: Seldom,
 }
 
 impl Limits {
+    fn listener_full(&mut self, door: &Door, max_connections: usize) {
+        if let Some(times) = self.listener.happened(Instant::now()) {
+            let listener = &*door.listener;
+            let text = "max-connections are open: others wait until one leaves";
+            tracing::warn!(listener, max_connections, times, "{text}");
+        }
+    }
+
     fn descriptors_few(&mut self, door: &Door, connections: usize) {
         if let Some(times) = self.descriptors.happened(Instant::now()) {
             let listener = &*door.listener;
