@@ -1,13 +1,13 @@
 //! Every limit and timeout of a listener is reached, and costs what it says.
 
 mod closing;
+mod descriptors;
 mod half_closed;
 mod memory;
 mod rates;
 mod responses;
 mod times;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -218,6 +218,22 @@ fn beyond_max_connections_clients_wait_until_one_leaves() {
 }
 
 #[test]
+fn a_listener_that_reaches_max_connections_says_so_once_in_a_while() {
+    let origin = Origin::echo();
+    let config = one_cluster(&[origin.address()], "max-connections = 1", "");
+    let mut proxy = Binary::serve(&config);
+    let told = "max-connections are open: others wait until one leaves";
+    let begun = Instant::now();
+    for _ in 0..5 {
+        assert_eq!(proxy.connect().get("/").status(), 200);
+    }
+    proxy.wait_for_stderr(told);
+    let times = proxy.stderr().matches(told).count();
+    assert!(u64::try_from(times).unwrap() <= 1 + begun.elapsed().as_secs() / 10, "{times}");
+    assert!(proxy.stderr().contains("\"max_connections\":1"), "{}", proxy.stderr());
+}
+
+#[test]
 fn one_address_may_not_take_all_connections() {
     let (_origin, proxy) = limited("max-connections-per-address = 2");
     let mut first = proxy.connect();
@@ -238,50 +254,4 @@ fn one_address_may_not_take_all_connections() {
         again.head().filter(|head| head.status() == 200).map(drop)
     });
     assert_eq!(first.get("/").status(), 200);
-}
-
-/// How often accepting has failed, by the administrator's listener.
-fn accept_errors(admin: SocketAddr) -> u64 {
-    let metrics =
-        Client::connect(admin).ask("GET", "/metrics", &[("host", "localhost")], b"").text();
-    let name = "linkspan_accept_errors_total{listener=\"web\"} ";
-    let line = metrics.lines().find_map(|line| line.strip_prefix(name));
-    line.unwrap_or_else(|| panic!("{metrics}")).parse().unwrap()
-}
-
-#[test]
-fn without_descriptors_clients_wait_until_there_are_some() {
-    const DESCRIPTORS: u32 = 64;
-    let origin = Origin::replying("ok");
-    let config = one_cluster(&[origin.address()], "idle-timeout = '1h'", "idle-timeout = '1h'");
-    let rest = "[server]\nworkers = 1\n[admin]\nbind = '127.0.0.1:0'\n";
-    let mut proxy = Binary::short_of_descriptors(&format!("{config}{rest}"), DESCRIPTORS);
-    let mut served = proxy.connect();
-    assert_eq!(served.get("/").text(), "ok");
-    let admin = proxy.admin();
-    assert_eq!(accept_errors(admin), 0);
-
-    let begun = Instant::now();
-    let held: Vec<_> = (0..DESCRIPTORS).map(|_| proxy.connect()).collect();
-    proxy.wait_for_stderr("cannot accept: Too many open files");
-    let mut waiting = proxy.connect();
-    waiting.send(request("GET", "/", &[], b""));
-    for _ in 0..15 {
-        assert!(waiting.is_quiet_for(Duration::from_millis(100)));
-        assert_eq!(served.get("/").text(), "ok", "who is connected notices nothing");
-    }
-    drop(held);
-    assert_eq!(waiting.response().text(), "ok");
-    let time = begun.elapsed();
-    let errors = accept_errors(admin);
-    // Ten times a second, and not as often as can be.
-    assert!((5..=time.as_secs() * 10 + 12).contains(&errors), "{errors} in {time:?}");
-    eventually("it to be over", || {
-        assert_eq!(proxy.connect().get("/").text(), "ok");
-        proxy.stderr().contains("accepting again after").then_some(())
-    });
-    let told = proxy.stderr().matches("cannot accept").count();
-    let time = begun.elapsed();
-    assert!(u64::try_from(told).unwrap() <= 1 + time.as_secs() / 10, "{told} in {time:?}");
-    assert!(proxy.is_running());
 }

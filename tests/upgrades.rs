@@ -283,3 +283,22 @@ fn an_answer_to_an_upgrade_that_nobody_agreed_to_is_written_whole() {
     client.take(MUCH, &mut bytes).unwrap();
     assert_eq!(bytes.len(), MUCH);
 }
+
+#[test]
+fn neither_tunnels_nor_refused_heads_distort_the_durations_of_requests() {
+    let origin = agreeing(echo);
+    let proxy = to(&origin, "", "");
+    let counts = || {
+        ["linkspan_requests_total", "linkspan_request_duration_seconds"]
+            .map(|name| proxy.counter(name, &[("listener", "web")]))
+    };
+    let mut client = proxy.connect();
+    client.send("GET / HTTP/1.1\r\nhost: a\r\nbad name: x\r\n\r\n");
+    assert_eq!(client.response().status(), 400);
+    drop(upgraded(&proxy));
+    eventually("both to be counted", || (counts() == [2, 0]).then_some(()));
+    let mut client = proxy.connect();
+    client.send("TRACE / HTTP/1.1\r\nhost: a\r\n\r\n");
+    assert_eq!(client.response().status(), 405);
+    eventually("one that was understood to be timed", || (counts() == [3, 1]).then_some(()));
+}

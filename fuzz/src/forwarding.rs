@@ -17,7 +17,7 @@ use linkspan::log::id::RequestId;
 
 use rules::{
     canonical, carries_requests, ends_at_hop, is_for_heads, is_forwarding, is_instruction,
-    is_like_framing, is_told, listed, members, nominates,
+    is_like_framing, listed, members, nominates,
 };
 
 pub(crate) fn hold(input: &[u8]) {
@@ -45,7 +45,7 @@ fn request(sent: &HeaderMap, choices: u16) {
     let clean = |headers: &mut HeaderMap| clean_request(headers, trusted, underscores);
     let headers = cleaned(sent, clean, |name| {
         ends_at_hop(name)
-            || is_forwarding(name) && !(trusted && is_told(name))
+            || is_forwarding(name) && (!trusted || name.contains('_'))
             || name.contains('_') && (drops || is_like_framing(name))
     });
     let takes = members(sent, &TE).any(|coding| coding.eq_ignore_ascii_case(b"trailers"));

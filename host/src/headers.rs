@@ -12,8 +12,8 @@
 //!   paths, X-Accel-*, X-Rewrite-*.
 //! - All that upstreams take for a proxy's word on who the client is goes, whether Linkspan then
 //!   sends it or not: every X-Forwarded-*, X-Host, X-Real-IP and Forwarded, also spelt with
-//!   underscores, which CGI-like upstreams take for hyphens. Of a trusted proxy those stay that
-//!   Linkspan sends itself.
+//!   underscores, which CGI-like upstreams take for hyphens. Of a trusted proxy they stay, in their
+//!   proper spelling.
 //! - Of a request all other fields with underscores go as well, unless the listener lets them pass:
 //!   a Transfer_Encoding must not become what a Transfer-Encoding would be. So do those in trailers.
 //!
@@ -49,13 +49,7 @@ pub const MAX_FIELDS: usize = 4_096;
 ///
 /// `TE: trailers` stays: the client can take the upstream's trailers, and Linkspan passes them on.
 pub fn clean_request(headers: &mut HeaderMap, trusted: bool, underscores: Underscores) {
-    let believed = |name: &str| {
-        trusted
-            && matches!(
-                name,
-                "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" | "x-host"
-            )
-    };
+    let believed = |name: &str| trusted && !name.contains('_');
     let ambiguous = |name: &str| match underscores {
         Underscores::Drop => name.contains('_'),
         Underscores::Pass => name.contains('_') && is_reserved(&name.replace('_', "-")),

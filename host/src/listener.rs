@@ -2,6 +2,7 @@
 
 pub mod accept;
 pub mod ahead;
+pub mod descriptors;
 pub mod door;
 pub mod interim;
 pub mod introduction;

@@ -142,14 +142,16 @@ struct ListenerCells {
 
 impl ListenerMetrics {
     /// Counts a request that has ended: the status that the client got, 0 if none, and the time
-    /// from its head to the end of the response.
-    pub fn request(&self, worker: usize, status: u16, duration: Duration) {
+    /// from its head to the end of the response, where that says something.
+    pub fn request(&self, worker: usize, status: u16, duration: Option<Duration>) {
         let cells = self.0.of(worker);
         let class = usize::from(status / 100).min(6);
         if let Some(counter) = cells.requests.get(class) {
             increment(counter);
         }
-        cells.durations.observe(&text::REQUEST_BOUNDS, duration);
+        if let Some(duration) = duration {
+            cells.durations.observe(&text::REQUEST_BOUNDS, duration);
+        }
     }
 
     /// Counts a connection that is closed before its first request.

@@ -6,6 +6,7 @@
 
 mod fixed;
 mod office;
+mod swap;
 mod thread;
 
 use std::collections::BTreeMap;
@@ -31,7 +32,7 @@ use crate::log::access::AccessLog;
 use crate::metrics::{Metrics, Words};
 use crate::plugin::{BuiltIn, Compiler, FAILURES, Host, Nursery, Order, Refusal, Settings};
 use crate::relay::error::LABELS;
-use crate::snapshot::{Refused, Snapshot, Stage, Swapped};
+use crate::snapshot::{Refused, Snapshot, Stage};
 use crate::status::Sources;
 use crate::view::Make;
 
@@ -301,28 +302,6 @@ impl Proxy {
         // What has gone is counted until nobody holds it, which is seen at the next reload.
         self.metrics.forget_unused();
         Ok(())
-    }
-
-    /// Serves by the components that are in the plugin directory by now, each that is fit, under the
-    /// configuration as it is. Open requests go on with those before.
-    pub async fn swap(&mut self) -> Swapped {
-        let before = self.stage.snapshot();
-        let workers = before.config.server.workers;
-        let (next, swapped) = Snapshot::swap(&self.host, &before, workers).await;
-        for name in &swapped.refused {
-            self.metrics.plugin(name).refused();
-            if let Some(candidate) = next.refused.get(name) {
-                tracing::error!("{}; the version before goes on", candidate.reason);
-            }
-        }
-        for name in &swapped.taken {
-            self.metrics.plugin(name).taken();
-        }
-        if next.differs_from(&before) {
-            self.stage.show(Arc::new(next));
-            self.metrics.forget_unused();
-        }
-        swapped
     }
 
     /// A socket for a listener: the one that another listener has on that address by now, with all

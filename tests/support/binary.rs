@@ -83,10 +83,19 @@ impl Binary {
 
     /// Serves a configuration with so many descriptors.
     pub(crate) fn short_of_descriptors(toml: &str, most: u32) -> Self {
+        Self::limited(toml, &format!("ulimit -n {most}"))
+    }
+
+    /// The same, of which it may have more if it wants to.
+    pub(crate) fn softly_short_of_descriptors(toml: &str, most: u32) -> Self {
+        Self::limited(toml, &format!("ulimit -Sn {most}"))
+    }
+
+    fn limited(toml: &str, limit: &str) -> Self {
         let directory = directory(&[]);
         fs::write(directory.path().join("linkspan.toml"), toml).unwrap();
         let mut command = Command::new("sh");
-        command.args(["-c", &format!("ulimit -n {most}; exec \"$0\" run"), PROGRAM]);
+        command.args(["-c", &format!("{limit}; exec \"$0\" run"), PROGRAM]);
         Self::spawn(directory, command, Stdio::null())
     }
 

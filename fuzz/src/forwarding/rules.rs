@@ -77,11 +77,6 @@ pub(super) fn is_forwarding(name: &str) -> bool {
         || ["forwarded", "x-forwarded", "x-host", "x-real-ip"].contains(&&*name)
 }
 
-/// What is believed of trusted proxies.
-pub(super) fn is_told(name: &str) -> bool {
-    ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-host"].contains(&name)
-}
-
 /// Whether Connection takes this field away.
 pub(super) fn nominates(headers: &HeaderMap, name: &HeaderName) -> bool {
     let text = name.as_str();

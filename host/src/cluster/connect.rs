@@ -4,7 +4,7 @@ use std::io;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::{Duration, timeout};
+use tokio::time::{Duration, sleep, timeout};
 
 use crate::cluster::peer::Peer;
 use crate::socket::Stream;
@@ -63,22 +63,43 @@ impl From<io::Error> for ConnectError {
     }
 }
 
+/// How long to wait for a descriptor until it is tried again.
+const AGAIN: Duration = Duration::from_millis(50);
+
 /// Connects to `peer`, and sends what has to come first, within `patience`. TCP connections do not delay
-/// small segments.
+/// small segments. When there is no descriptor left, `relieve` is to close what can be done without, and one
+/// is waited for.
 pub async fn connect(
     peer: &Peer,
     patience: Duration,
     first: &[u8],
+    relieve: impl Fn(),
 ) -> Result<Stream, ConnectError> {
+    let mut shortage = None;
     let begun = async {
-        let mut stream = open(peer).await?;
+        let mut stream = loop {
+            match open(peer).await {
+                Err(error) if is_out_of_descriptors(&error) => {
+                    shortage = Some(error);
+                    relieve();
+                    sleep(AGAIN).await;
+                }
+                opened => break opened?,
+            }
+        };
+        shortage = None;
         stream.write_all(first).await?;
         io::Result::Ok(stream)
     };
     match timeout(patience, begun).await {
         Ok(opened) => Ok(opened?),
-        Err(_elapsed) => Err(ConnectError::TimedOut),
+        Err(_elapsed) => Err(shortage.map_or(ConnectError::TimedOut, ConnectError::Exhausted)),
     }
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
 async fn open(peer: &Peer) -> io::Result<Stream> {
@@ -105,7 +126,7 @@ mod tests {
     async fn reaches_tcp_and_unix_peers() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer = Peer::Tcp(listener.local_addr().unwrap());
-        let mut stream = connect(&peer, PATIENCE, b"first ").await.unwrap();
+        let mut stream = connect(&peer, PATIENCE, b"first ", || {}).await.unwrap();
         stream.write_all(b"tcp").await.unwrap();
         drop(stream);
         let mut seen = String::new();
@@ -115,7 +136,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("socket");
         let listener = UnixListener::bind(&path).unwrap();
-        let mut stream = connect(&Peer::Unix(path), PATIENCE, b"first ").await.unwrap();
+        let mut stream = connect(&Peer::Unix(path), PATIENCE, b"first ", || {}).await.unwrap();
         stream.write_all(b"unix").await.unwrap();
         drop(stream);
         let mut seen = String::new();
@@ -128,10 +149,16 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer = Peer::Tcp(listener.local_addr().unwrap());
         drop(listener);
-        assert!(matches!(connect(&peer, PATIENCE, b"").await, Err(ConnectError::Refused(_))));
+        assert!(matches!(
+            connect(&peer, PATIENCE, b"", || {}).await,
+            Err(ConnectError::Refused(_))
+        ));
 
         let absent = Peer::Unix("/nonexistent/linkspan.sock".into());
-        assert!(matches!(connect(&absent, PATIENCE, b"").await, Err(ConnectError::Refused(_))));
+        assert!(matches!(
+            connect(&absent, PATIENCE, b"", || {}).await,
+            Err(ConnectError::Refused(_))
+        ));
 
         // A listener with a full queue leaves further connections unanswered.
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
@@ -139,8 +166,8 @@ mod tests {
         socket.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
         socket.listen(0).unwrap();
         let peer = Peer::Tcp(socket.local_addr().unwrap().as_socket().unwrap());
-        let _queued = connect(&peer, PATIENCE, b"").await.unwrap();
-        let silent = connect(&peer, Duration::from_millis(50), b"").await;
+        let _queued = connect(&peer, PATIENCE, b"", || {}).await.unwrap();
+        let silent = connect(&peer, Duration::from_millis(50), b"", || {}).await;
         assert!(matches!(silent, Err(ConnectError::TimedOut)), "{silent:?}");
     }
 

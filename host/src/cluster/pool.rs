@@ -150,12 +150,20 @@ impl Pool {
             return Ok(Slot { link, reused: true });
         }
         let header = told.map(|(version, told)| encode(version, **told)).unwrap_or_default();
-        let stream = connect(peer, settings.connect_timeout, &header).await?;
+        let stream = connect(peer, settings.connect_timeout, &header, || self.relieve()).await?;
         let mut link =
             Link::open(stream, peer, settings.heads).await.map_err(ConnectError::Protocol)?;
         link.told = told.map(|(_, told)| Rc::downgrade(told));
         link.home = Some(shelf);
         Ok(Slot { link, reused: false })
+    }
+
+    /// Closes what is idle: others need the descriptors.
+    fn relieve(&self) {
+        let shelves: Vec<_> = self.0.shelves.borrow().values().map(Rc::clone).collect();
+        for mut link in shelves.iter().flat_map(|shelf| shelf.links.take()) {
+            link.fate = Fate::Cleared;
+        }
     }
 
     /// How many connections are idle.

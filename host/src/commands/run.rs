@@ -10,6 +10,7 @@ use crate::admin::Reload;
 use crate::cli::Run;
 use crate::commands::{check, fail, options, say};
 use crate::config::{Config, Reading, STDIN};
+use crate::listener::descriptors;
 use crate::log::Logs;
 use crate::proxy::Proxy;
 use crate::watch::{News, Watch};
@@ -64,6 +65,7 @@ impl Service {
         moved: bool,
         file: Option<&Path>,
     ) -> Result<Self, ExitCode> {
+        descriptors::raise();
         let logs = Logs::open(&config.log).map_err(|error| fail(&error))?;
         logs.install().map_err(|error| fail(&error))?;
         logs.follow(&config);
@@ -77,6 +79,7 @@ impl Service {
         })?;
         proxy.metrics().watch_log("diagnostics", logs.dropped());
         check::warn(reading, &proxy.snapshot());
+        descriptors::warn(&proxy.snapshot().config);
         Ok(Self { logs, signals, watch, proxy })
     }
 
@@ -195,6 +198,7 @@ impl Service {
             if told { reading.faults().to_string() } else { error.to_string() }
         })?;
         check::warn(&mut reading, &self.proxy.snapshot());
+        descriptors::warn(&self.proxy.snapshot().config);
         Ok(self.proxy.snapshot().generation)
     }
 }

@@ -156,16 +156,22 @@ fn a_trusted_proxy_is_believed_and_joins_those_that_it_names() {
         ("X-Forwarded-Proto", "https"),
         ("X-Forwarded-Host", "www.test"),
         ("X-Forwarded-User", "root"),
+        ("X-Real-IP", "10.1.1.1"),
+        ("X_Real_IP", "127.0.0.1"),
+        ("Forwarded", "for=10.1.1.1"),
         ("X_Request_Id", "forged"),
         ("X-Request-Id", "other"),
     ];
     let expected = [
+        "forwarded: for=10.1.1.1",
         "host: a.test",
         "via: 1.1 linkspan",
         "x-forwarded-for: 10.1.1.1, 10.2.2.2, 10.3.3.3, 192.0.2.7",
         "x-forwarded-host: www.test",
         "x-forwarded-proto: https",
+        "x-forwarded-user: root",
         "x-host: a.test",
+        "x-real-ip: 10.1.1.1",
         "x-request-id: id-1",
     ];
     assert_eq!(believed(&told), expected);
@@ -179,8 +185,16 @@ fn a_trusted_proxy_is_believed_and_joins_those_that_it_names() {
     let fields = completed_after(clean_trusted, &told, none);
     assert_eq!(
         fields,
-        ["host: a.test", "via: 1.1 linkspan", "x-host: a.test", "x-request-id: id-1"],
-        "what is not asked for is not sent"
+        [
+            "forwarded: for=10.1.1.1",
+            "host: a.test",
+            "via: 1.1 linkspan",
+            "x-forwarded-user: root",
+            "x-host: a.test",
+            "x-real-ip: 10.1.1.1",
+            "x-request-id: id-1"
+        ],
+        "what Linkspan would say and is not asked for is not sent"
     );
 }
 

@@ -3,8 +3,8 @@
 //!
 //! No SO_REUSEPORT: the kernel balances badly with it, and closing one of its sockets resets what
 //! queues there. A listener that is at its limit stops accepting, so that clients wait in the
-//! kernel's queue; running out of descriptors is waited out, too. An address that is at its limit is
-//! told so.
+//! kernel's queue. So do all of them when clients have their share of the descriptors, and running out
+//! of these is waited out, too. An address that is at its limit is told so.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,10 +17,11 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use super::descriptors;
 use super::door::Door;
-use super::places::{Books, Line, Room, Seat, Ticket};
+use super::places::{Books, Line, Room, Seats, Ticket};
 use super::refuse::Refusals;
-use super::shortage::{BACK_OFF, Shortage};
+use super::shortage::{BACK_OFF, Seldom, Shortage};
 use crate::config::{self, Name, Opening};
 use crate::metrics::{ELSEWHERE, ListenerMetrics, Refusal};
 
@@ -173,11 +174,17 @@ impl Drop for Acceptor {
 }
 
 async fn serve(mut orders: mpsc::Receiver<Order>, desks: &Arc<[Desk]>) {
-    let (books, refusals) = (Arc::new(Books::default()), Refusals::new());
+    let hall = Hall {
+        desks: Arc::clone(desks),
+        books: Arc::default(),
+        room: Arc::default(),
+        most: descriptors::for_clients(desks.len()),
+        refusals: Refusals::new(),
+    };
     let mut listeners = tokio::task::JoinSet::new();
     while let Some(order) = orders.recv().await {
         let name = Arc::clone(&order.door.listener);
-        let listening = listen(order, Arc::clone(desks), Arc::clone(&books), refusals.clone());
+        let listening = listen(order, hall.clone());
         listeners.spawn(async move {
             if let Err(error) = listening.await {
                 tracing::error!(listener = &*name, "stopped listening: {error}");
@@ -187,20 +194,28 @@ async fn serve(mut orders: mpsc::Receiver<Order>, desks: &Arc<[Desk]>) {
     while listeners.join_next().await.is_some() {}
 }
 
-async fn listen(
-    order: Order,
+/// What all listeners share.
+#[derive(Clone)]
+struct Hall {
     desks: Arc<[Desk]>,
     books: Arc<Books>,
+    /// All clients' connections, and the most that the descriptors suffice for.
+    room: Arc<Room>,
+    most: usize,
     refusals: Refusals,
-) -> io::Result<()> {
+}
+
+async fn listen(order: Order, hall: Hall) -> io::Result<()> {
     let Order { socket, door, mut settings } = order;
     let socket = tokio::net::TcpListener::from_std(socket)?;
     let room = Arc::new(Room::default());
     let mut shortage = Shortage::default();
+    let mut limits = Limits::default();
     loop {
         let most = settings.borrow_and_update().max_connections;
         let accepted = async {
-            room.vacancy(most).await;
+            room.vacancy(most, || limits.listener_full(&door, most)).await;
+            hall.room.vacancy(hall.most, || limits.descriptors_few(&door, hall.most)).await;
             accept(&socket).await
         };
         let accepted = tokio::select! {
@@ -218,19 +233,20 @@ async fn listen(
                     let (listener, time) = (&*door.listener, time.as_secs_f64());
                     tracing::info!(listener, "accepting again after {time:.1} s");
                 }
-                let admitted = admit(&settings.borrow(), &door, &books, peer);
+                let admitted = admit(&settings.borrow(), &door, &hall.books, peer);
+                let common = hall.room.take();
                 let (header, line) = match admitted {
                     Ok(admitted) => admitted,
                     Err(refusal) => {
                         // Who has no business here is told nothing.
                         if refusal == Refusal::TooMany {
-                            refusals.refuse(stream);
+                            hall.refusals.refuse(stream, common);
                         }
                         continue;
                     }
                 };
-                let (door, seat) = (Arc::clone(&door), room.take());
-                hand_over(Entry { stream, peer, header, door, line, seat }, &desks).await;
+                let (door, seats) = (Arc::clone(&door), Seats::new(room.take(), common));
+                hand_over(Entry { stream, peer, header, door, line, seats }, &hall.desks).await;
             }
             Err(error) if transient(&error) => {}
             Err(error) => {
@@ -240,6 +256,31 @@ async fn listen(
                 }
                 tokio::time::sleep(BACK_OFF).await;
             }
+        }
+    }
+}
+
+/// What was told of limits that a listener has reached.
+#[derive(Default)]
+struct Limits {
+    listener: Seldom,
+    descriptors: Seldom,
+}
+
+impl Limits {
+    fn listener_full(&mut self, door: &Door, max_connections: usize) {
+        if let Some(times) = self.listener.happened(Instant::now()) {
+            let listener = &*door.listener;
+            let text = "max-connections are open: others wait until one leaves";
+            tracing::warn!(listener, max_connections, times, "{text}");
+        }
+    }
+
+    fn descriptors_few(&mut self, door: &Door, connections: usize) {
+        if let Some(times) = self.descriptors.happened(Instant::now()) {
+            let listener = &*door.listener;
+            let text = "the other descriptors are for upstreams: clients wait until one leaves";
+            tracing::warn!(listener, connections, times, "{text}");
         }
     }
 }
@@ -291,14 +332,14 @@ struct Entry {
     header: bool,
     door: Arc<Door>,
     line: Line,
-    seat: Seat,
+    seats: Seats,
 }
 
 async fn hand_over(entry: Entry, desks: &[Desk]) {
-    let Entry { stream, peer, header, door, line, seat } = entry;
+    let Entry { stream, peer, header, door, line, seats } = entry;
     let open = desks.iter().filter(|desk| !desk.inbox.is_closed());
     let Some(desk) = open.min_by_key(|desk| desk.load.load(Ordering::Relaxed)) else { return };
-    let ticket = Ticket::new(line, &desk.load, seat);
+    let ticket = Ticket::new(line, &desk.load, seats);
     let accepted = Accepted { stream, caller: Caller { peer, header, door, ticket } };
     // A worker that is gone takes nothing; the connection closes with what is given back.
     let _ = desk.inbox.send(accepted).await;

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,14 +14,14 @@ use tokio::sync::Notify;
 pub struct Ticket {
     line: Line,
     load: Arc<AtomicUsize>,
-    _seat: Seat,
+    _seats: Seats,
 }
 
 impl Ticket {
     /// One more connection of whoever has this load.
-    pub(super) fn new(line: Line, load: &Arc<AtomicUsize>, seat: Seat) -> Self {
+    pub(super) fn new(line: Line, load: &Arc<AtomicUsize>, seats: Seats) -> Self {
         load.fetch_add(1, Ordering::Relaxed);
-        Self { line, load: Arc::clone(load), _seat: seat }
+        Self { line, load: Arc::clone(load), _seats: seats }
     }
 
     /// The smallest number that no open connection of the process had.
@@ -43,11 +44,24 @@ impl Drop for Ticket {
     }
 }
 
-/// A place among a listener's connections.
+/// A place among a listener's connections, and one among all listeners'.
+#[derive(Debug)]
+pub(super) struct Seats {
+    _own: Seat,
+    _common: Seat,
+}
+
+impl Seats {
+    pub(super) fn new(own: Seat, common: Seat) -> Self {
+        Self { _own: own, _common: common }
+    }
+}
+
+/// A place among the connections of a room.
 #[derive(Debug)]
 pub(super) struct Seat(Arc<Room>);
 
-/// How many connections a listener has.
+/// How many connections there are, of a listener or of all.
 #[derive(Debug, Default)]
 pub(super) struct Room {
     taken: AtomicUsize,
@@ -55,11 +69,22 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// Waits until fewer than `most` are taken. Only one task of a listener asks, so that what it
-    /// has seen to be free stays free.
-    pub(super) async fn vacancy(&self, most: usize) {
-        while self.taken.load(Ordering::SeqCst) >= most {
-            self.left.notified().await;
+    /// Waits until fewer than `most` are taken, and says so before it does. Only one task of a listener
+    /// asks, so that what it has seen to be free in its own room stays free; in that of all, the others
+    /// may take one more each.
+    pub(super) async fn vacancy(&self, most: usize, full: impl FnOnce()) {
+        let is_full = || self.taken.load(Ordering::SeqCst) >= most;
+        if is_full() {
+            full();
+        }
+        loop {
+            let mut left = pin!(self.left.notified());
+            // From now on nobody leaves unnoticed.
+            left.as_mut().enable();
+            if !is_full() {
+                return;
+            }
+            left.await;
         }
     }
 
@@ -72,7 +97,8 @@ impl Room {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.0.taken.fetch_sub(1, Ordering::SeqCst);
-        self.0.left.notify_one();
+        // All, as who is woken may have nobody to let in.
+        self.0.left.notify_waiters();
     }
 }
 

@@ -13,6 +13,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::places::Seat;
+
 const ANSWER: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\n\
     server: linkspan\r\n\
     content-type: text/plain; charset=utf-8\r\n\
@@ -37,14 +39,14 @@ impl Refusals {
         Self(Arc::new(Semaphore::new(MOST)))
     }
 
-    /// Tells a client, in a task of its own, unless there are too many.
-    pub(super) fn refuse(&self, stream: TcpStream) {
+    /// Tells a client, in a task of its own, unless there are too many. Meanwhile it has this seat.
+    pub(super) fn refuse(&self, stream: TcpStream, seat: Seat) {
         let Ok(permit) = Arc::clone(&self.0).try_acquire_owned() else { return };
         let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { return };
         tokio::spawn(async move {
             // It is of no interest whether it has listened.
             let _ = timeout(LINGER, tell(stream)).await;
-            drop(permit);
+            drop((permit, seat));
         });
     }
 }

@@ -1,5 +1,5 @@
-//! When nothing can be accepted, for want of descriptors or memory: what is told of it, and when. Pure, over
-//! times that are passed in.
+//! When nothing can be accepted, for want of descriptors or memory, or because a limit is reached: what is told
+//! of it, and when. Pure, over times that are passed in.
 //!
 //! Accepting is tried again and again meanwhile, and often one connection comes through where another
 //! ends. Neither is told each time.
@@ -21,9 +21,27 @@ const CALM: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub struct Shortage {
     now: Option<Times>,
+    failures: Seldom,
+}
+
+/// What may happen often, and is not told each time.
+#[derive(Debug, Default)]
+pub struct Seldom {
     told: Option<Instant>,
-    /// Failures since.
+    /// How often since.
     untold: u64,
+}
+
+impl Seldom {
+    /// It has happened. How often it has since that was last told, if it is to be told now.
+    pub fn happened(&mut self, now: Instant) -> Option<u64> {
+        self.untold += 1;
+        if self.told.is_some_and(|told| now.saturating_duration_since(told) < AGAIN) {
+            return None;
+        }
+        self.told = Some(now);
+        Some(std::mem::take(&mut self.untold))
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -37,12 +55,7 @@ impl Shortage {
     pub fn failed(&mut self, now: Instant) -> Option<u64> {
         let first = self.now.map_or(now, |times| times.first);
         self.now = Some(Times { first, last: now });
-        self.untold += 1;
-        if self.told.is_some_and(|told| now.saturating_duration_since(told) < AGAIN) {
-            return None;
-        }
-        self.told = Some(now);
-        Some(std::mem::take(&mut self.untold))
+        self.failures.happened(now)
     }
 
     /// A connection was accepted. How long nothing could be, if that was told and is over.
@@ -52,7 +65,10 @@ impl Shortage {
             return None;
         }
         self.now = None;
-        self.told.filter(|told| *told >= first).map(|_told| last.saturating_duration_since(first))
+        self.failures
+            .told
+            .filter(|told| *told >= first)
+            .map(|_told| last.saturating_duration_since(first))
     }
 }
 

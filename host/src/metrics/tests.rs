@@ -15,8 +15,9 @@ fn what_workers_count_is_summed_up() {
         for worker in 0..6 {
             let (listener, metrics) = (&listener, &metrics);
             scope.spawn(move || {
+                listener.request(worker, 101, None);
                 for status in [200, 204, 404, 503, 0, 600, 999] {
-                    listener.request(worker, status, Duration::from_millis(3));
+                    listener.request(worker, status, Some(Duration::from_millis(3)));
                 }
                 metrics.error(worker, 1);
                 metrics.error(worker, 7);
@@ -31,8 +32,8 @@ fn what_workers_count_is_summed_up() {
     assert_eq!(requests("5xx"), 6);
     assert_eq!(requests("none"), 6);
     assert_eq!(requests("other"), 12);
-    assert_eq!(metrics.counter("linkspan_requests_total", &[]), 42);
-    assert_eq!(metrics.counter("linkspan_request_duration_seconds", &[]), 42);
+    assert_eq!(metrics.counter("linkspan_requests_total", &[]), 48);
+    assert_eq!(metrics.counter("linkspan_request_duration_seconds", &[]), 42, "six have none");
     assert_eq!(metrics.counter("linkspan_errors_total", &[("reason", "timeout")]), 6);
     assert_eq!(metrics.counter("linkspan_errors_total", &[("reason", "connect")]), 0);
     assert_eq!(metrics.counter("linkspan_nothing", &[]), 0);

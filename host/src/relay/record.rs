@@ -79,6 +79,8 @@ pub(crate) struct Record {
     ended: Option<Ended>,
     /// The upstream's side of a tunnel that is to come.
     switch: Option<Switch>,
+    /// It has become a tunnel.
+    tunnels: bool,
     /// What has gone up a tunnel.
     tunnelled: u64,
     /// Why a tunnel has ended, unless both sides have.
@@ -128,6 +130,7 @@ impl Record {
             error: None,
             ended: None,
             switch: None,
+            tunnels: false,
             tunnelled: 0,
             cut: None,
             _open: OpenRequest::begin(client),
@@ -266,6 +269,7 @@ impl Record {
 
     /// The upstream's side of the tunnel that is to follow.
     pub(crate) fn switched(&mut self) -> Option<Switch> {
+        self.tunnels |= self.switch.is_some();
         self.switch.take()
     }
 
@@ -331,9 +335,10 @@ impl Drop for Record {
             }
         }
         let status = self.status.map_or(0, |status| status.as_u16());
-        // Nobody knows when its head began.
-        let total = if self.unread { Duration::ZERO } else { self.started.elapsed() };
-        self.metrics.request(self.worker.index, status, total);
+        // When a head that was refused began nobody knows, and how long a tunnel lasts is up to its ends.
+        let total = self.started.elapsed();
+        let timed = !self.unread && !self.tunnels;
+        self.metrics.request(self.worker.index, status, timed.then_some(total));
         if let Some(error) = self.failure() {
             self.worker.count_error(error);
         }

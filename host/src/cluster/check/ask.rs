@@ -44,7 +44,7 @@ pub(super) async fn ask(
     // On a port of its own, what is asked is hardly what serves requests.
     let proxy_protocol = proxy_protocol.filter(|_| check.port.is_none());
     let header = proxy_protocol.map(|version| encode(version, Subject::Own)).unwrap_or_default();
-    let stream = match connect(&peer(endpoint, check), check.timeout, &header).await {
+    let stream = match connect(&peer(endpoint, check), check.timeout, &header, || {}).await {
         Ok(stream) => stream,
         Err(ConnectError::TimedOut) if Instant::now() >= deadline => return Err(late()),
         Err(error) => return Err(error.to_string()),

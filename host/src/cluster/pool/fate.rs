@@ -17,6 +17,8 @@ pub(super) enum Fate {
     Forsaken,
     /// Its endpoint says more than it is asked.
     Talkative,
+    /// There are no descriptors for others.
+    Cleared,
 }
 
 impl Fate {
@@ -30,6 +32,7 @@ impl Fate {
             Self::Gone => "its endpoint is gone",
             Self::Forsaken => "its client has left",
             Self::Talkative => "its endpoint sends what nobody has asked for",
+            Self::Cleared => "others need its descriptor",
         }
     }
 }
