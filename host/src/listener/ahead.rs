@@ -3,7 +3,7 @@
 //! What a client does not take is kept as long as it takes nothing, here and in the buffer that it was
 //! read into. So it is read in small pieces, and the next only when the last is written. A client that
 //! takes what it gets gets more at a time: whatever is beyond what the kernel keeps for it
-//! ([`UNSENT_BYTES`]) can only have been taken. In the end hyper alone says how much it has to write: some
+//! (`UNSENT_BYTES`) can only have been taken. In the end hyper alone says how much it has to write: some
 //! 128 KiB at most.
 
 use std::cell::{Cell, RefCell};
