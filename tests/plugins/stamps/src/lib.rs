@@ -1,5 +1,5 @@
 //! Test guest: a rewriter that says which of its versions it is. Its versions differ in the bytes of
-//! [`STAMP`] alone, which tests write into the compiled component. One whose stamp begins with a `!`
+//! `STAMP` alone, which tests write into the compiled component. One whose stamp begins with a `!`
 //! traps in `configure`, and one with `~` never comes out of it.
 
 use crate::bindings::exports::linkspan::plugin::{lifecycle, request_rewriter, response_rewriter};
