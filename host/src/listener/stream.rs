@@ -263,6 +263,7 @@ impl AsyncWrite for Downstream {
         self.shared.interim.release();
         ready!(self.poll_next(context))?;
         self.shared.interim.set_busy(false);
+        self.shared.tell_end();
         self.shared.ahead.clear(&self.stream, self.shared.written.bytes());
         Pin::new(&mut self.stream).poll_flush(context)
     }
@@ -294,7 +295,18 @@ impl Shared {
     fn is_answering(&self) -> bool {
         let gate = self.gate.borrow();
         // hyper has those requests that are not begun, and nobody else knows of them.
-        !gate.is_within() && (self.open.get() > 0 || gate.begun() > self.begun.get())
+        let open = self.open.get() > 0 || gate.begun() > self.begun.get();
+        !gate.is_within() && (open || self.interim.is_busy())
+    }
+
+    /// Tells whoever has not been told that the client has ended its side, once it has all it may get.
+    fn tell_end(&self) {
+        if self.open.get() == 0
+            && !self.interim.is_busy()
+            && let Some(waker) = self.untold.take()
+        {
+            waker.wake();
+        }
     }
 
     /// The next head that hyper gets is one of ours.

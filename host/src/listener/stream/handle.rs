@@ -38,13 +38,8 @@ impl Handle {
 
     /// One request less is open.
     pub fn close_request(&self) {
-        let open = self.0.open.get().saturating_sub(1);
-        self.0.open.set(open);
-        if open == 0
-            && let Some(waker) = self.0.untold.take()
-        {
-            waker.wake();
-        }
+        self.0.open.set(self.0.open.get().saturating_sub(1));
+        self.0.tell_end();
     }
 
     /// Whether a request is open.
