@@ -52,6 +52,16 @@ pub(crate) struct Judged {
     pub(crate) fault: Option<Fault>,
 }
 
+impl Judged {
+    /// The same bytes come to the same, however they are cut. Which fault is named may differ.
+    pub(crate) fn same_as(&self, cut: &Self) {
+        assert_eq!(self.passed, cut.passed, "however it is cut");
+        assert_eq!(self.interim, cut.interim, "however it is cut");
+        let (one, other) = (&self.fault, &cut.fault);
+        assert_eq!(one.is_some(), other.is_some(), "{one:?}, cut {other:?}");
+    }
+}
+
 /// Shows a gate bytes, in pieces of these sizes. `turn` has its turn before each step, is told whether
 /// the last one has left bytes to be decided on, and says whether to go on.
 pub(crate) fn judge<G: Gate>(

@@ -12,14 +12,7 @@ pub(crate) fn hold(cuts: Cuts, bytes: &[u8]) {
     let others = cuts.flag();
     let (whole, gate) = judged(bytes, std::iter::repeat(bytes.len()), others);
     let (cut, gate_cut) = judged(bytes, cuts, others);
-    assert_eq!(whole.passed, cut.passed, "however it is cut");
-    assert_eq!(
-        whole.fault.is_some(),
-        cut.fault.is_some(),
-        "{:?}, cut {:?}",
-        whole.fault,
-        cut.fault
-    );
+    whole.same_as(&cut);
     assert_eq!((gate.begun(), gate.is_within()), (gate_cut.begun(), gate_cut.is_within()));
 
     let expected = reference::requests(bytes, others);

@@ -18,15 +18,7 @@ pub(crate) fn hold(cuts: Cuts, bytes: &[u8]) {
         .collect();
     let (whole, gate) = judged(bytes, std::iter::repeat(bytes.len()), &questions);
     let (cut, gate_cut) = judged(bytes, cuts, &questions);
-    assert_eq!(whole.passed, cut.passed, "however it is cut");
-    assert_eq!(whole.interim, cut.interim, "however it is cut");
-    assert_eq!(
-        whole.fault.is_some(),
-        cut.fault.is_some(),
-        "{:?}, cut {:?}",
-        whole.fault,
-        cut.fault
-    );
+    whole.same_as(&cut);
     assert_eq!(gate.is_idle(), gate_cut.is_idle());
     assert_eq!(gate.has_switched(), gate_cut.has_switched());
 
