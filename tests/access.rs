@@ -122,6 +122,30 @@ fn it_tells_no_time_of_what_did_not_happen() {
 }
 
 #[test]
+fn a_head_that_is_refused_is_told_by_its_first_line() {
+    let origin = Origin::replying("");
+    let proxy = Proxy::start(&one_cluster(&[origin.address()], "head-timeout = '50ms'", ""));
+    let cases = [
+        (&b"PUT /a?b HTTP/1.1\r\nhost: a\r\nx : 1\r\n\r\n"[..], "PUT", "/a?b", 400),
+        (b"GET /a HTTP/1.1\nhost: a\n\n", "GET", "/a", 400),
+        (b"GET /a b HTTP/1.1\r\nhost: a\r\n\r\n", "GET", "/a", 400),
+        // What speaks TLS to a listener that does not.
+        (b"\x16\x03\x01\x01\x20\x01", "-", "\x16\x03\x01\x01 \x01", 400),
+        (b"GET", "GET", "-", 408),
+        (b"GET /slow HTTP/1.1\r\nhost: a\r\n", "GET", "/slow", 408),
+    ];
+    for (place, (bytes, method, target, status)) in cases.into_iter().enumerate() {
+        let mut client = proxy.connect();
+        client.send([&request("GET", "/well", &[], b"")[..], bytes].concat());
+        assert_eq!((client.response().status(), client.response().status()), (200, status));
+        let lines = proxy.access(2 * (place + 1));
+        let told = |line: &Value| (line["method"].clone(), line["target"].clone());
+        assert_eq!(told(&lines[2 * place]), ("GET".into(), "/well".into()));
+        assert_eq!(told(&lines[2 * place + 1]), (method.into(), target.into()));
+    }
+}
+
+#[test]
 fn the_first_byte_comes_before_a_body_that_streams_and_the_total_after() {
     use std::sync::{Mutex, mpsc};
     let (go_on, going) = mpsc::channel();

@@ -75,7 +75,7 @@ async fn answer(
     let mut record = Record::new(&worker, &client, &head, trusted);
     let served = match (client.stream.begin(), listener) {
         (Err(fault), listener) => {
-            record.unread();
+            record.unread(&client.stream.refused_line());
             let settings = listener.map(|listener| &listener.settings);
             let limit = settings.and_then(|settings| Limit::of_request(settings, fault));
             Err(Error::Request(fault, limit))

@@ -45,6 +45,9 @@ pub use handle::Handle;
 /// What hyper reads in place of a head that is refused.
 const REFUSED: &[u8] = b"- * HTTP/1.1\r\nconnection: close\r\n\r\n";
 
+/// The most of a refused head that is told.
+const LINE_BYTES: usize = 1 << 10;
+
 /// How long a client that is not done may go on sending after the last answer.
 const LINGER: Duration = Duration::from_secs(5);
 
@@ -74,6 +77,8 @@ struct Shared {
     untold: RefCell<Option<Waker>>,
     /// Why a head was refused.
     refused: Cell<Option<Fault>>,
+    /// What there is of the first line of that.
+    refused_line: RefCell<Box<[u8]>>,
     read: Tally,
     written: Tally,
     /// What is being answered is the last request, which the client may not know.
@@ -96,6 +101,7 @@ impl Downstream {
             open: Cell::default(),
             untold: RefCell::default(),
             refused: Cell::default(),
+            refused_line: RefCell::default(),
             read: Tally::default(),
             written: Tally::default(),
             last: Cell::default(),
@@ -313,7 +319,10 @@ impl Shared {
     fn refuse(&self, fault: Fault, gate: &mut Requests, sluice: &mut Sluice) {
         self.refused.set(Some(fault));
         gate.refuse(fault);
-        sluice.replace(REFUSED, fault);
+        let mut head = sluice.replace(REFUSED, fault);
+        let end = head.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
+        head.truncate(end.unwrap_or(head.len()).min(LINE_BYTES));
+        self.refused_line.replace(head.into());
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) struct Record {
     started: Instant,
     method: Method,
     /// A copy, as the head that it came with is large.
-    target: Box<str>,
+    target: Box<[u8]>,
     version: Version,
     /// Its head was not understood.
     unread: bool,
@@ -106,7 +106,12 @@ impl Record {
             time: SystemTime::now(),
             started: Instant::now(),
             method: request.method.clone(),
-            target: request.uri.path_and_query().map_or("*", PathAndQuery::as_str).into(),
+            target: request
+                .uri
+                .path_and_query()
+                .map_or("*", PathAndQuery::as_str)
+                .as_bytes()
+                .into(),
             version: request.version,
             unread: false,
             metrics: Arc::clone(&client.metrics),
@@ -137,9 +142,15 @@ impl Record {
         })
     }
 
-    /// Its head was not understood: what there is of it is not the client's.
-    pub(crate) fn unread(&mut self) {
+    /// Its head was not understood, of which this is the first line: what was read in its place is not
+    /// the client's.
+    pub(crate) fn unread(&mut self, line: &[u8]) {
         self.unread = true;
+        let mut words = line.splitn(3, |byte| *byte == b' ');
+        let method = words.next().and_then(|word| Method::from_bytes(word).ok());
+        let target = if method.is_some() { words.next().unwrap_or_default() } else { line };
+        self.method = method.unwrap_or_else(|| self.method.clone());
+        self.target = if target.is_empty() { b"-" } else { target }.into();
     }
 
     /// The head of the upstream's response is there.
@@ -349,14 +360,13 @@ impl Drop for Record {
             self.calls.join(transformation.take_calls());
         }
         let (reason, balancer) = (self.reason(), self.balancer.as_ref());
-        let target = if self.unread { "-" } else { &*self.target };
         self.worker.write(&AccessRecord {
             time: self.time,
             id: &self.id,
             client: &self.client.text,
             listener: &self.client.listener,
             method: self.method.as_str(),
-            target: target.as_bytes(),
+            target: &self.target,
             protocol: self.version,
             status,
             bytes_up,

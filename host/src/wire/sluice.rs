@@ -4,6 +4,7 @@
 //! not go on yet is kept aside, as much as has come of it.
 
 use std::io;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
@@ -123,9 +124,7 @@ impl Sluice {
             }
             let walk = Walk::of(fresh, gate, &mut *source.interim);
             self.rest = walk.rest;
-            if !matches!(walk.rest, Rest::Fault(_)) {
-                self.kept.extend_from_slice(fresh.get(walk.from..).unwrap_or_default());
-            }
+            self.kept.extend_from_slice(fresh.get(walk.from..).unwrap_or_default());
             buffer.set_filled(start + walk.passed);
             if walk.passed > 0 {
                 return Ok(Reading::Ready);
@@ -148,11 +147,11 @@ impl Sluice {
         }
     }
 
-    /// These bytes go on in place of all that was kept, and nothing after them.
-    pub fn replace(&mut self, bytes: &[u8], fault: Fault) {
-        self.kept = bytes.to_vec();
+    /// These bytes go on in place of all that was kept, which is returned, and nothing after them.
+    pub fn replace(&mut self, bytes: &[u8], fault: Fault) -> Vec<u8> {
         self.judged = bytes.len();
         self.rest = Rest::Fault(fault);
+        mem::replace(&mut self.kept, bytes.to_vec())
     }
 
     /// What was read and not handed on.
@@ -161,10 +160,10 @@ impl Sluice {
         self.kept
     }
 
-    /// Whether something was read that may not go on yet.
+    /// Whether something was read that may not go on yet, but may later.
     #[must_use]
     pub fn keeps(&self) -> bool {
-        !self.kept.is_empty()
+        !self.kept.is_empty() && !matches!(self.rest, Rest::Fault(_))
     }
 
     /// Whether the stream has come to its end.

@@ -31,6 +31,12 @@ impl Handle {
         }
     }
 
+    /// The first line of a head that was refused, as much as there is of it, without its end. It is
+    /// there once.
+    pub fn refused_line(&self) -> Box<[u8]> {
+        self.0.refused_line.take()
+    }
+
     /// A request is open from now on, until that is [taken back](Self::close_request).
     pub fn open_request(&self) {
         self.0.open.set(self.0.open.get() + 1);
