@@ -12,6 +12,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
+use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -25,28 +26,28 @@ use crate::wire::{Asked, Fault, Limits, Reading, Responses, Sluice, Source};
 /// What went through a connection.
 #[derive(Debug)]
 pub(super) struct Meter {
+    /// Absent once it goes on as something else.
+    stream: RefCell<Option<Stream>>,
     read: Tally,
     written: Tally,
     /// How much is read at a time.
     most: Cell<usize>,
     gate: RefCell<Responses>,
     interims: RefCell<Vec<(StatusCode, HeaderMap)>>,
-    /// Set while reading is to tell what the system knows, not the runtime.
-    asks_system: Cell<bool>,
     unasked: Cell<bool>,
     /// Not all that hyper has to write is written: it flushes when it is.
     busy: Cell<bool>,
 }
 
 impl Meter {
-    fn new(limits: Limits) -> Self {
+    fn new(stream: Stream, limits: Limits) -> Self {
         Self {
+            stream: RefCell::new(Some(stream)),
             read: Tally::default(),
             written: Tally::default(),
             most: Cell::new(usize::MAX),
             gate: RefCell::new(Responses::new(limits)),
             interims: RefCell::default(),
-            asks_system: Cell::default(),
             unasked: Cell::default(),
             busy: Cell::default(),
         }
@@ -57,10 +58,14 @@ impl Meter {
         self.busy.get()
     }
 
-    /// Whether the connection is found over, from now on, if anything has come that is not read. For
-    /// one that is idle: the runtime may hear only later of what is there by now.
-    pub(super) fn ask_system(&self, asks: bool) {
-        self.asks_system.set(asks);
+    /// Whether there is nothing to be read, not even the end. For a connection that is idle: the runtime
+    /// may hear only later of what is there by now.
+    pub(super) fn is_quiet(&self) -> bool {
+        let peeked = self.stream.borrow().as_ref().map_or(Peeked::End, Stream::peek);
+        if peeked == Peeked::Bytes {
+            self.unasked.set(true);
+        }
+        peeked == Peeked::Nothing
     }
 
     /// Whether bytes came that nobody asked for.
@@ -126,9 +131,8 @@ fn parse(head: &[u8]) -> Option<(StatusCode, HeaderMap)> {
     Some((StatusCode::from_u16(response.code?).ok()?, headers))
 }
 
-/// A stream that keeps a [`Meter`].
+/// The stream of a [`Meter`], for hyper.
 pub(super) struct Gated {
-    stream: Stream,
     meter: Rc<Meter>,
     sluice: Sluice,
     /// The upstream takes nothing any more.
@@ -138,14 +142,25 @@ pub(super) struct Gated {
 impl Gated {
     /// For heads within these limits.
     pub(super) fn new(stream: Stream, heads: Limits) -> (Self, Rc<Meter>) {
-        let meter = Rc::new(Meter::new(heads));
+        let meter = Rc::new(Meter::new(stream, heads));
         let sluice = Sluice::default();
-        (Self { stream, meter: Rc::clone(&meter), sluice, deaf: false }, meter)
+        (Self { meter: Rc::clone(&meter), sluice, deaf: false }, meter)
     }
 
     /// The stream, and what was read of it and not handed on.
-    pub(super) fn into_parts(self) -> (Stream, Vec<u8>) {
-        (self.stream, self.sluice.into_kept())
+    pub(super) fn into_parts(mut self) -> Option<(Stream, Vec<u8>)> {
+        Some((self.meter.stream.take()?, mem::take(&mut self.sluice).into_kept()))
+    }
+
+    /// Polls the stream.
+    fn poll<T>(
+        &self,
+        poll: impl FnOnce(Pin<&mut Stream>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        match &mut *self.meter.stream.borrow_mut() {
+            Some(stream) => poll(Pin::new(stream)),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
     }
 
     /// Counts what was written, and keeps from hyper that nothing more can be.
@@ -164,6 +179,13 @@ impl Gated {
     }
 }
 
+impl Drop for Gated {
+    /// hyper is done: the stream is closed, although its meter may still be asked.
+    fn drop(&mut self) {
+        self.meter.stream.take();
+    }
+}
+
 fn closed(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
@@ -174,17 +196,9 @@ impl AsyncRead for Gated {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { stream, meter, sluice, .. } = &mut *self;
-        if meter.asks_system.get() {
-            return match stream.peek() {
-                Peeked::Nothing => Poll::Pending,
-                peeked => {
-                    meter.unasked.set(peeked == Peeked::Bytes);
-                    // No more is read of it.
-                    Poll::Ready(Ok(()))
-                }
-            };
-        }
+        let Self { meter, sluice, .. } = &mut *self;
+        let mut stream = meter.stream.borrow_mut();
+        let Some(stream) = &mut *stream else { return Poll::Ready(Ok(())) };
         let mut source = Source {
             stream,
             read: &mut |bytes| meter.read.add(bytes),
@@ -213,7 +227,7 @@ impl AsyncWrite for Gated {
         if self.deaf {
             return Poll::Pending;
         }
-        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
+        let polled = self.poll(|stream| stream.poll_write(context, bytes));
         self.watch(polled)
     }
 
@@ -226,20 +240,20 @@ impl AsyncWrite for Gated {
         if self.deaf {
             return Poll::Pending;
         }
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        let polled = self.poll(|stream| stream.poll_write_vectored(context, slices));
         self.watch(polled)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.meter.stream.borrow().as_ref().is_some_and(Stream::is_write_vectored)
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.meter.busy.set(false);
-        Pin::new(&mut self.stream).poll_flush(context)
+        self.poll(|stream| stream.poll_flush(context))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll(|stream| stream.poll_shutdown(context))
     }
 }

@@ -144,12 +144,7 @@ impl Link {
 
     /// Whether an idle connection can take a request, as far as the system knows.
     pub(super) fn is_usable(&mut self) -> bool {
-        self.is_open() && {
-            self.meter.ask_system(true);
-            self.driver.poll_connection();
-            self.meter.ask_system(false);
-            self.sender.is_ready()
-        }
+        self.is_open() && self.meter.is_quiet()
     }
 
     /// Whether bytes came that nobody asked for.
@@ -331,7 +326,7 @@ impl Transport for Link {
             return None;
         }
         let parts = self.driver.switched.take()?.into_parts();
-        let (stream, kept) = parts.io.into_inner().into_parts();
+        let (stream, kept) = parts.io.into_inner().into_parts()?;
         let mut early = BytesMut::from(parts.read_buf);
         early.extend_from_slice(&kept);
         Some(End { stream, early: early.freeze() })
