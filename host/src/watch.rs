@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use notify::{RecursiveMode, Watcher};
+use notify::event::{AccessKind, AccessMode};
+use notify::{EventKind, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -45,8 +46,8 @@ pub struct Watch {
     /// What is not yet settled, since when, and when it was first seen to differ.
     unsettled: Option<(Seen, Instant, Instant)>,
     event: Arc<Notify>,
-    /// Ends with this.
-    _watcher: Option<notify::RecommendedWatcher>,
+    /// What the system tells of, as long as there is this.
+    watcher: Option<notify::RecommendedWatcher>,
 }
 
 /// What files look like from outside.
@@ -87,18 +88,24 @@ impl Watch {
     #[must_use]
     pub fn new(plugins: Option<PathBuf>, file: Option<PathBuf>) -> Self {
         let event = Arc::new(Notify::new());
-        // A directory, as what replaces a file by another of its name is not seen at the file.
-        let directory = file.as_deref().and_then(Path::parent).map(|parent| match parent {
-            parent if parent.as_os_str().is_empty() => Path::new("."),
-            parent => parent,
-        });
-        let directories: Vec<_> = plugins.as_deref().into_iter().chain(directory).collect();
-        let watcher = watcher(&directories, Arc::clone(&event));
+        let watcher = watcher(plugins.as_deref(), Arc::clone(&event));
         let watcher = watcher.inspect_err(|error| {
             tracing::info!("the system does not tell of changes, so files are looked at: {error}");
         });
         let told = Seen::look(plugins.as_deref(), file.as_deref());
-        Self { plugins, file, told, unsettled: None, event, _watcher: watcher.ok() }
+        let mut watch = Self { plugins, file, told, unsettled: None, event, watcher: watcher.ok() };
+        watch.follow_file();
+        watch
+    }
+
+    /// Has the system tell of what is now the configuration's file. Not of its directory: it may hold
+    /// logs, and each line of those would be told of.
+    fn follow_file(&mut self) {
+        if let (Some(watcher), Some(file)) = (&mut self.watcher, &self.file) {
+            // What is not told of is found by looking.
+            let _ = watcher.unwatch(file);
+            let _ = watcher.watch(file, RecursiveMode::NonRecursive);
+        }
     }
 
     /// Waits until something has changed, and has stayed as it is since. Nothing is lost if this is
@@ -143,18 +150,31 @@ impl Watch {
         }
         let news = if seen.file == self.told.file { News::Plugins } else { News::Configuration };
         (self.told, self.unsettled) = (seen, None);
+        if news == News::Configuration {
+            // It may be another file under its name.
+            self.follow_file();
+        }
         Some(news)
     }
 }
 
 fn watcher(
-    directories: &[&Path],
+    plugins: Option<&Path>,
     event: Arc<Notify>,
 ) -> notify::Result<notify::RecommendedWatcher> {
-    let tell = move |_: notify::Result<notify::Event>| event.notify_one();
+    let tell = move |told: notify::Result<notify::Event>| {
+        // Looking at a directory opens it, and would be a reason to look again.
+        let read = told.is_ok_and(|told| {
+            told.kind.is_access()
+                && told.kind != EventKind::Access(AccessKind::Close(AccessMode::Write))
+        });
+        if !read {
+            event.notify_one();
+        }
+    };
     let mut watcher = notify::recommended_watcher(tell)?;
-    for directory in directories {
-        watcher.watch(directory, RecursiveMode::NonRecursive)?;
+    if let Some(plugins) = plugins {
+        watcher.watch(plugins, RecursiveMode::NonRecursive)?;
     }
     Ok(watcher)
 }
@@ -216,9 +236,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn neither_looking_nor_a_log_beside_the_configuration_is_a_reason_to_look() {
+        let (directory, mut watch) = watched();
+        let event = Arc::clone(&watch.event);
+        let told = async || tokio::time::timeout(QUIET, event.notified()).await.is_ok();
+        while told().await {}
+        for _ in 0..3 {
+            std::fs::write(directory.path().join("access.log"), "1").unwrap();
+            assert_eq!(watch.look().await, None);
+            assert!(!told().await);
+        }
+        std::fs::write(directory.path().join("plugins.d/other"), "1").unwrap();
+        assert!(tokio::time::timeout(Duration::from_secs(20), event.notified()).await.is_ok());
+    }
+
+    #[tokio::test]
     async fn changes_are_found_where_the_system_does_not_tell_of_them() {
         let (directory, mut watch) = watched();
-        watch._watcher = None;
+        watch.watcher = None;
         std::fs::write(directory.path().join("plugins.d/a.wasm"), "1").unwrap();
         assert_eq!(next(&mut watch).await, News::Plugins);
     }
