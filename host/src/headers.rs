@@ -49,17 +49,18 @@ pub const MAX_FIELDS: usize = 4_096;
 ///
 /// `TE: trailers` stays: the client can take the upstream's trailers, and Linkspan passes them on.
 pub fn clean_request(headers: &mut HeaderMap, trusted: bool, underscores: Underscores) {
-    let believed = |name: &str| trusted && !name.contains('_');
+    // Whether it has underscores, and may not have them.
     let ambiguous = |name: &str| match underscores {
-        Underscores::Drop => name.contains('_'),
-        Underscores::Pass => name.contains('_') && is_reserved(&name.replace('_', "-")),
+        Underscores::Drop => true,
+        Underscores::Pass => is_reserved(&name.replace('_', "-")),
     };
     let trailers = headers
         .get_all(TE)
         .iter()
         .any(|value| members(value).any(|coding| coding.eq_ignore_ascii_case(b"trailers")));
-    strip(headers, |name| {
-        ends_at_hop(name) || is_forwarding(name) && !believed(name) || ambiguous(name)
+    strip(headers, |name| match name.contains('_') {
+        true => is_forwarding(name) || ambiguous(name),
+        false => ends_at_hop(name) || is_forwarding(name) && !trusted,
     });
     canonical_length(headers);
     if trailers {

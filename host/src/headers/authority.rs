@@ -21,8 +21,7 @@ pub fn authority(text: &str) -> Option<&str> {
         }
         None => {
             let (host, rest) = text.split_at_checked(text.find(':').unwrap_or(text.len()))?;
-            let name = host.parse::<Authority>().ok()?;
-            (name.host() == host && !host.starts_with('[')).then_some((host, rest))?
+            is_name(host).then_some((host, rest))?
         }
     };
     match rest.strip_prefix(':') {
@@ -33,6 +32,14 @@ pub fn authority(text: &str) -> Option<&str> {
         }
         _ => None,
     }
+}
+
+/// Whether it is a name or an IPv4 address. Most have nothing but letters, digits, dots and hyphens, and
+/// are not taken apart.
+fn is_name(host: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    let parsed = || host.parse::<Authority>().is_ok_and(|name| name.host() == host);
+    !host.is_empty() && (host.bytes().all(plain) || !host.starts_with('[') && parsed())
 }
 
 #[cfg(test)]

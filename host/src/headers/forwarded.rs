@@ -66,8 +66,11 @@ pub fn complete_request(headers: &mut HeaderMap, with: &Forwarding<'_>) -> Resul
         }
     }
     if with.enabled.x_request_id {
-        for alias in ["x_request_id", "x-request_id", "x_request-id"] {
-            headers.remove(alias);
+        // Hardly a listener lets such names pass.
+        if headers.keys().any(|name| name.as_str().contains('_')) {
+            for alias in ["x_request_id", "x-request_id", "x_request-id"] {
+                headers.remove(alias);
+            }
         }
         set(headers, X_REQUEST_ID, with.id.header())?;
     }
