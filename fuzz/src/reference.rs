@@ -101,6 +101,9 @@ pub(crate) fn requests(bytes: &[u8], others: bool) -> Reading {
     }
 }
 
+/// The most informational responses before one that is not.
+const INTERIMS: usize = 100;
+
 /// Reads what an upstream sends, which was asked so much.
 pub(crate) fn responses(bytes: &[u8], questions: &[Question]) -> Reading {
     let mut reading = Reading::default();
@@ -108,7 +111,7 @@ pub(crate) fn responses(bytes: &[u8], questions: &[Question]) -> Reading {
     let mut questions = questions.iter();
     'answers: while !rest.is_empty() {
         let Some(question) = questions.next() else { return reading.ended(End::Wrong, b"") };
-        loop {
+        for interims in 0.. {
             if rest.is_empty() {
                 break 'answers;
             }
@@ -119,6 +122,9 @@ pub(crate) fn responses(bytes: &[u8], questions: &[Question]) -> Reading {
             };
             let (bytes, after) = rest.split_at(length);
             if head.status() < 200 && head.status() != 101 {
+                if interims == INTERIMS {
+                    return reading.ended(End::Wrong, b"");
+                }
                 reading.interim.extend_from_slice(bytes);
                 rest = after;
                 continue;
