@@ -2,7 +2,7 @@
 
 use crate::bindings::exports::linkspan::plugin::balancer;
 use crate::bindings::linkspan::plugin::types::Picked;
-use crate::{Balancer, Choice, Host, Members, Turn};
+use crate::{Balancer, Choice, HandsOver, Host, Members, Turn};
 
 /// A balancer with its cluster.
 #[derive(Debug)]
@@ -77,6 +77,23 @@ impl<B: Balancer> Instance<B> {
             Choice::Next => balancer::Choice::Next,
             Choice::None => balancer::Choice::None,
         }
+    }
+}
+
+impl<B: HandsOver> Instance<B> {
+    /// What a successor has to know.
+    pub fn save(&mut self) -> Vec<u8> {
+        self.balancer.as_mut().map(B::save).unwrap_or_default()
+    }
+
+    /// Takes what a predecessor has saved.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not understood.
+    pub fn restore(&mut self, state: &[u8]) -> Result<(), String> {
+        let members = &self.members;
+        self.balancer.as_mut().map_or(Ok(()), |balancer| balancer.restore(state, members))
     }
 }
 

@@ -26,6 +26,25 @@ pub mod testing;
 
 mod instance;
 
+/// The same for balancers that hand their state over.
+pub mod handing_over {
+    #![expect(missing_docs, reason = "generated; the contract has its documentation in `wit/`")]
+
+    wit_bindgen::generate!({
+        path: "../../wit",
+        inline: "
+            package linkspan:balancing;
+            world handing-over {
+                export linkspan:plugin/handover@0.1.0;
+            }
+        ",
+        world: "linkspan:balancing/handing-over",
+        pub_export_macro: true,
+        export_macro_name: "export_handover",
+        default_bindings_module: "linkspan_plugin_balancing::handing_over",
+    });
+}
+
 /// The Rust side of the contract, generated once for all balancers.
 pub mod bindings {
     #![expect(missing_docs, reason = "generated; the contract has its documentation in `wit/`")]
@@ -58,6 +77,19 @@ pub trait Balancer: Sized {
 
     /// Chooses for an attempt.
     fn pick(&mut self, turn: &Turn<'_, impl Host>) -> Choice;
+}
+
+/// A balancer whose successor goes on where it is.
+pub trait HandsOver: Balancer {
+    /// What the successor has to know, in a form that later versions understand.
+    fn save(&mut self) -> Vec<u8>;
+
+    /// Takes what a predecessor has saved, once the members are known.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not understood, for the operator.
+    fn restore(&mut self, state: &[u8], members: &Members) -> Result<(), String>;
 }
 
 /// An attempt that an endpoint is sought for.
@@ -101,6 +133,31 @@ impl From<Option<usize>> for Choice {
     fn from(place: Option<usize>) -> Self {
         place.map_or(Self::None, Self::At)
     }
+}
+
+/// Has the component that [`balancer!`] makes hand its state over.
+#[macro_export]
+macro_rules! hands_over {
+    () => {
+        impl $crate::handing_over::exports::linkspan::plugin::handover::Guest for Plugin {
+            fn save() -> Vec<u8> {
+                INSTANCE.with_borrow_mut(|instance| instance.save())
+            }
+
+            fn restore(state: Vec<u8>) -> Result<(), String> {
+                INSTANCE.with_borrow_mut(|instance| instance.restore(&state))
+            }
+        }
+
+        #[cfg(target_family = "wasm")]
+        mod export_handover {
+            #![expect(unsafe_code, reason = "the exported symbols of a component")]
+
+            use super::Plugin;
+
+            $crate::handing_over::export_handover!(Plugin with_types_in $crate::handing_over);
+        }
+    };
 }
 
 /// Makes the component of a balancer.

@@ -52,6 +52,21 @@ impl Smooth {
         self.weights = list.iter().map(|member| i64::from(member.state.weight)).collect();
     }
 
+    /// What each endpoint is owed.
+    pub fn debts(&mut self) -> Vec<(u32, i64)> {
+        self.settle();
+        self.ids.iter().copied().zip(self.owed.iter().copied()).collect()
+    }
+
+    /// Owes these endpoints so much, where they are members.
+    pub fn owe(&mut self, debts: &[(u32, i64)]) {
+        self.settle();
+        let debts: BTreeMap<_, _> = debts.iter().copied().collect();
+        for (id, owed) in self.ids.iter().zip(&mut self.owed) {
+            *owed = debts.get(id).copied().unwrap_or(*owed);
+        }
+    }
+
     /// Elects who is owed most, the earliest of equals.
     pub fn elect(&mut self, turn: &Turn<'_, impl Host>) -> Option<usize> {
         if turn.tried.is_some() {

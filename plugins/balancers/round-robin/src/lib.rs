@@ -4,9 +4,14 @@
 //! an attempt is that of the place after it, so an endpoint that cannot be reached is skipped and
 //! the order follows the one that answered. As soon as weights differ, requests are spread in the
 //! smooth weighted order of Apache's `byrequests` instead.
+//!
+//! A later version goes on with the turn and, where there are any, the debts of that order. It is told
+//! them in lines: `next ID`, and `owed ID WEIGHT` for each endpoint that is owed anything.
 
 use linkspan_plugin_balancing::smooth::Smooth;
-use linkspan_plugin_balancing::{Balancer, Choice, Host, Members, Turn, balancer};
+use linkspan_plugin_balancing::{
+    Balancer, Choice, HandsOver, Host, Members, Turn, balancer, hands_over,
+};
 use linkspan_plugin_common::config;
 
 /// The balancer.
@@ -57,7 +62,40 @@ impl Balancer for RoundRobin {
     }
 }
 
+impl HandsOver for RoundRobin {
+    fn save(&mut self) -> Vec<u8> {
+        let next = self.next.1.map(|id| format!("next {id}\n"));
+        let debts = self.weighted.debts().into_iter().filter(|(_, owed)| *owed != 0);
+        let debts = debts.map(|(id, owed)| format!("owed {id} {owed}\n"));
+        next.into_iter().chain(debts).collect::<String>().into_bytes()
+    }
+
+    fn restore(&mut self, state: &[u8], members: &Members) -> Result<(), String> {
+        let unknown = |line: &str| format!("a line that is not understood: {line:?}");
+        let text = std::str::from_utf8(state).map_err(|_bytes| "not text".to_owned())?;
+        let mut debts = Vec::new();
+        for line in text.lines() {
+            let words: Vec<&str> = line.split(' ').collect();
+            match words[..] {
+                ["next", id] => {
+                    let id = id.parse().map_err(|_text| unknown(line))?;
+                    let place = members.list().iter().position(|member| member.id == id);
+                    self.next = place.map_or(self.next, |place| (place, Some(id)));
+                }
+                ["owed", id, owed] => {
+                    let debt = id.parse().ok().zip(owed.parse().ok());
+                    debts.push(debt.ok_or_else(|| unknown(line))?);
+                }
+                _ => return Err(unknown(line)),
+            }
+        }
+        self.weighted.owe(&debts);
+        Ok(())
+    }
+}
+
 balancer!(RoundRobin);
+hands_over!();
 
 #[cfg(test)]
 mod tests;

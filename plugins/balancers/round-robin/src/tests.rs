@@ -42,3 +42,38 @@ fn each_gets_its_weight_in_each_round() {
         assert_eq!(served[..], expected[..]);
     }
 }
+
+#[test]
+fn a_successor_goes_on_where_its_predecessor_is() {
+    for weights in [[100; 3], [500, 100, 300]] {
+        let script = Script::default();
+        let start = || {
+            let mut list = endpoints(3);
+            for (endpoint, weight) in list.iter_mut().zip(weights) {
+                endpoint.state.weight = weight;
+            }
+            instance::<RoundRobin>("{}", list, &script)
+        };
+        for picks in 0..10 {
+            let (mut predecessor, mut successor) = (start(), start());
+            for _ in 0..picks {
+                pick(&mut predecessor, &script);
+            }
+            successor.restore(&predecessor.save()).unwrap();
+            for _ in 0..20 {
+                assert_eq!(pick(&mut successor, &script), pick(&mut predecessor, &script));
+            }
+        }
+    }
+}
+
+#[test]
+fn state_that_is_not_understood_is_refused() {
+    let mut turns = instance::<RoundRobin>("{}", endpoints(3), &Script::default());
+    for state in ["next", "next x", "owed 1", "owed 1 x", "else", "\u{e9}"] {
+        assert!(turns.restore(state.as_bytes()).unwrap_err().contains("not understood"), "{state}");
+    }
+    assert!(turns.restore(b"\xff").is_err());
+    // Endpoints that are members no longer are none of its business.
+    assert_eq!(turns.restore(b"next 9\nowed 9 100\n"), Ok(()));
+}
