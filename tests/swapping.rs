@@ -1,6 +1,10 @@
 //! Plugins and configurations that change while requests are served, because their files do.
 
+mod canary;
+mod handover;
+
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -9,8 +13,13 @@ use crate::support::{Binary, Client, Message, Origin, eventually, one_cluster, p
 
 /// The component `stamps` in a version of its own, which has this stamp.
 fn stamped(stamp: &str) -> Vec<u8> {
+    stamped_as("stamps", stamp)
+}
+
+/// The same of any guest that is made to be stamped.
+fn stamped_as(guest: &str, stamp: &str) -> Vec<u8> {
     let place = b"stamp-00000000000000-end";
-    let mut bytes = plugin("stamps").to_vec();
+    let mut bytes = plugin(guest).to_vec();
     let at = bytes.windows(place.len()).position(|window| window == place).unwrap();
     bytes.splice(at..at + place.len(), format!("{stamp:-<24}").into_bytes());
     bytes
@@ -21,24 +30,30 @@ fn stamped(stamp: &str) -> Vec<u8> {
 struct Bridge {
     linkspan: Binary,
     _origin: Origin,
-    admin: Client,
+    admin: SocketAddr,
 }
 
 impl Bridge {
     fn new() -> Self {
+        Self::with("", "")
+    }
+
+    /// With these keys of the plugin `one`, and these tables.
+    fn with(keys: &str, tables: &str) -> Self {
         let origin = Origin::answering(|request| {
-            reply(200, &[("x-asked", request.value("x-asked").unwrap())], "")
+            reply(200, &[("x-asked", request.value("x-asked").unwrap_or("nobody"))], "")
         });
         let toml = format!(
             "[server]\nplugin-dir = 'plugins.d'\n[admin]\nbind = '127.0.0.1:0'\n\
-             [plugins.one]\ncomponent = 'stamps'\n[plugins.other]\ncomponent = 'others'\n{}",
+             token = 'secret-of-the-bridge'\n[plugins.one]\ncomponent = 'stamps'\n{keys}\n\
+             {tables}\n[plugins.other]\ncomponent = 'others'\n{}",
             one_cluster(&[origin.address()], "rewriters = ['one']", "")
         );
         let mut linkspan = Binary::prepared(&toml, &[], &["run"], |directory| {
             fs::write(directory.join("stamps.wasm"), stamped("a")).unwrap();
             fs::write(directory.join("others.wasm"), stamped("o")).unwrap();
         });
-        let admin = Client::connect(linkspan.admin());
+        let admin = linkspan.admin();
         Self { linkspan, _origin: origin, admin }
     }
 
@@ -52,7 +67,8 @@ impl Bridge {
 
     /// What the administrator is told.
     fn ask(&mut self, path: &str) -> String {
-        let answer = self.admin.ask("GET", path, &[("host", "localhost")], b"");
+        // Anew each time: a machine under load may pause for longer than an idle connection is kept.
+        let answer = Client::connect(self.admin).ask("GET", path, &[("host", "localhost")], b"");
         assert_eq!(answer.status(), 200, "{}", answer.text());
         answer.text()
     }

@@ -11,6 +11,7 @@
 //! | `GET /api/plugins` | plugins, with their versions, calls, failures and cost |
 //! | `GET /api/clusters/NAME/endpoints/ADDRESS` | one endpoint |
 //! | `POST` to the same | sets its state by hand: `{"state":"drain"}` |
+//! | `POST /api/plugins/NAME/rollback` | goes back to the version of a plugin before |
 //! | `POST /api/reload` | reads the configuration again, as HUP does |
 //!
 //! Only reads handles ([`Handles`]) and owns no state; it can ask that the configuration be read again,
@@ -39,7 +40,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
-use crate::config::AdminBind;
+use crate::config::{AdminBind, Name};
 use crate::listener::shortage::{BACK_OFF, Shortage};
 use crate::listener::stream::Downstream;
 use crate::socket::Stream;
@@ -72,25 +73,38 @@ const TARGET_BYTES: usize = 8 << 10;
 pub struct Handles {
     /// What is served and counted.
     pub sources: Sources,
-    /// Where wishes go that the configuration be read again.
-    pub reloads: mpsc::Sender<Reload>,
+    /// Where wishes for changes go.
+    pub orders: mpsc::Sender<Wanted>,
 }
 
-/// A wish that the configuration be read again. Dropped, it counts as not granted.
-#[derive(Debug)]
-pub struct Reload(oneshot::Sender<Result<u64, String>>);
+/// What the control thread can be asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// That the configuration be read again.
+    Reload,
+    /// That a plugin's version before serve.
+    RollBack(Name),
+}
 
-impl Reload {
+/// A wish for a change. Dropped, it counts as not granted.
+#[derive(Debug)]
+pub struct Wanted {
+    /// What is asked for.
+    pub change: Change,
+    reply: oneshot::Sender<Result<u64, String>>,
+}
+
+impl Wanted {
     /// A wish, and where its answer comes.
-    fn new() -> (Self, oneshot::Receiver<Result<u64, String>>) {
-        let (answer, answered) = oneshot::channel();
-        (Self(answer), answered)
+    fn new(change: Change) -> (Self, oneshot::Receiver<Result<u64, String>>) {
+        let (reply, answered) = oneshot::channel();
+        (Self { change, reply }, answered)
     }
 
-    /// Tells whoever asked: the generation that is now served, or what is wrong.
+    /// Tells whoever asked: the generation that is now served, or why nothing has changed.
     pub fn answer(self, result: Result<u64, String>) {
         // Who has left does not want to know.
-        let _ = self.0.send(result);
+        let _ = self.reply.send(result);
     }
 }
 

@@ -233,6 +233,10 @@ pub struct Plugin {
     pub config: String,
     /// Default [`Instances::PerWorker`].
     pub instances: Instances,
+    /// What becomes of its state when another version takes its place. Default [`State::Kept`].
+    pub state: State,
+    /// How another version is tried. `None`: not at all, it takes its place at once.
+    pub canary: Option<Canary>,
     /// The least severe level of lines by and about it. `None`: that of `[log]`.
     pub log_level: Option<LogLevel>,
     /// What a request gets on which the plugin fails. `None`: what is usual for its kind.
@@ -250,6 +254,37 @@ pub enum Instances {
     PerWorker,
     /// One for the process; calls are made one after another.
     Shared,
+}
+
+/// How another version of a plugin is tried before it takes its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Canary {
+    /// The share of the requests that it gets, in hundredths of a percent, 1 to 10,000. Default none.
+    pub share: u32,
+    /// For how long. Default 60 s.
+    pub period: Duration,
+    /// The calls that may fail. Default 0.
+    pub max_failures: u64,
+    /// The most that a call may take on average, in hundredths of a percent of what it takes in the
+    /// version that serves, 10,000 to 1,000,000. Default 20,000.
+    pub max_cost: u32,
+}
+
+impl Canary {
+    /// The most that a call may take where one of the version that serves takes so long.
+    #[must_use]
+    pub fn most(&self, usual: Duration) -> Duration {
+        usual.mul_f64(f64::from(self.max_cost) / 10_000.0)
+    }
+}
+
+/// What becomes of a plugin's state when another version that takes it takes its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// The new version is refused if it does not take it.
+    Kept,
+    /// The new version begins without it then.
+    Fresh,
 }
 
 /// What a request gets on which a plugin fails.

@@ -31,9 +31,11 @@ mod names;
 mod nursery;
 mod parking;
 mod pool;
+mod tally;
 pub(crate) mod time;
 mod wasi;
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -58,12 +60,21 @@ pub use members::{Endpoint, EndpointId, EndpointState, Figure, Members, Picked, 
 pub use names::has_names;
 pub use nursery::{Nursery, Order};
 pub use pool::{Session, Shared, Transformed};
+pub use tally::Counted;
 
 /// A plugin as one worker uses it. Cloning shares its instances.
 #[derive(Clone)]
 pub struct Plugin {
     pool: Rc<Pool>,
     bodies: Rc<Bodies>,
+    trial: Option<Rc<Trial>>,
+}
+
+/// Another version of a plugin that gets a share of its requests.
+struct Trial {
+    plugin: Plugin,
+    /// In hundredths of a percent.
+    share: u32,
 }
 
 /// A plugin failed, and its request is rejected; with why, in a few words.
@@ -84,6 +95,16 @@ pub enum Pick {
     Fallback,
 }
 
+impl Trial {
+    /// Whether it gets a request. What its id is says so: it is the same for all calls about it, and
+    /// others for other plugins.
+    fn takes(&self, trail: &Trail) -> bool {
+        let mut hasher = DefaultHasher::new();
+        (&trail.id, self.plugin.pool.definition.id).hash(&mut hasher);
+        hasher.finish() % 10_000 < u64::from(self.share)
+    }
+}
+
 impl Plugin {
     /// A plugin on a worker, with one instance that is ready, or with the shared one.
     #[must_use]
@@ -96,13 +117,49 @@ impl Plugin {
     ) -> Self {
         let pool = Pool::new(definition, nursery, worker, first, shared);
         let bodies = Bodies::new(&pool);
-        Self { pool, bodies }
+        Self { pool, bodies, trial: None }
+    }
+
+    /// The same, with another version that gets a share of its requests, in hundredths of a percent.
+    #[must_use]
+    pub fn with_trial(self, plugin: Self, share: u32) -> Self {
+        Self { trial: Some(Rc::new(Trial { plugin, share })), ..self }
+    }
+
+    /// The same without another version.
+    #[must_use]
+    pub fn without_trial(self) -> Self {
+        Self { trial: None, ..self }
+    }
+
+    /// The version that is on trial.
+    #[must_use]
+    pub fn on_trial(&self) -> Option<&Self> {
+        self.trial.as_deref().map(|trial| &trial.plugin)
+    }
+
+    /// Whether something holds for this version or the one on trial.
+    #[must_use]
+    pub fn any(&self, holds: fn(&Self) -> bool) -> bool {
+        holds(self) || self.on_trial().is_some_and(holds)
+    }
+
+    /// The version that a request sees, from its first byte to its last.
+    #[must_use]
+    pub fn version_for<'p>(&'p self, exchange: &Exchange) -> &'p Self {
+        match &self.trial {
+            Some(trial) if trial.takes(&exchange.trail) => &trial.plugin,
+            _ => self,
+        }
     }
 
     /// What is to be done about once a second: instances go that are not needed any more.
     pub fn sweep(&self) {
         self.pool.sweep();
         self.bodies.sweep();
+        if let Some(trial) = self.on_trial() {
+            trial.sweep();
+        }
     }
 
     /// What it is made of.
@@ -235,6 +292,15 @@ impl Plugin {
         exchange.trail.cost = cost;
         let session = begun.map(Some).or_else(|f| self.instead(&f, OnFailure::Skip, None));
         (exchange, session)
+    }
+
+    /// The state that another version is to take over. It goes on as it is.
+    ///
+    /// # Errors
+    ///
+    /// Why it gives none.
+    pub async fn save(&self) -> Result<Vec<u8>, Failure> {
+        self.pool.save().await
     }
 
     /// As access lines name it.

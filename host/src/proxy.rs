@@ -4,6 +4,7 @@
 //! [`Proxy::shut_down`]. It lives on the control thread's runtime, which makes plugin instances for
 //! the workers and takes reloads.
 
+mod births;
 mod fixed;
 mod office;
 mod swap;
@@ -13,16 +14,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle as TaskHandle;
 
-use crate::admin::Reload;
+use crate::admin::Wanted;
 use crate::cluster::check::Checks;
 use crate::cluster::registry::Registry;
 use crate::config::{self, AdminBind, Config, Name};
@@ -30,12 +30,13 @@ use crate::drain::Drain;
 use crate::listener::accept::{Acceptor, Desk, bind, probe};
 use crate::log::access::AccessLog;
 use crate::metrics::{Metrics, Words};
-use crate::plugin::{BuiltIn, Compiler, FAILURES, Host, Nursery, Order, Refusal, Settings};
+use crate::plugin::{BuiltIn, Compiler, FAILURES, Host, Nursery, Refusal, Settings};
 use crate::relay::error::LABELS;
-use crate::snapshot::{Refused, Snapshot, Stage};
+use crate::snapshot::{Crew, Refused, Snapshot, Stage, Wish};
 use crate::status::Sources;
 use crate::view::Make;
 
+use births::births;
 use fixed::warn_of_fixed;
 use office::Office;
 
@@ -130,6 +131,7 @@ pub struct Proxy {
     registry: Registry,
     checks: Checks,
     stage: Arc<Stage>,
+    crew: Crew,
     metrics: Arc<Metrics>,
     acceptor: Acceptor,
     /// Keeps the workers' inboxes open: a worker ends, with all it serves, when its is closed.
@@ -164,7 +166,7 @@ impl Proxy {
         let registry = Registry::default();
         // Plugins may open stores as soon as they are configured.
         let answers = tokio::spawn(registry.clone().answer());
-        let snapshot = Snapshot::build(&host, config, &registry, None, count)
+        let snapshot = Snapshot::build(&host, config, &registry, None, &Crew::to_come(count))
             .await
             .map_err(StartError::Plugins)?;
         let mut sockets = Vec::new();
@@ -191,7 +193,8 @@ impl Proxy {
             names: names.clone(),
             metrics: Arc::clone(&metrics),
         };
-        let (desks, workers) = start_workers(count, make, &sources, &options.access)?;
+        let (crew, wishes) = Crew::running(count);
+        let (desks, workers) = start_workers(wishes, make, &sources, &options.access)?;
         let config = &stage.snapshot().config;
         let office = Office::start(config, admin, sources)?;
         let acceptor = Acceptor::start(desks.clone()).map_err(StartError::Thread)?;
@@ -201,6 +204,7 @@ impl Proxy {
             registry,
             checks: Checks::default(),
             stage,
+            crew,
             metrics,
             acceptor,
             desks,
@@ -230,9 +234,14 @@ impl Proxy {
         self.office.bind()
     }
 
-    /// Waits until the administrator wishes that the configuration be read again.
-    pub async fn wish(&mut self) -> Reload {
-        self.office.wish().await
+    /// Waits until the administrator wishes for a change; or, which is none, until it is time to
+    /// [judge](Self::judge) versions on trial.
+    pub async fn wish(&mut self) -> Option<Wanted> {
+        let due = swap::verdict(&self.stage, &self.host);
+        tokio::select! {
+            order = self.office.wish() => Some(order),
+            () = due => None,
+        }
     }
 
     /// What is counted.
@@ -260,7 +269,6 @@ impl Proxy {
     /// What is wrong with it; nothing has changed then.
     pub async fn reload(&mut self, config: Config) -> Result<(), StartError> {
         let before = self.stage.snapshot();
-        let workers = before.config.server.workers;
         warn_of_fixed(&before.config, &config);
         let stays = |listener: &config::Listener| {
             self.sockets.get(&listener.name).is_some_and(|(bound, _)| *bound == listener.bind)
@@ -270,7 +278,7 @@ impl Proxy {
             probe(listener.bind).map_err(|source| refused(listener, source))?;
         }
         let office = self.office.prepare(&config)?;
-        let next = Snapshot::build(&self.host, config, &self.registry, Some(&before), workers);
+        let next = Snapshot::build(&self.host, config, &self.registry, Some(&before), &self.crew);
         let next = next.await.map_err(StartError::Plugins)?;
         let mut sockets = Vec::new();
         for listener in come {
@@ -364,36 +372,20 @@ fn local((listener, socket): &(config::Listener, TcpListener)) -> (Name, SocketA
 
 /// Starts the threads of the workers. Each ends when its desk is dropped.
 fn start_workers(
-    count: usize,
+    wishes: Vec<mpsc::Receiver<Wish>>,
     make: impl Fn(usize) -> Make,
     sources: &Sources,
     access: &AccessLog,
 ) -> Result<(Vec<Desk>, Vec<JoinHandle<()>>), StartError> {
     let mut desks = Vec::new();
     let mut workers = Vec::new();
-    for index in 0..count {
+    for (index, wishes) in wishes.into_iter().enumerate() {
         let (desk, connections) = Desk::new();
         desks.push(desk);
         let (make, sources, access) = (make(index), sources.clone(), access.writer());
-        let start = thread::Start { make, sources, access, connections };
+        let start = thread::Start { make, sources, access, connections, wishes };
         let builder = Builder::new().name(format!("linkspan-{index}"));
         workers.push(builder.spawn(move || start.run()).map_err(StartError::Thread)?);
     }
     Ok((desks, workers))
-}
-
-/// Makes the instances that workers order, off their threads: no more at a time than there are cores,
-/// or a burst of orders would leave the workers little of these.
-async fn births(mut orders: mpsc::Receiver<Order>) {
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let midwives = Arc::new(Semaphore::new(cores.max(2)));
-    while let Some(Order { definition, reply }) = orders.recv().await {
-        let Ok(midwife) = Arc::clone(&midwives).acquire_owned().await else { return };
-        tokio::spawn(async move {
-            let _midwife = midwife;
-            let born = definition.birth_apart().await;
-            // A worker that has ended needs no instance any more.
-            let _ = reply.send(born);
-        });
-    }
 }

@@ -233,6 +233,7 @@ impl Served<'_> {
         record: &mut Record,
     ) -> (Box<Exchange>, Result<Routed, Error>) {
         for router in &self.listener.routers {
+            let router = router.version_for(&exchange);
             let decision;
             (exchange, decision) = router.route(exchange).await;
             record.called(router, &exchange);

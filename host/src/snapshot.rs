@@ -4,9 +4,11 @@
 //! own. The instances that they begin with are made before the snapshot is shown to anybody, so
 //! that showing it is one atomic step, and a configuration that does not work is never shown.
 
+mod crew;
 mod refused;
 mod remarks;
 mod swap;
+mod trial;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -26,9 +28,12 @@ use crate::plugin::{
     self, Around, Component, Definition, Host, Kind, Members, Newborn, Refusal, Shared, Source,
 };
 use crate::store::Store;
+use crew::Inheritance;
 
+pub use crew::{Crew, Wish};
 pub use refused::Refused;
 pub use swap::{Candidate, Swapped};
+pub use trial::{Trial, Verdict};
 
 /// The result of one configuration load.
 pub struct Snapshot {
@@ -51,8 +56,15 @@ pub struct Snapshot {
     pub plugins: HashMap<Use, Staffed>,
     /// What was to serve as a plugin and is refused, so that it goes on as it was.
     pub refused: BTreeMap<Name, Arc<Candidate>>,
+    /// Versions that get a share of a plugin's requests.
+    pub trials: BTreeMap<Name, Arc<Trial>>,
+    /// The versions before.
+    retired: BTreeMap<Name, Retired>,
     stores: BTreeMap<Name, (config::Store, Arc<Store>)>,
 }
+
+/// A version of a plugin that another has taken the place of: its uses.
+type Retired = Vec<(Use, Arc<Definition>, Source)>;
 
 /// One use of a plugin: a balancer's with its cluster, all others of a plugin together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -93,7 +105,7 @@ struct Staffing<'s> {
     host: &'s Host,
     /// Whose plugins go on where nothing is different.
     previous: Option<&'s Snapshot>,
-    workers: usize,
+    crew: &'s Crew,
 }
 
 /// What is shown to all workers at once.
@@ -157,8 +169,9 @@ fn uses(config: &Config) -> BTreeMap<Use, BTreeSet<Kind>> {
 }
 
 impl Snapshot {
-    /// Loads all that a configuration names, and makes the instances that `workers` begin with.
-    /// What `previous` has and is still configured alike is kept, with its state.
+    /// Loads all that a configuration names, and makes the instances that workers begin with. What
+    /// `previous` has and is still configured alike is kept, with its state; what is not, and can, takes
+    /// the state that was.
     ///
     /// # Errors
     ///
@@ -168,7 +181,7 @@ impl Snapshot {
         config: Config,
         registry: &Registry,
         previous: Option<&Self>,
-        workers: usize,
+        crew: &Crew,
     ) -> Result<Self, Vec<Refused>> {
         let clusters = registry.load(&config).await;
         let mut snapshot = Self {
@@ -183,6 +196,8 @@ impl Snapshot {
             listening: Vec::new(),
             plugins: HashMap::new(),
             refused: BTreeMap::new(),
+            trials: BTreeMap::new(),
+            retired: previous.map(|previous| previous.retired.clone()).unwrap_or_default(),
         };
         let mut refused = Vec::new();
         for (used, kinds) in uses(&snapshot.config) {
@@ -191,11 +206,14 @@ impl Snapshot {
                 continue;
             }
             let Some(plugin) = snapshot.config.plugins.get(&used.plugin) else { continue };
+            let staffing = Staffing { host, previous, crew };
             let staffed = match host.find(&plugin.component) {
-                Ok((source, bytes)) => {
-                    let staffing = Staffing { host, previous, workers };
-                    snapshot.staff(staffing, &used, plugin, (&source, &bytes), &kinds).await
-                }
+                Ok((source, bytes)) => match snapshot.stays(previous, &used, &kinds, &bytes) {
+                    Some(staffed) => Ok(staffed),
+                    None => {
+                        snapshot.staff(staffing, &used, plugin, (&source, &bytes), &kinds).await
+                    }
+                },
                 Err(refusal) => Err(refusal),
             };
             match staffed {
@@ -211,6 +229,7 @@ impl Snapshot {
                 }),
             }
         }
+        snapshot.carry_on(previous);
         if refused.is_empty() { Ok(snapshot) } else { Err(refused) }
     }
 
@@ -223,6 +242,13 @@ impl Snapshot {
             versions.insert((&*config.name, &*config.component, definition.version()));
         }
         versions
+    }
+
+    /// The version of a plugin that serves.
+    #[must_use]
+    pub fn version_of(&self, plugin: &str) -> Option<&str> {
+        let mut used = self.plugins.iter().filter(|(used, _)| &*used.plugin == plugin);
+        used.next().map(|(_, staffed)| staffed.definition.version())
     }
 
     /// The snapshot, with where its listeners listen, and the administrator's.
@@ -250,7 +276,7 @@ impl Snapshot {
 
     async fn staff(
         &self,
-        Staffing { host, previous, workers }: Staffing<'_>,
+        Staffing { host, previous, crew }: Staffing<'_>,
         used: &Use,
         plugin: &config::Plugin,
         (source, bytes): (&Source, &[u8]),
@@ -276,7 +302,9 @@ impl Snapshot {
             .collect();
         let around = Around { members, stores: granted, clusters: Arc::clone(&self.names) };
         let definition = host.define(plugin, component, &kinds, around)?;
-        staffed(definition, source.clone(), workers).await
+        let inheritance = Inheritance::of(crew, plugin);
+        let states = inheritance.states(used, before, &definition).await?;
+        staffed(definition, source.clone(), inheritance, states).await
     }
 
     /// Whether a plugin goes on as it was: it and its stores are configured alike, and what it may
@@ -334,17 +362,20 @@ fn stores(
 async fn staffed(
     definition: Arc<Definition>,
     source: Source,
-    workers: usize,
+    inheritance: Inheritance<'_>,
+    states: Vec<Option<Vec<u8>>>,
 ) -> Result<Staffed, Refusal> {
+    let mut states = states.into_iter();
+    let mut next = || states.next().flatten();
     if definition.config.instances == Instances::Shared {
-        let only = definition.birth_apart().await?;
+        let only = inheritance.heir(&definition, next()).await?;
         let shared = Some(Shared::new(only));
         let newborns = Arc::default();
         return Ok(Staffed { definition, source, shared, since: now(), newborns });
     }
     let mut newborns = Vec::new();
-    for _ in 0..workers.max(1) {
-        newborns.push(Mutex::new(Some(definition.birth_apart().await?)));
+    for _ in 0..inheritance.crew.size().max(1) {
+        newborns.push(Mutex::new(Some(inheritance.heir(&definition, next()).await?)));
     }
     let newborns = newborns.into();
     Ok(Staffed { definition, source, shared: None, since: now(), newborns })

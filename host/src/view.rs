@@ -17,7 +17,7 @@ use crate::headers::{clean_trailers, request_trailers};
 use crate::listener::ahead::LEAST_BYTES;
 use crate::metrics::{ClusterMetrics, ListenerMetrics, Metrics};
 use crate::plugin::{Nursery, Plugin};
-use crate::snapshot::{Snapshot, Use};
+use crate::snapshot::{Snapshot, Staffed, Use};
 use crate::wire::Limits;
 
 pub use direct::Direct;
@@ -87,22 +87,16 @@ impl View {
     /// A worker's view of a snapshot. Plugins that are the same as before keep their instances.
     #[must_use]
     pub fn new(snapshot: &Snapshot, before: Option<&Self>, make: &Make) -> Self {
-        let plugins: HashMap<Use, Plugin> = snapshot
-            .plugins
-            .iter()
-            .map(|(used, staffed)| {
-                let kept = before
-                    .and_then(|before| before.plugins.get(used))
-                    .filter(|plugin| Arc::ptr_eq(plugin.definition(), &staffed.definition));
-                let plugin = kept.cloned().unwrap_or_else(|| {
-                    let first = staffed.newborn(make.worker);
-                    let definition = Arc::clone(&staffed.definition);
-                    let (nursery, shared) = (make.nursery.clone(), staffed.shared.clone());
-                    Plugin::new(definition, nursery, make.worker, first, shared)
-                });
-                (used.clone(), plugin)
-            })
-            .collect();
+        let plugin = |(used, staffed): (&Use, &Staffed)| {
+            let before = before.and_then(|before| before.plugins.get(used));
+            let serving = staff(staffed, before, make);
+            let plugin = match snapshot.on_trial(used) {
+                Some((tried, share)) => serving.with_trial(staff(tried, before, make), share),
+                None => serving,
+            };
+            (used.clone(), plugin)
+        };
+        let plugins: HashMap<Use, Plugin> = snapshot.plugins.iter().map(plugin).collect();
         let clusters: BTreeMap<Name, Rc<ClusterUse>> = snapshot
             .clusters
             .iter()
@@ -130,6 +124,12 @@ impl View {
     #[must_use]
     pub fn listener(&self, name: &str) -> Option<&Rc<Listener>> {
         self.listeners.get(name)
+    }
+
+    /// The plugin of a use, if its definition has this number.
+    #[must_use]
+    pub fn plugin(&self, used: &Use, definition: u64) -> Option<Plugin> {
+        self.plugins.get(used).filter(|plugin| plugin.definition().id == definition).cloned()
     }
 
     /// The endpoints of all clusters, those of addresses that routers name included, as the pool tells them apart, in order.
@@ -164,6 +164,19 @@ impl View {
     }
 }
 
+/// A plugin on this worker: the one that is there, if it serves or is on trial by now, or a new one.
+fn staff(staffed: &Staffed, before: Option<&Plugin>, make: &Make) -> Plugin {
+    let there = before.into_iter().flat_map(|plugin| [Some(plugin), plugin.on_trial()]).flatten();
+    let mut kept = there.filter(|there| Arc::ptr_eq(there.definition(), &staffed.definition));
+    let kept = kept.next().cloned().map(Plugin::without_trial);
+    kept.unwrap_or_else(|| {
+        let first = staffed.newborn(make.worker);
+        let definition = Arc::clone(&staffed.definition);
+        let (nursery, shared) = (make.nursery.clone(), staffed.shared.clone());
+        Plugin::new(definition, nursery, make.worker, first, shared)
+    })
+}
+
 /// The plugins of these names, as the use says.
 fn named(names: &[Name], cluster: Option<&Name>, plugins: &HashMap<Use, Plugin>) -> Vec<Plugin> {
     let plugin = |name: &Name| {
@@ -175,9 +188,9 @@ fn named(names: &[Name], cluster: Option<&Name>, plugins: &HashMap<Use, Plugin>)
 /// The rewriters of these names, apart by what they want to see, each in the order of the calls.
 fn rewriters(names: &[Name], plugins: &HashMap<Use, Plugin>) -> (Vec<Plugin>, Vec<Plugin>) {
     let all = named(names, None, plugins);
-    let on_request = all.iter().filter(|plugin| plugin.rewrites_requests()).cloned().collect();
-    let on_response =
-        all.iter().rev().filter(|plugin| plugin.rewrites_responses()).cloned().collect();
+    let on_request = all.iter().filter(|plugin| plugin.any(Plugin::rewrites_requests));
+    let on_response = all.iter().rev().filter(|plugin| plugin.any(Plugin::rewrites_responses));
+    let (on_request, on_response) = (on_request.cloned().collect(), on_response.cloned().collect());
     (on_request, on_response)
 }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::admin::guard::{authorised, meant};
-use crate::admin::{Handles, Reload, states};
+use crate::admin::{Change, Handles, Wanted, states};
 use crate::snapshot::Snapshot;
 use crate::status::{self, AboutView, Audience, EndpointView, Status, scrape};
 use crate::wire::Fault;
@@ -39,13 +39,15 @@ enum Route<'p> {
     Plugins,
     /// A cluster's name and an endpoint's address, as the path encodes them.
     Endpoint(&'p str, &'p str),
+    /// A plugin's name.
+    RollBack(&'p str),
     Reload,
 }
 
 impl Route<'_> {
     fn allowed(self) -> &'static str {
         match self {
-            Self::Reload => "POST",
+            Self::Reload | Self::RollBack(_) => "POST",
             Self::Endpoint(..) => "GET, HEAD, POST",
             _ => "GET, HEAD",
         }
@@ -62,10 +64,14 @@ fn route(path: &str) -> Option<Route<'_>> {
         "/api/clusters" => Route::Clusters,
         "/api/plugins" => Route::Plugins,
         "/api/reload" => Route::Reload,
-        _ => {
-            let (cluster, endpoint) = states::parts(path)?;
-            Route::Endpoint(cluster, endpoint)
-        }
+        _ => match path.strip_prefix("/api/plugins/") {
+            // Names of plugins are written as they are.
+            Some(rest) => Route::RollBack(rest.strip_suffix("/rollback")?),
+            None => {
+                let (cluster, endpoint) = states::parts(path)?;
+                Route::Endpoint(cluster, endpoint)
+            }
+        },
     })
 }
 
@@ -83,7 +89,8 @@ pub(super) async fn answer(
         return refusal(StatusCode::NOT_FOUND, "there is nothing here; `/` tells what is");
     };
     let reads = matches!(parts.method, Method::GET | Method::HEAD);
-    let changes = route == Route::Reload || !reads && matches!(route, Route::Endpoint(..));
+    let changes = matches!(route, Route::Reload | Route::RollBack(_))
+        || !reads && matches!(route, Route::Endpoint(..));
     let sources = &handles.sources;
     let snapshot = sources.stage.snapshot();
     if changes || !local && route != Route::Health {
@@ -123,7 +130,18 @@ pub(super) async fn answer(
             let answer = endpoint(&snapshot, (cluster, address), body).await;
             answer.unwrap_or_else(|(status, text)| refusal(status, text))
         }
-        Route::Reload => reload(handles).await,
+        Route::Reload => {
+            let error = "configuration not taken, the one before stays";
+            let refused = (StatusCode::UNPROCESSABLE_ENTITY, error);
+            change(handles, Change::Reload, refused).await
+        }
+        Route::RollBack(plugin) => match snapshot.config.plugins.get_key_value(plugin) {
+            Some((plugin, _)) => {
+                let refused = (StatusCode::CONFLICT, "not rolled back, the version stays");
+                change(handles, Change::RollBack(plugin.clone()), refused).await
+            }
+            None => refusal(StatusCode::NOT_FOUND, format!("there is no plugin {plugin:?}")),
+        },
     }
 }
 
@@ -154,20 +172,23 @@ struct Told<'a> {
 }
 
 /// Asks the control thread, and waits for what becomes of it.
-async fn reload(handles: &Handles) -> Response<Full<Bytes>> {
+async fn change(
+    handles: &Handles,
+    change: Change,
+    (status, error): (StatusCode, &'static str),
+) -> Response<Full<Bytes>> {
     if handles.sources.drain.is_draining() {
         return refusal(StatusCode::SERVICE_UNAVAILABLE, "the process is leaving");
     }
-    let (wish, answered) = Reload::new();
-    if handles.reloads.try_send(wish).is_err() {
-        return refusal(StatusCode::CONFLICT, "another reload is under way");
+    let (order, answered) = Wanted::new(change);
+    if handles.orders.try_send(order).is_err() {
+        return refusal(StatusCode::CONFLICT, "another change is under way");
     }
     match answered.await {
         Ok(Ok(generation)) => json(&json!({ "generation": generation })),
         Ok(Err(report)) => {
-            let error = "configuration not taken, the one before stays";
             let body = json!({ "error": error, "report": report });
-            reply(StatusCode::UNPROCESSABLE_ENTITY, JSON, text(&body))
+            reply(status, JSON, text(&body))
         }
         Err(_gone) => refusal(StatusCode::SERVICE_UNAVAILABLE, "the process is leaving"),
     }

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::admin::Reload;
+use crate::admin::{Change, Wanted};
 use crate::cli::Run;
 use crate::commands::{check, fail, options, say};
-use crate::config::{Config, Reading, STDIN};
+use crate::config::{Config, Name, Reading, STDIN};
 use crate::listener::descriptors;
 use crate::log::Logs;
 use crate::proxy::Proxy;
@@ -125,19 +125,24 @@ impl Service {
     pub(super) async fn serve(mut self, source: Option<(&Run, &Path)>) -> ExitCode {
         self.introduce(source.map(|(_, path)| path));
         let grace = loop {
-            let (wish, admin) = tokio::select! {
+            let (wish, order) = tokio::select! {
                 wish = self.signals.next() => (wish, None),
-                admin = self.proxy.wish() => (Wish::Reload, Some(admin)),
+                order = self.proxy.wish() => (Wish::to(order.as_ref()), order),
                 news = self.watch.changed() => (Wish::of(news), None),
             };
             match wish {
                 Wish::Finish => break None,
                 Wish::Leave => break Some(self.proxy.snapshot().config.server.shutdown_grace),
                 Wish::Reload => {
-                    self.reload(source, admin).await;
+                    self.reload(source, order).await;
                     self.logs.follow(&self.proxy.snapshot().config);
                 }
                 Wish::Swap => self.swap().await,
+                Wish::Judge => self.proxy.judge(),
+                Wish::RollBack(plugin) => {
+                    let answer = self.proxy.roll_back(&plugin).await;
+                    order.into_iter().for_each(|order| order.answer(answer.clone()));
+                }
                 Wish::Reopen => self.logs.reopen(),
             }
         };
@@ -154,7 +159,7 @@ impl Service {
     }
 
     /// Reads the configuration again, and tells the administrator who asked for it.
-    async fn reload(&mut self, source: Option<(&Run, &Path)>, admin: Option<Reload>) {
+    async fn reload(&mut self, source: Option<(&Run, &Path)>, order: Option<Wanted>) {
         let known = self.lines();
         let taken = match source {
             Some((run, path)) => self.take(run, path).await,
@@ -169,8 +174,12 @@ impl Service {
                 tracing::error!("configuration not taken, the one before stays:\n{text}");
             }
         }
-        if let Some(admin) = admin {
-            admin.answer(taken);
+        if taken.is_ok() {
+            // What has come besides, and is not for a configuration to take.
+            self.swap().await;
+        }
+        if let Some(order) = order {
+            order.answer(taken);
         }
     }
 
@@ -213,11 +222,24 @@ enum Wish {
     Reload,
     /// To look for other components.
     Swap,
+    /// To judge versions that are on trial.
+    Judge,
+    /// To go back to a plugin's version before.
+    RollBack(Name),
     /// To open the log files again.
     Reopen,
 }
 
 impl Wish {
+    /// What an administrator asks for; without, there is something to judge.
+    fn to(order: Option<&Wanted>) -> Self {
+        match order.map(|order| &order.change) {
+            Some(Change::Reload) => Self::Reload,
+            Some(Change::RollBack(plugin)) => Self::RollBack(plugin.clone()),
+            None => Self::Judge,
+        }
+    }
+
     fn of(news: News) -> Self {
         match news {
             News::Plugins => Self::Swap,

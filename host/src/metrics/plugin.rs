@@ -43,6 +43,9 @@ pub struct PluginMetrics {
     /// Versions that have come to serve in place of another, and such that were refused.
     taken: AtomicU64,
     refused: AtomicU64,
+    /// Such that got a share of the requests, and then no more, or that were rolled back.
+    tried: AtomicU64,
+    withdrawn: AtomicU64,
     /// What it counts itself.
     pub figures: Figures,
 }
@@ -74,6 +77,8 @@ impl PluginMetrics {
             messages_dropped: AtomicU64::new(0),
             taken: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            tried: AtomicU64::new(0),
+            withdrawn: AtomicU64::new(0),
             figures: Figures::default(),
         }
     }
@@ -121,6 +126,16 @@ impl PluginMetrics {
         increment(&self.refused);
     }
 
+    /// Counts one that gets a share of the requests from now on.
+    pub fn tried(&self) {
+        increment(&self.tried);
+    }
+
+    /// Counts one that has served and does no more, for a reason.
+    pub fn withdrawn(&self) {
+        increment(&self.withdrawn);
+    }
+
     /// Counts a log message that was one too many.
     pub fn message_dropped(&self) {
         increment(&self.messages_dropped);
@@ -166,7 +181,12 @@ impl Metrics {
         let dropped = table.sample("plugin", |p| Value::Counter(read(&p.messages_dropped)));
         push("linkspan_plugin_messages_dropped", "Log messages one too many", counter, dropped);
         let candidates = table.samples("plugin", |plugin| {
-            let parts = [("taken", &plugin.taken), ("refused", &plugin.refused)];
+            let parts = [
+                ("taken", &plugin.taken),
+                ("refused", &plugin.refused),
+                ("tried", &plugin.tried),
+                ("withdrawn", &plugin.withdrawn),
+            ];
             let part = |(outcome, count)| (Some(("outcome", outcome)), Value::Counter(read(count)));
             parts.into_iter().map(part).collect()
         });

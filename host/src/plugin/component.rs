@@ -62,6 +62,8 @@ pub(super) struct Exports {
     pub(super) transform: Option<ComponentExportIndex>,
     pub(super) finish: Option<ComponentExportIndex>,
     pub(super) abandon: Option<ComponentExportIndex>,
+    pub(super) save: Option<ComponentExportIndex>,
+    pub(super) restore: Option<ComponentExportIndex>,
 }
 
 /// A component that fits the contract.
@@ -149,6 +151,12 @@ impl Component {
         self.exports.begin.is_some()
     }
 
+    /// Whether its instances can give their state to a successor's, and take one.
+    #[must_use]
+    pub fn hands_over(&self) -> bool {
+        self.exports.save.is_some() && self.exports.restore.is_some()
+    }
+
     /// The grants that it cannot do without, as they are called in `grants`.
     #[must_use]
     pub fn needs(&self) -> Vec<&'static str> {
@@ -233,6 +241,10 @@ fn find_exports(
                 exports.transform = function("transform");
                 exports.finish = function("finish");
                 exports.abandon = function("abandon");
+            }
+            "handover" => {
+                exports.save = function("save");
+                exports.restore = function("restore");
             }
             "stream-router" => {
                 exports.decide = function("decide");

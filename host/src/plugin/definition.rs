@@ -13,6 +13,7 @@ use crate::plugin::guest::Skips;
 use crate::plugin::identity::Identity;
 use crate::plugin::instance::Instance;
 use crate::plugin::members::Members;
+use crate::plugin::tally::Counted;
 
 /// One use of a plugin: of a balancer one per cluster, of others one for all their uses.
 pub struct Definition {
@@ -62,6 +63,28 @@ impl Definition {
         }
     }
 
+    /// Has an instance take the state of its predecessor, likewise.
+    ///
+    /// # Errors
+    ///
+    /// Why it does not.
+    pub async fn restore_apart(
+        self: &Arc<Self>,
+        newborn: Newborn,
+        state: Vec<u8>,
+    ) -> Result<Newborn, Refusal> {
+        let (definition, runtime) = (Arc::clone(self), Handle::current());
+        let restored = move || {
+            definition.machine.ticker.touch();
+            let mut newborn = newborn;
+            runtime.block_on(newborn.0.restore(state)).map(|()| newborn)
+        };
+        match tokio::task::spawn_blocking(restored).await {
+            Ok(restored) => restored,
+            Err(_ended) => Err(Refusal::Unfit("the process is ending".to_owned())),
+        }
+    }
+
     /// The version: a digest of component and configuration.
     #[must_use]
     pub fn version(&self) -> &str {
@@ -72,9 +95,21 @@ impl Definition {
     /// state can be kept.
     #[must_use]
     pub fn serves(&self, config: &config::Plugin, version: &str, kinds: &[Kind]) -> bool {
-        // How much is logged of it is no reason to begin anew.
-        let config = config::Plugin { log_level: self.config.log_level, ..config.clone() };
+        // How much is logged of it is no reason to begin anew, nor is how others take its place.
+        let config::Plugin { log_level, state, canary, .. } = self.config;
+        let config = config::Plugin { log_level, state, canary, ..config.clone() };
         self.config == config && self.version() == version && self.kinds == kinds
+    }
+
+    /// Counts what this version does from now on, from nothing, or no longer.
+    pub fn watch(&self, watched: bool) {
+        self.identity.tally.watch(watched);
+    }
+
+    /// What it has done since it is watched.
+    #[must_use]
+    pub fn counted(&self) -> Counted {
+        self.identity.tally.counted()
     }
 
     /// The phases that it need not be called for; none until an instance has been born.

@@ -165,6 +165,12 @@ pub enum Refusal {
     /// `configure` answered an error.
     #[error("its configuration is refused: {0}")]
     Configuration(String),
+    /// `restore` answered an error.
+    #[error("it does not take the state of the version before: {0}")]
+    Restore(String),
+    /// The version before could not say what its state is.
+    #[error("the version before does not give its state")]
+    Save(#[source] Failure),
     /// The file cannot be read.
     #[error("{} cannot be read", path.display())]
     Unreadable {

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use sha2::{Digest, Sha256};
+use tokio::sync::Notify;
 
 use crate::config::{self, Instances, Name, OnFailure};
 use crate::log::gate::Gate;
@@ -22,6 +23,7 @@ use crate::plugin::error::{Misuse, Refusal};
 use crate::plugin::identity::Identity;
 use crate::plugin::members::Members;
 use crate::plugin::parking::Parking;
+use crate::plugin::tally::Tally;
 use crate::store::Store;
 
 /// Named bytes of built-in components.
@@ -81,6 +83,8 @@ pub struct Host {
     cache: Option<Cache>,
     cells: AllCells,
     loaded: Mutex<HashMap<Arc<str>, Weak<Component>>>,
+    /// Rung when a version that is watched has failed.
+    failed: Arc<Notify>,
 }
 
 impl Host {
@@ -102,6 +106,7 @@ impl Host {
             cache,
             cells: AllCells::default(),
             loaded: Mutex::default(),
+            failed: Arc::default(),
         })
     }
 
@@ -109,6 +114,12 @@ impl Host {
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
         &self.settings.metrics
+    }
+
+    /// Rung when a version that is watched has failed.
+    #[must_use]
+    pub fn failed(&self) -> &Arc<Notify> {
+        &self.failed
     }
 
     /// The names of all components that can be named: those of the directory, then the built-in
@@ -240,6 +251,7 @@ impl Host {
             metrics: self.settings.metrics.plugin(&config.name),
             skips: OnceLock::new(),
             yields: AtomicBool::new(false),
+            tally: Tally::new(Arc::clone(&self.failed)),
             parking: Parking::default(),
             log_gate: Gate::default(),
             failure_gates: Default::default(),

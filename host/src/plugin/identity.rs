@@ -11,6 +11,7 @@ use crate::plugin::engine::Ticker;
 use crate::plugin::error::{FAILURES, Failure};
 use crate::plugin::guest::Skips;
 use crate::plugin::parking::Parking;
+use crate::plugin::tally::Tally;
 use crate::store::Store;
 
 /// What all instances of a plugin share.
@@ -35,6 +36,8 @@ pub(super) struct Identity {
     pub(super) skips: OnceLock<Skips>,
     /// Whether a deadline was ever missed: from then on, calls yield.
     pub(super) yields: AtomicBool,
+    /// What this version is counted by.
+    pub(super) tally: Tally,
     /// Whether it is parked.
     pub(super) parking: Parking,
     /// How often it may still log in this second.

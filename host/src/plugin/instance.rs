@@ -17,7 +17,7 @@ use crate::plugin::members::{EndpointId, EndpointState, Members};
 /// How long an instance may take to begin, in guest time: instantiation, `configure`, `update`.
 const BIRTH: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// The most bytes that are kept of an error of `configure`.
+/// The most bytes that are kept of an error of `configure` or `restore`.
 const REASON_BYTES: usize = 64 << 10;
 
 /// The parameters of `pick`.
@@ -42,7 +42,18 @@ pub(super) struct Faces {
     pub(super) abandon: Option<TypedFunc<(u64,), ()>>,
     update: Option<TypedFunc<(u32, Vec<balancer::Endpoint>), ()>>,
     changed: Option<TypedFunc<ChangedParams, ()>>,
+    save: Option<TypedFunc<(), (Vec<u8>,)>>,
+    restore: Option<TypedFunc<(Vec<u8>,), Answer>>,
 }
+
+/// What `configure` and `restore` answer.
+type Answer = (Result<(), String>,);
+
+/// The most bytes of state that are handed over.
+const STATE_BYTES: usize = 1 << 20;
+
+/// How long saving and restoring it may take each, in guest time.
+const HANDOVER: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// A running copy of a component.
 pub(super) struct Instance {
@@ -100,18 +111,49 @@ impl Instance {
     ) -> Result<(), Refusal> {
         let Some(export) = exports.configure else { return Ok(()) };
         let unfit = |error: wasmtime::Error| Refusal::Unfit(format!("{error:#}"));
-        let face: TypedFunc<(&str,), (Result<(), String>,)> =
+        let face: TypedFunc<(&str,), Answer> =
             wasm.get_typed_func(&mut self.store, export).map_err(unfit)?;
         self.begin(Running::Configure, BIRTH, true);
         let answer = face.call_async(&mut self.store, (config,)).await;
         self.store.data_mut().running = Running::Other;
         match answer {
             Ok((Ok(()),)) => Ok(()),
-            Ok((Err(mut text),)) => {
-                text.truncate(text.floor_char_boundary(REASON_BYTES));
-                Err(Refusal::Configuration(text))
-            }
+            Ok((Err(text),)) => Err(Refusal::Configuration(reason(text))),
             Err(error) => Err(start("configure", &self.store, error)),
+        }
+    }
+
+    /// The state that its successor is to take. It goes on serving.
+    ///
+    /// # Errors
+    ///
+    /// As a call; and [`Failure::Contract`] for more than may be handed over.
+    pub(super) async fn save(&mut self) -> Result<Vec<u8>, Failure> {
+        let Some(face) = self.faces.save else { return Err(no_face()) };
+        self.begin(Running::Other, HANDOVER, true);
+        let saved = face.call_async(&mut self.store, ()).await;
+        let (state,) = saved.map_err(|error| self.failure(error))?;
+        if state.len() > STATE_BYTES {
+            let bytes = state.len();
+            return Err(Failure::Contract(format!(
+                "it hands over {bytes} bytes, which are more than {STATE_BYTES}"
+            )));
+        }
+        Ok(state)
+    }
+
+    /// Takes the state of its predecessor.
+    ///
+    /// # Errors
+    ///
+    /// Why it does not. It must not be called again then.
+    pub(super) async fn restore(&mut self, state: Vec<u8>) -> Result<(), Refusal> {
+        let Some(face) = self.faces.restore else { return Ok(()) };
+        self.begin(Running::Other, HANDOVER, true);
+        match face.call_async(&mut self.store, (state,)).await {
+            Ok((Ok(()),)) => Ok(()),
+            Ok((Err(text),)) => Err(Refusal::Restore(reason(text))),
+            Err(error) => Err(start("restore", &self.store, error)),
         }
     }
 
@@ -258,6 +300,12 @@ pub(super) struct Call<P, R> {
     pub(super) running: Running,
 }
 
+/// As much of a guest's reason as is kept.
+fn reason(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(REASON_BYTES));
+    text
+}
+
 fn no_face() -> Failure {
     Failure::Contract("the component has no such function".to_owned())
 }
@@ -300,5 +348,7 @@ fn look_up(exports: &Exports, wasm: &Wasm, store: &mut Store<Guest>) -> wasmtime
         abandon: face!(abandon),
         update: face!(update),
         changed: face!(changed),
+        save: face!(save),
+        restore: face!(restore),
     })
 }

@@ -164,7 +164,7 @@ impl Pool {
             return Box::pin(self.call_apart(held, call, exchange, probe)).await;
         }
         let sampled = self.sampled();
-        let begun = (sampled || exchange.trail.measured).then(Instant::now);
+        let begun = (sampled || self.measures(&exchange)).then(Instant::now);
         let (mut instance, name) = (instance, call.name);
         let (mut exchange, result) = instance.call(call, exchange);
         let time = begun.map(|begun| begun.elapsed());
@@ -198,7 +198,7 @@ impl Pool {
             };
             let mut time = None;
             let (mut exchange, result) = match caught_up {
-                Ok(()) if sampled || exchange.trail.measured => {
+                Ok(()) if sampled || pool.measures(&exchange) => {
                     let (answered, spent) = timed(instance.call_yielding(call, exchange)).await;
                     time = Some(spent);
                     answered
@@ -213,6 +213,24 @@ impl Pool {
             (exchange, result)
         };
         apart(call).await
+    }
+
+    /// Asks an instance for the state that its successor is to take.
+    pub(super) async fn save(self: &Rc<Self>) -> Result<Vec<u8>, Failure> {
+        let (instance, vacancy) = match &self.shared {
+            Some(shared) => self.acquire_shared(shared).await?,
+            None => self.acquire().await?,
+        };
+        self.definition.machine.ticker.touch();
+        let pool = Rc::clone(self);
+        let saved = async move {
+            let mut held = Held { instance, vacancy, stale: false };
+            let saved = held.instance.save().await;
+            let about = About { call: "save", exchange: None };
+            pool.end(held, saved.as_ref().err(), about, None);
+            saved
+        };
+        apart(saved).await
     }
 
     /// Puts an instance back, or leaves its place to another, and draws the consequences.
@@ -244,16 +262,29 @@ impl Pool {
         sampled: bool,
         failure: Option<&Failure>,
     ) {
+        let identity = &self.definition.identity;
         if let Some(time) = time.filter(|_| sampled) {
-            self.definition.identity.metrics.guest_time(self.worker, time);
+            identity.metrics.guest_time(self.worker, time);
+        }
+        if let Some(time) = time.filter(|_| identity.tally.is_watched()) {
+            identity.tally.time(time);
         }
         let failed = failure.map(Failure::label);
         exchange.trail.cost = Cost { called: true, time: time.unwrap_or_default(), failed };
     }
 
+    /// Whether a call is measured although it is none of those that stand for others.
+    fn measures(&self, exchange: &Exchange) -> bool {
+        exchange.trail.measured || self.definition.identity.tally.is_watched()
+    }
+
     /// Whether a call is one in [`SAMPLED`], which the metrics measure. Counts it.
     fn sampled(&self) -> bool {
-        self.definition.identity.metrics.call(self.worker);
+        let identity = &self.definition.identity;
+        identity.metrics.call(self.worker);
+        if identity.tally.is_watched() {
+            identity.tally.call();
+        }
         let turn = self.turn.get();
         self.turn.set(turn.wrapping_add(1));
         turn % SAMPLED == SAMPLED / 2

@@ -4,18 +4,18 @@ use std::net::SocketAddr;
 
 use tokio::sync::mpsc;
 
-use crate::admin::{Handles, Reload, Server, Socket};
+use crate::admin::{Handles, Server, Socket, Wanted};
 use crate::config::{AdminBind, Config};
 use crate::proxy::StartError;
 use crate::status::Sources;
 
-/// Wishes to reload that wait for one that is under way.
+/// Wishes that wait for one that is under way.
 const WISHES: usize = 1;
 
 /// What serves the administrator.
 pub(super) struct Office {
     handles: Handles,
-    wishes: mpsc::Receiver<Reload>,
+    wishes: mpsc::Receiver<Wanted>,
     /// As it was configured: port 0 stays where it is.
     wanted: Option<AdminBind>,
     server: Option<Server>,
@@ -49,8 +49,8 @@ impl Office {
         socket: Option<Socket>,
         sources: Sources,
     ) -> Result<Self, StartError> {
-        let (reloads, wishes) = mpsc::channel(WISHES);
-        let handles = Handles { sources, reloads };
+        let (orders, wishes) = mpsc::channel(WISHES);
+        let handles = Handles { sources, orders };
         let server = socket.map(|socket| Server::start(socket, handles.clone())).transpose();
         let server = server.map_err(StartError::Thread)?;
         let wanted = config.admin.as_ref().map(|admin| admin.bind.clone());
@@ -62,8 +62,8 @@ impl Office {
         self.server.as_ref().map(Server::bind)
     }
 
-    /// The next wish to reload; without an administrator there is none, and no end of waiting.
-    pub(super) async fn wish(&mut self) -> Reload {
+    /// The next wish; without an administrator there is none, and no end of waiting.
+    pub(super) async fn wish(&mut self) -> Wanted {
         match self.wishes.recv().await {
             Some(wish) => wish,
             None => std::future::pending().await,

@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
+use tokio::time::{Instant, sleep_until};
+
 use super::Proxy;
-use crate::snapshot::{Snapshot, Swapped};
+use crate::config::Name;
+use crate::plugin::Host;
+use crate::snapshot::{Snapshot, Stage, Swapped, Verdict};
 
 impl Proxy {
     /// Serves by the components that are in the plugin directory by now, each that is fit, under the
     /// configuration as it is. Open requests go on with those before.
     pub async fn swap(&mut self) -> Swapped {
         let before = self.stage.snapshot();
-        let workers = before.config.server.workers;
-        let (next, swapped) = Snapshot::swap(&self.host, &before, workers).await;
+        let (next, swapped) = Snapshot::swap(&self.host, &before, &self.crew).await;
         for name in &swapped.refused {
             self.metrics.plugin(name).refused();
             if let Some(candidate) = next.refused.get(name) {
@@ -21,10 +24,73 @@ impl Proxy {
         for name in &swapped.taken {
             self.metrics.plugin(name).taken();
         }
+        for name in &swapped.tried {
+            self.metrics.plugin(name).tried();
+        }
         if next.differs_from(&before) {
             self.stage.show(Arc::new(next));
             self.metrics.forget_unused();
         }
         swapped
+    }
+
+    /// Has versions take the places of others whose trial they have passed, and withdraws those that
+    /// have failed.
+    pub fn judge(&mut self) {
+        let names: Vec<Name> = self.stage.snapshot().trials.keys().cloned().collect();
+        for name in names {
+            let snapshot = self.stage.snapshot();
+            match snapshot.verdict(&name) {
+                Some(Verdict::Fit) => {
+                    let Some(next) = snapshot.promoted(&name) else { continue };
+                    self.metrics.plugin(&name).taken();
+                    let version = next.version_of(&name).unwrap_or_default();
+                    tracing::info!(plugin = &*name, version, "plugin swapped, after its trial");
+                    self.stage.show(Arc::new(next));
+                }
+                Some(Verdict::Unfit(reason)) => {
+                    let Some(next) = snapshot.withdrawn(&name, &reason) else { continue };
+                    self.leave(&name, next);
+                }
+                Some(Verdict::Open(_)) | None => {}
+            }
+        }
+    }
+
+    /// Goes back to the version of a plugin before, or withdraws the one on trial.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no way back; nothing has changed then.
+    pub async fn roll_back(&mut self, plugin: &Name) -> Result<u64, String> {
+        let next = self.stage.snapshot().rolled_back(plugin, &self.crew).await?;
+        let generation = next.generation;
+        self.leave(plugin, next);
+        Ok(generation)
+    }
+
+    /// Shows a snapshot in which a version of a plugin does not serve any more.
+    fn leave(&self, plugin: &Name, next: Snapshot) {
+        self.metrics.plugin(plugin).withdrawn();
+        if let Some(candidate) = next.refused.get(plugin) {
+            let version = next.version_of(plugin).unwrap_or_default();
+            tracing::warn!(version, "{}; this version serves all", candidate.reason);
+        }
+        self.stage.show(Arc::new(next));
+        self.metrics.forget_unused();
+    }
+}
+
+/// Waits until a version on trial may have been found fit, or unfit; for ever if there is none.
+pub(super) async fn verdict(stage: &Stage, host: &Host) {
+    let snapshot = stage.snapshot();
+    let due = snapshot.trials.keys().filter_map(|name| match snapshot.verdict(name)? {
+        Verdict::Open(until) => Some(until),
+        Verdict::Fit | Verdict::Unfit(_) => Some(Instant::now()),
+    });
+    let Some(due) = due.min() else { return std::future::pending().await };
+    tokio::select! {
+        () = sleep_until(due) => {}
+        () = host.failed().notified() => {}
     }
 }

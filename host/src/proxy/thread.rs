@@ -11,6 +11,7 @@ use crate::listener::accept::Accepted;
 use crate::log::access::AccessWriter;
 use crate::memory;
 use crate::relay::serve::serve;
+use crate::snapshot::Wish;
 use crate::status::Sources;
 use crate::view::Make;
 use crate::worker::Worker;
@@ -34,6 +35,8 @@ pub(super) struct Start {
     pub(super) access: AccessWriter,
     /// The connections that are handed to it; it ends when no more can come.
     pub(super) connections: mpsc::Receiver<Accepted>,
+    /// Where it is asked for the state of its plugins.
+    pub(super) wishes: mpsc::Receiver<Wish>,
 }
 
 impl Start {
@@ -52,15 +55,29 @@ impl Start {
     }
 
     async fn serve(self) {
-        let Self { make, sources, access, mut connections } = self;
+        let Self { make, sources, access, mut connections, wishes } = self;
         let drain = sources.drain.clone();
         let worker = Worker::new(make, sources, access);
         spawn_local(keep_house(Rc::clone(&worker)));
+        spawn_local(hand_over(Rc::clone(&worker), wishes));
         while let Some(accepted) = connections.recv().await {
             spawn_local(serve(Rc::clone(&worker), accepted, drain.clone()));
         }
         worker.end();
         worker.flush();
+    }
+}
+
+/// Gives the state of plugins that others are to replace.
+async fn hand_over(worker: Rc<Worker>, mut wishes: mpsc::Receiver<Wish>) {
+    while let Some(Wish { used, definition, reply }) = wishes.recv().await {
+        let plugin = worker.view().plugin(&used, definition);
+        let state = match plugin {
+            Some(plugin) => Some(plugin.save().await),
+            None => None,
+        };
+        // Who has asked may have given up.
+        let _ = reply.send(state);
     }
 }
 

@@ -145,6 +145,7 @@ impl Attempts<'_> {
         let attempt = tried.asked;
         tried.asked += 1;
         for (place, balancer) in self.cluster.balancers.iter().enumerate() {
+            let balancer = balancer.version_for(&exchange);
             let choice;
             let previous = tried.previous.filter(|(by, _)| *by == place).map(|(_, picked)| picked);
             (exchange, choice) = balancer.pick(exchange, attempt, previous).await;

@@ -59,7 +59,7 @@ impl Served<'_> {
         };
         exchange.response = Some(parts);
         let mut all = cluster.on_response.iter().chain(&self.listener.on_response);
-        if all.any(Plugin::asks_who_served) {
+        if all.any(|plugin| plugin.any(Plugin::asks_who_served)) {
             let answered = exchange.tried.last().copied();
             let membership = cluster.cluster.membership();
             exchange.attributes = answered.map(|id| membership.attributes(id)).unwrap_or_default();

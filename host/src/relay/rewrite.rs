@@ -17,6 +17,10 @@ pub(super) async fn request(
     record: &mut Record,
 ) -> Result<Box<Exchange>, Error> {
     for rewriter in rewriters {
+        let rewriter = rewriter.version_for(&exchange);
+        if !rewriter.rewrites_requests() {
+            continue;
+        }
         let edits;
         (exchange, edits) = rewriter.on_request(exchange).await;
         record.called(rewriter, &exchange);
@@ -47,6 +51,10 @@ pub(super) async fn response(
     record: &mut Record,
 ) -> Result<Box<Exchange>, Error> {
     for rewriter in rewriters {
+        let rewriter = rewriter.version_for(&exchange);
+        if !rewriter.rewrites_responses() {
+            continue;
+        }
         let edits;
         (exchange, edits) = rewriter.on_response(exchange).await;
         record.called(rewriter, &exchange);

@@ -71,7 +71,11 @@ impl Refused {
             Refusal::Unreadable { source, .. } => {
                 vec![self.noted(place.component(&format!("{}: {source}", self.refusal)))]
             }
-            Refusal::NotComponent(_) | Refusal::Unfit(_) | Refusal::Compile(_) => {
+            Refusal::NotComponent(_)
+            | Refusal::Unfit(_)
+            | Refusal::Compile(_)
+            | Refusal::Restore(_)
+            | Refusal::Save(_) => {
                 let message = format!("`{}` is refused: {}", self.component, self.refusal);
                 vec![self.noted(place.component(&message))]
             }

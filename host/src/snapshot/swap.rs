@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Refused, Snapshot, Staffed, Staffing, Use, uses};
+use super::{Crew, Refused, Snapshot, Staffed, Staffing, Trial, Use, uses};
 use crate::cluster::health::now;
 use crate::config::Name;
 use crate::plugin::{Host, Kind, Refusal, Source, digest};
@@ -20,8 +20,17 @@ pub struct Candidate {
     pub digest: Option<Arc<str>>,
     /// Why they are refused.
     pub reason: String,
+    /// Whether they have served, and were withdrawn.
+    pub withdrawn: bool,
     /// Since when, in milliseconds since this process began.
     pub since: u64,
+}
+
+/// A version that is fit to take a plugin's place.
+struct Fit {
+    uses: Vec<(Use, Staffed)>,
+    source: Source,
+    digest: Arc<str>,
 }
 
 /// What has come of looking for components.
@@ -29,6 +38,8 @@ pub struct Candidate {
 pub struct Swapped {
     /// The plugins that serve by another version.
     pub taken: BTreeSet<Name>,
+    /// Those of which another version is on trial from now on.
+    pub tried: BTreeSet<Name>,
     /// Those whose successor is refused, if that is news.
     pub refused: BTreeSet<Name>,
 }
@@ -37,7 +48,7 @@ impl Swapped {
     /// Whether nothing is different.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.taken.is_empty() && self.refused.is_empty()
+        self.taken.is_empty() && self.tried.is_empty() && self.refused.is_empty()
     }
 }
 
@@ -52,38 +63,44 @@ impl Snapshot {
             let old = before.plugins.get(used);
             !old.is_some_and(|old| Arc::ptr_eq(&old.definition, &staffed.definition))
         });
-        plugins || self.refused.len() != before.refused.len() || !self.refused.iter().all(same)
+        let trials = |(name, trial): (&Name, &Arc<Trial>)| {
+            before.trials.get(name).is_some_and(|old| Arc::ptr_eq(old, trial))
+        };
+        plugins
+            || self.trials.len() != before.trials.len()
+            || !self.trials.iter().all(trials)
+            || self.refused.len() != before.refused.len()
+            || !self.refused.iter().all(same)
     }
 
     /// The same configuration with the components that are there by now. A plugin whose component is
     /// refused is as it was.
-    pub async fn swap(host: &Host, previous: &Self, workers: usize) -> (Self, Swapped) {
-        let mut next = Self {
-            generation: previous.generation + 1,
-            config: previous.config.clone(),
-            clusters: previous.clusters.clone(),
-            addresses: previous.addresses.clone(),
-            listening: previous.listening.clone(),
-            names: Arc::clone(&previous.names),
-            unresolved: previous.unresolved.clone(),
-            views: previous.views.clone(),
-            plugins: previous.plugins.clone(),
-            stores: previous.stores.clone(),
-            refused: BTreeMap::new(),
-        };
+    pub async fn swap(host: &Host, previous: &Self, crew: &Crew) -> (Self, Swapped) {
+        let mut next = previous.successor_of();
+        next.refused.clear();
         let mut swapped = Swapped::default();
         let mut all: BTreeMap<Name, Vec<(Use, BTreeSet<Kind>)>> = BTreeMap::new();
         for (used, kinds) in uses(&next.config) {
             all.entry(Arc::clone(&used.plugin)).or_default().push((used, kinds));
         }
         for (name, uses) in all {
-            match next.successor(host, previous, &name, &uses, workers).await {
+            match next.successor(host, previous, &name, &uses, crew).await {
                 Ok(None) => {}
-                Ok(Some(staffed)) => {
-                    next.plugins.extend(staffed);
-                    swapped.taken.insert(name);
-                }
+                Ok(Some(fit)) => match next.config.plugins.get(&name).and_then(|p| p.canary) {
+                    Some(canary) => {
+                        next.end_trial(&name);
+                        let trial = Trial::begin(fit.uses, fit.source, fit.digest, canary);
+                        next.watch(&trial);
+                        next.trials.insert(Arc::clone(&name), Arc::new(trial));
+                        swapped.tried.insert(name);
+                    }
+                    None => {
+                        next.take(&name, fit.uses);
+                        swapped.taken.insert(name);
+                    }
+                },
                 Err(candidate) => {
+                    next.end_trial(&name);
                     if !previous.refused.get(&name).is_some_and(|old| Arc::ptr_eq(old, &candidate))
                     {
                         swapped.refused.insert(Arc::clone(&name));
@@ -98,13 +115,13 @@ impl Snapshot {
     /// All uses of a plugin with the component that is there by now; none if that is the one that
     /// serves.
     async fn successor(
-        &self,
+        &mut self,
         host: &Host,
         previous: &Self,
         name: &Name,
         uses: &[(Use, BTreeSet<Kind>)],
-        workers: usize,
-    ) -> Result<Option<Vec<(Use, Staffed)>>, Arc<Candidate>> {
+        crew: &Crew,
+    ) -> Result<Option<Fit>, Arc<Candidate>> {
         let Some(plugin) = self.config.plugins.get(name) else { return Ok(None) };
         let before = previous.refused.get(name);
         let refused = |source: Option<Source>, digest: Option<Arc<str>>, refusal: Refusal| {
@@ -116,7 +133,7 @@ impl Snapshot {
                 refusal,
             };
             let (reason, since) = (refused.to_string(), now());
-            Arc::new(Candidate { source, digest, reason, since })
+            Arc::new(Candidate { source, digest, reason, withdrawn: false, since })
         };
         let (source, bytes) = match host.find(&plugin.component) {
             Ok(found) => found,
@@ -132,13 +149,18 @@ impl Snapshot {
             staffed.is_some_and(|staffed| staffed.definition.component.digest == digest)
         };
         if uses.iter().all(|(used, _)| serves(used)) {
+            // Whatever was on trial is not there any more.
+            self.end_trial(name);
+            return Ok(None);
+        }
+        if self.trials.get(name).is_some_and(|trial| trial.digest == digest) {
             return Ok(None);
         }
         // What was judged once is not judged again: that may take minutes.
         if let Some(before) = before.filter(|before| before.digest.as_ref() == Some(&digest)) {
             return Err(Arc::clone(before));
         }
-        let staffing = Staffing { host, previous: Some(previous), workers };
+        let staffing = Staffing { host, previous: Some(previous), crew };
         let mut successors = Vec::new();
         for (used, kinds) in uses {
             match self.staff(staffing, used, plugin, (&source, &bytes), kinds).await {
@@ -146,6 +168,6 @@ impl Snapshot {
                 Err(refusal) => return Err(refused(Some(source), Some(digest), refusal)),
             }
         }
-        Ok(Some(successors))
+        Ok(Some(Fit { uses: successors, source, digest }))
     }
 }

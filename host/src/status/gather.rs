@@ -9,13 +9,13 @@ use crate::cluster::health::now;
 use crate::cluster::{Cluster, Member};
 use crate::config::{self, Instances, Name};
 use crate::log::timestamp;
-use crate::plugin::{CONTRACT, Source};
-use crate::snapshot::{Snapshot, Staffed};
+use crate::plugin::{CONTRACT, Counted, Source};
+use crate::snapshot::{Snapshot, Staffed, Trial};
 use crate::status::sums::Sums;
 use crate::status::time::moment;
 use crate::status::{
     AboutView, Audience, CandidateView, CheckView, ClusterView, EndpointView, ListenerView,
-    PluginView, Sources, Status, Step,
+    PluginView, Sources, Status, Step, TrialView,
 };
 
 impl Status {
@@ -233,6 +233,11 @@ fn plugin(
                 since: moment(candidate.since, now()),
             },
         ),
+        trial: snapshot
+            .trials
+            .get(name)
+            .filter(|_| audience == Audience::Administrator)
+            .map(|trial| on_trial(snapshot, trial)),
         instances: match definition.config.instances {
             Instances::PerWorker => "per-worker",
             Instances::Shared => "shared",
@@ -245,6 +250,22 @@ fn plugin(
         parked: sums.total("linkspan_plugin_parked", name),
         mean_us: cost.map(|(mean, _)| mean),
         p99_us: cost.map(|(_, p99)| p99),
+    }
+}
+
+fn on_trial(snapshot: &Snapshot, trial: &Trial) -> TrialView {
+    let counted = trial.counted();
+    let mean_us = |counted: Counted| counted.mean().map(|mean| mean.as_secs_f64() * 1e6);
+    let version = trial.uses.first().map(|(_, staffed)| staffed.definition.version());
+    TrialView {
+        version: version.unwrap_or_default().to_owned(),
+        digest: Arc::clone(&trial.digest),
+        share: f64::from(trial.canary.share) / 100.0,
+        since: moment(trial.since, now()),
+        calls: counted.calls,
+        failures: counted.failures,
+        mean_us: mean_us(counted),
+        serving_mean_us: mean_us(snapshot.counted_beside(trial)),
     }
 }
 

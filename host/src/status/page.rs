@@ -239,7 +239,15 @@ fn plugin_row(out: &mut String, plugin: &PluginView) -> fmt::Result {
         let reason = Escaped(&candidate.reason);
         format!("<span class=\"pill warn\">another is refused</span><small>{reason}</small>")
     });
-    cell(out, "State", state + &refused.unwrap_or_default())?;
+    let trial = plugin.trial.as_ref().map(|trial| {
+        let (calls, failures) = (Number(trial.calls), Number(trial.failures));
+        format!(
+            "<span class=\"pill warn\">another is tried</span><small><code>{}</code> with {}% of the \
+             requests: {failures} of {calls} calls failed</small>",
+            trial.version, trial.share
+        )
+    });
+    cell(out, "State", [Some(state), trial, refused].into_iter().flatten().collect::<String>())?;
     figure(out, "Calls", plugin.calls)?;
     let causes = plugin.failures_by_cause.iter().filter(|(_, count)| **count > 0);
     let causes: Vec<_> =

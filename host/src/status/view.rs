@@ -181,6 +181,27 @@ pub struct CheckView {
     pub found: String,
 }
 
+/// A version that gets a share of a plugin's requests, until it takes its place or is withdrawn.
+#[derive(Debug, Serialize)]
+pub struct TrialView {
+    /// A digest of its component and its configuration.
+    pub version: String,
+    /// The SHA-256 of its component.
+    pub digest: Arc<str>,
+    /// Its share of the requests, in percent.
+    pub share: f64,
+    /// When it began.
+    pub since: Moment,
+    /// Its calls.
+    pub calls: u64,
+    /// Those that failed.
+    pub failures: u64,
+    /// The mean time of its calls in the guest; null before the first.
+    pub mean_us: Option<f64>,
+    /// The same of the version that serves, since then.
+    pub serving_mean_us: Option<f64>,
+}
+
 /// A component that was to serve as a plugin, and is refused.
 #[derive(Debug, Serialize)]
 pub struct CandidateView {
@@ -213,6 +234,8 @@ pub struct PluginView {
     pub since: Moment,
     /// What was to take its place and is refused; null if there is nothing, and to the public.
     pub candidate: Option<CandidateView>,
+    /// The version that is tried with a share of the requests; null if there is none, and to the public.
+    pub trial: Option<TrialView>,
     /// `per-worker` or `shared`.
     pub instances: &'static str,
     /// The keys of the configuration that name it.

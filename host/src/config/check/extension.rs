@@ -1,14 +1,15 @@
 //! Plugins.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
 use crate::config::check::kinds::{Component, GRANT};
 use crate::config::check::{Context, LEVELS};
-use crate::config::file::{Choice, Free, List, Period, Size, Table, Whole, key};
+use crate::config::file::{Choice, Free, List, Parsed, Period, Size, Table, Whole, key};
 use crate::config::names;
-use crate::config::{Grants, Instances, Limits, Name, OnFailure, Plugin};
+use crate::config::{Canary, Grants, Instances, Limits, Name, OnFailure, Plugin, State};
 
 impl Default for Limits {
     fn default() -> Self {
@@ -36,6 +37,10 @@ pub(super) fn plugin(table: &mut Table<'_>, name: &Name, context: &Context<'_>) 
         ("per-worker", Instances::PerWorker, "each worker has its own"),
         ("shared", Instances::Shared, "one for the process, its calls one after another"),
     ]);
+    const STATES: Choice<State> = Choice(&[
+        ("kept", State::Kept, "a version that does not take it is refused"),
+        ("fresh", State::Fresh, "a version that does not take it begins without it"),
+    ]);
     if !table.has("component") && !names::is_component(name) {
         table.refuse("`component` is missing", "expected the name of a component");
     }
@@ -45,6 +50,8 @@ pub(super) fn plugin(table: &mut Table<'_>, name: &Name, context: &Context<'_>) 
     let (component, instances) = names::component(&component);
     let config = key("config", "What the component is configured with, as it says", Free);
     let kept = key("instances", "How many instances there are", INSTANCES);
+    let state = "The state that a version hands over to the next";
+    let state = key("state", state, STATES);
     let failure = "What a request gets on which it fails";
     let failure = key("on-failure", failure, FAILURES).such_as("reject");
     let level = key("log-level", "Of lines by and about it", LEVELS).such_as("trace");
@@ -53,12 +60,72 @@ pub(super) fn plugin(table: &mut Table<'_>, name: &Name, context: &Context<'_>) 
         component: component.to_owned(),
         config: Json::Object(table.or(config, Map::new())).to_string(),
         instances: table.or(kept, instances),
+        state: table.or(state, State::Kept),
+        canary: table.inner(
+            "canary",
+            "How another version is tried before it takes its place",
+            canary,
+        ),
         log_level: table.optional(level, "that of `[log]`"),
         on_failure: table.optional(failure, usual),
         limits: table.inner("limits", "What an instance may use", limits),
         grants: table.inner("grants", "What it may reach", |table| grants(table, context)),
         name: name.clone(),
     }
+}
+
+/// A share, or how much something may be in comparison.
+fn percent(range: RangeInclusive<u32>) -> impl Fn(&str) -> Result<u32, &'static str> {
+    move |text| {
+        let number = text.strip_suffix('%').ok_or("it does not end with `%`")?;
+        let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        if !digits(whole) || !digits(part) || part.len() > 2 {
+            return Err("it is no number of percent with at most two decimals");
+        }
+        let hundredths =
+            format!("{whole}{part:0<2}").parse().map_err(|_large| "it is too large")?;
+        if range.contains(&hundredths) { Ok(hundredths) } else { Err("it is out of range") }
+    }
+}
+
+fn in_percent(hundredths: &u32) -> String {
+    let (whole, part) = (hundredths / 100, hundredths % 100);
+    let text = format!("{whole}.{part:02}");
+    format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// `[plugins.NAME.canary]`.
+fn canary(table: &mut Table<'_>) -> Option<Canary> {
+    const SHARE: Parsed<u32, &str> = Parsed {
+        expected: "a share from `0%` to `100%`",
+        read: |text| percent(0..=10_000)(text),
+        write: in_percent,
+        pattern: r"[0-9]+(\.[0-9]{1,2})?%",
+    };
+    const COST: Parsed<u32, &str> = Parsed {
+        expected: "a comparison from `100%` to `10000%`",
+        read: |text| percent(10_000..=1_000_000)(text),
+        write: in_percent,
+        pattern: r"[0-9]+(\.[0-9]{1,2})?%",
+    };
+    let share = key(
+        "share",
+        "The share of the requests that it gets; 0%: it takes the place at once",
+        SHARE,
+    );
+    let periods = Period(Duration::from_millis(100)..=Duration::from_secs(7 * 24 * 3600));
+    let period = key("for", "How long it is tried", periods);
+    let failures = key("max-failures", "The calls that may fail", Whole(0..=1_000_000_000));
+    let cost = "The most that a call may take on average, compared with the version that serves";
+    let cost = key("max-cost", cost, COST);
+    let canary = Canary {
+        share: table.or(share, 0),
+        period: table.or(period, Duration::from_secs(60)),
+        max_failures: table.or(failures, 0),
+        max_cost: table.or(cost, 20_000),
+    };
+    Some(canary).filter(|canary| canary.share > 0)
 }
 
 fn limits(table: &mut Table<'_>) -> Limits {

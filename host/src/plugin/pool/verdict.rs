@@ -76,6 +76,10 @@ impl Pool {
             Some(cause) => metrics.failure(self.worker, cause),
             None => metrics.busy(self.worker),
         }
+        let tally = &self.definition.identity.tally;
+        if tally.is_watched() && !matches!(failure, Failure::GivenUp(_)) {
+            tally.failure();
+        }
     }
 
     /// Logs a failure, once a second for each kind.

@@ -80,7 +80,7 @@ async fn what_waits_for_a_decision_is_bounded() {
         assert_eq!(reader.read(1_000).await, Err(Reading::Pending));
     }
     assert!(reader.sluice.kept.len() < AHEAD_BYTES + 1_000);
-    let kept = std::mem::take(&mut reader.sluice).into_kept();
+    let kept = mem::take(&mut reader.sluice).into_kept();
     assert!(kept.iter().all(|byte| *byte == 0) && kept.len() >= AHEAD_BYTES);
 }
 
