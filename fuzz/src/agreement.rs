@@ -45,8 +45,12 @@ pub(crate) fn requests(passed: &[u8], expected: &Reading) {
 
 /// Whether the connection may be used again.
 fn stays(message: &Message) -> bool {
-    let option = |name| lists(&message.fields, "connection", name);
-    if message.old { option("keep-alive") && !option("close") } else { !option("close") }
+    let option = |fields: &[Field], name| lists(fields, "connection", name);
+    // hyper looks for what keeps an old client's connection only where all is text.
+    let text = |field: &&Field| field.1.iter().all(|byte| byte.is_ascii());
+    let read: Vec<Field> = message.fields.iter().filter(text).cloned().collect();
+    let kept = !message.old || option(&read, "keep-alive");
+    kept && !option(&message.fields, "close")
 }
 
 /// A message as hyper gives it: its target as a URL, fields by name, whoever had which first.
