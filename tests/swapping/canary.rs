@@ -17,7 +17,7 @@ fn seen(client: &mut Client, requests: usize) -> Vec<String> {
 fn trial(bridge: &mut Bridge, version: &str) -> Value {
     bridge.drop("stamps", &stamped(version));
     eventually("the trial", || {
-        Some(bridge.told("one")["trial"].clone()).filter(|trial| trial.is_object())
+        bridge.told("one").get("trial").filter(|trial| trial.is_object()).cloned()
     })
 }
 
