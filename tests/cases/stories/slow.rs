@@ -60,7 +60,8 @@ pub(super) fn head(case: &Case, complaints: &mut Complaints) {
 pub(super) fn reader(case: &Case, complaints: &mut Complaints) {
     let sent = Arc::new(AtomicUsize::new(0));
     let upstream = large(&sent);
-    let proxy = proxy(&[&upstream], "body-timeout = '3s'");
+    // So long that all stands still for a while, on a busy machine as well.
+    let proxy = proxy(&[&upstream], "body-timeout = '8s'");
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(1 << 10).unwrap();
     socket.connect(&proxy.address("web").into()).unwrap();
