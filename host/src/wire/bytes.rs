@@ -50,8 +50,11 @@ pub(super) fn token_end(bytes: &[u8]) -> usize {
         }
         at += 8;
     }
-    let rest = bytes.get(at..).unwrap_or_default();
-    at + rest.iter().position(|byte| !is_token(*byte)).unwrap_or(rest.len())
+    // A colon is what nearly all end with.
+    while bytes.get(at).is_some_and(|byte| *byte != b':' && is_token(*byte)) {
+        at += 1;
+    }
+    at
 }
 
 /// Whether it is a control character.
@@ -70,12 +73,17 @@ pub(super) fn is_target(byte: u8) -> bool {
     TARGET.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
+/// Whether it may be part of a target, wherever: one mark is valid in queries alone, one in paths.
+pub(super) fn is_plain(byte: u8) -> bool {
+    PLAIN.get(usize::from(byte)).copied().unwrap_or_default()
+}
+
 /// The bytes without blanks around them.
-pub(super) fn trim(bytes: &[u8]) -> &[u8] {
-    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
-    let Some(first) = bytes.iter().position(|byte| !blank(byte)) else { return &[] };
-    let last = bytes.iter().rposition(|byte| !blank(byte)).unwrap_or(first);
-    bytes.get(first..=last).unwrap_or_default()
+pub(super) fn trim(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
 }
 
 #[expect(clippy::indexing_slicing, reason = "while compiling")]
@@ -114,6 +122,14 @@ const TARGET: [bool; 256] = {
         table[byte as usize] = !matches!(byte, b'#' | b'<' | b'>');
         byte += 1;
     }
+    table
+};
+
+#[expect(clippy::indexing_slicing, reason = "while compiling")]
+const PLAIN: [bool; 256] = {
+    let mut table = TARGET;
+    table[b'`' as usize] = false;
+    table[b'"' as usize] = false;
     table
 };
 

@@ -28,31 +28,37 @@ pub(super) enum Framing {
 
 impl Fields {
     /// Reads a field line.
-    #[inline]
+    // As what finds the line.
+    #[inline(always)]
     pub(super) fn line(&mut self, line: &[u8], most: usize) -> Result<(), Fault> {
         let end = token_end(line);
-        match line.get(end) {
-            Some(b':') if end > 0 => {}
-            Some(b' ' | b'\t') if end == 0 => return Err(Fault::Folded),
-            None => return Err(Fault::NoColon),
-            Some(b' ' | b'\t') if trim(line.get(end..).unwrap_or_default()).starts_with(b":") => {
-                return Err(Fault::BlankBeforeColon);
-            }
-            Some(_) if !line.contains(&b':') => return Err(Fault::NoColon),
-            Some(_) => return Err(Fault::Name),
+        if end == 0 || line.get(end) != Some(&b':') {
+            return Err(no_field(line, end));
         }
         self.count += 1;
         if self.count > most {
             return Err(Fault::Fields);
         }
+        // Their length and first letter rule out nearly all that are not about framing.
+        let first = line.first().map_or(0, |byte| byte | 0x20);
+        if matches!(end, 7 | 10 | 14 | 17) && matches!(first, b'c' | b't' | b'u') {
+            self.framed(line, end)?;
+        }
+        Ok(())
+    }
+
+    /// Reads a field that may be about framing, the name of which has so many bytes.
+    ///
+    /// By itself, so that what is read of all the others goes where it is called from.
+    #[inline(never)]
+    fn framed(&mut self, line: &[u8], end: usize) -> Result<(), Fault> {
         let (name, value) = line.split_at(end);
-        let value = || trim(value.get(1..).unwrap_or_default());
-        // The length of a name rules out nearly all that are none of these.
+        let value = trim(value.get(1..).unwrap_or_default());
         match end {
-            7 if name.eq_ignore_ascii_case(b"upgrade") => self.upgrade = true,
-            10 if name.eq_ignore_ascii_case(b"connection") => self.connection(value()),
-            14 if name.eq_ignore_ascii_case(b"content-length") => self.length(value())?,
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.coding(value())?,
+            7 if is(name, b"upgrade") => self.upgrade = true,
+            10 if is(name, b"connection") => self.connection(value),
+            14 if is(name, b"content-length") => self.length(value)?,
+            17 if is(name, b"transfer-encoding") => self.coding(value)?,
             _ => {}
         }
         Ok(())
@@ -105,6 +111,27 @@ impl Fields {
     /// Whether another protocol is asked for, or agreed to.
     pub(super) fn upgrades(&self) -> bool {
         self.upgrade && self.switches
+    }
+}
+
+/// Whether a token of as many bytes is this name, which has small letters and hyphens.
+#[inline]
+fn is<const N: usize>(token: &[u8], name: &[u8; N]) -> bool {
+    let Some(token) = token.first_chunk::<N>() else { return false };
+    // No other byte of a token becomes a small letter or a hyphen.
+    let pairs = token.iter().zip(name);
+    pairs.fold(0, |differences, (byte, of)| differences | (byte | 0x20) ^ of) == 0
+}
+
+/// What is wrong with a line that begins with a token of so many bytes, and no colon after it.
+#[cold]
+fn no_field(line: &[u8], end: usize) -> Fault {
+    let rest = line.get(end..).unwrap_or_default();
+    match rest.first() {
+        Some(b' ' | b'\t') if end == 0 => Fault::Folded,
+        Some(b' ' | b'\t') if trim(rest).starts_with(b":") => Fault::BlankBeforeColon,
+        _ if rest.contains(&b':') => Fault::Name,
+        _ => Fault::NoColon,
     }
 }
 

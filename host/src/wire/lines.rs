@@ -23,7 +23,8 @@ pub(super) enum Next<'b> {
 
 impl Lines {
     /// The next line of a head that begins with `bytes`.
-    #[inline]
+    // Called for each line of each head, where a call and its result cost as much as the line.
+    #[inline(always)]
     pub(super) fn next<'b>(&mut self, bytes: &'b [u8], limits: &Limits) -> Result<Next<'b>, Fault> {
         loop {
             let found = control(bytes, self.seen);

@@ -2,7 +2,7 @@
 
 use http::Uri;
 
-use super::bytes::{is_target, token_end};
+use super::bytes::{is_plain, is_target, token_end};
 use super::chunked::Chunked;
 use super::fields::{Fields, Framing};
 use super::lines::{Lines, Next};
@@ -83,11 +83,15 @@ impl Requests {
     fn head(&mut self, bytes: &[u8]) -> Result<Step, Fault> {
         let State::Head(head) = &mut self.state else { return Ok(Step::More) };
         loop {
-            let next = head.lines.next(bytes, &self.limits);
-            if head.old.is_none() && matches!(next, Ok(Next::More) | Err(Fault::HeadBytes)) {
-                unfinished(head.lines.rest(bytes), &self.limits)?;
-            }
-            let Next::Line(line) = next? else { return Ok(Step::More) };
+            let line = match head.lines.next(bytes, &self.limits) {
+                Ok(Next::Line(line)) => line,
+                other => {
+                    if head.old.is_none() && matches!(other, Ok(_) | Err(Fault::HeadBytes)) {
+                        unfinished(head.lines.rest(bytes), &self.limits)?;
+                    }
+                    return other.map(|_| Step::More);
+                }
+            };
             match head.old {
                 None if line.is_empty() && self.skipped => return Err(Fault::EmptyLines),
                 None if line.is_empty() => {
@@ -162,7 +166,28 @@ fn unfinished(line: &[u8], limits: &Limits) -> Result<(), Fault> {
 }
 
 /// Whether the line is one of HTTP/1.0.
+#[inline]
 fn request_line(line: &[u8], limits: &Limits) -> Result<bool, Fault> {
+    if is_common(line, limits) { Ok(false) } else { any_request_line(line, limits) }
+}
+
+/// Whether it is what nearly all are: a request of HTTP/1.1 for a path without any marks that are
+/// valid in one part of it alone.
+#[inline]
+fn is_common(line: &[u8], limits: &Limits) -> bool {
+    let (method, rest) = line.split_at(token_end(line));
+    let Some(target) = rest.strip_prefix(b" ").filter(|target| target.starts_with(b"/")) else {
+        return false;
+    };
+    let end = target.iter().position(|byte| !is_plain(*byte)).unwrap_or(target.len());
+    let (target, rest) = target.split_at(end);
+    (1..=METHOD_BYTES).contains(&method.len())
+        && target.len() <= limits.target_bytes
+        && rest == b" HTTP/1.1"
+}
+
+/// Whether the line, which may be any, is one of HTTP/1.0.
+fn any_request_line(line: &[u8], limits: &Limits) -> Result<bool, Fault> {
     let mut parts = line.split(|byte| *byte == b' ');
     let (Some(method), Some(target), Some(version), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())

@@ -210,6 +210,15 @@ proptest! {
         prop_assert_eq!(judged_in(&bytes, size), judged_in(&bytes, bytes.len()));
     }
 
+    #[test]
+    fn what_is_common_is_valid(line in "[A-Z ]{0,5} ?/[a-z\"`#?% ]{0,5} HTTP/1.[01]?") {
+        let line = line.as_bytes();
+        let long = Limits { target_bytes: 3, ..LIMITS };
+        for limits in [LIMITS, long] {
+            prop_assert!(!is_common(line, &limits) || any_request_line(line, &limits) == Ok(false));
+        }
+    }
+
     /// hyper has nothing left to refuse.
     #[test]
     fn what_passes_is_a_head_for_others(
