@@ -2,10 +2,11 @@
 
 mod canary;
 mod handover;
+mod restart;
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -55,6 +56,12 @@ impl Bridge {
         });
         let admin = linkspan.admin();
         Self { linkspan, _origin: origin, admin }
+    }
+
+    /// The same after its process was killed, and `meanwhile` was done to the plugin directory.
+    fn killed_and_back(&mut self, meanwhile: impl FnOnce(&Path)) {
+        self.linkspan.killed_and_back(meanwhile);
+        self.admin = self.linkspan.admin();
     }
 
     fn path(&self, component: &str) -> PathBuf {

@@ -21,6 +21,7 @@ mod definition;
 mod engine;
 mod error;
 mod exchange;
+mod files;
 mod guest;
 mod host;
 mod identity;
@@ -33,6 +34,7 @@ mod parking;
 mod pool;
 mod tally;
 pub(crate) mod time;
+mod vault;
 mod wasi;
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -61,6 +63,7 @@ pub use names::has_names;
 pub use nursery::{Nursery, Order};
 pub use pool::{Session, Shared, Transformed};
 pub use tally::Counted;
+pub use vault::{Committed, Kept, Left, Vault};
 
 /// A plugin as one worker uses it. Cloning shares its instances.
 #[derive(Clone)]

@@ -32,13 +32,14 @@ use crate::log::access::AccessLog;
 use crate::metrics::{Metrics, Words};
 use crate::plugin::{BuiltIn, Compiler, FAILURES, Host, Nursery, Refusal, Settings};
 use crate::relay::error::LABELS;
-use crate::snapshot::{Crew, Refused, Snapshot, Stage, Wish};
+use crate::snapshot::{Before, Crew, Refused, Snapshot, Stage, Wish};
 use crate::status::Sources;
 use crate::view::Make;
 
 use births::births;
 use fixed::warn_of_fixed;
 use office::Office;
+use swap::committed;
 
 /// The words that are counted by.
 pub const WORDS: Words = Words { errors: &LABELS, plugin_failures: &FAILURES };
@@ -166,7 +167,9 @@ impl Proxy {
         let registry = Registry::default();
         // Plugins may open stores as soon as they are configured.
         let answers = tokio::spawn(registry.clone().answer());
-        let snapshot = Snapshot::build(&host, config, &registry, None, &Crew::to_come(count))
+        let committed = committed(&host);
+        let before = Before::Process(&committed);
+        let snapshot = Snapshot::build(&host, config, &registry, before, &Crew::to_come(count))
             .await
             .map_err(StartError::Plugins)?;
         let mut sockets = Vec::new();
@@ -216,6 +219,7 @@ impl Proxy {
             tasks: [births, answers, refresh],
         };
         proxy.checks.show(&proxy.stage.snapshot().clusters);
+        proxy.catch_up().await;
         for (listener, socket) in sockets {
             proxy.listen(&listener, socket).await;
         }
@@ -278,7 +282,13 @@ impl Proxy {
             probe(listener.bind).map_err(|source| refused(listener, source))?;
         }
         let office = self.office.prepare(&config)?;
-        let next = Snapshot::build(&self.host, config, &self.registry, Some(&before), &self.crew);
+        let next = Snapshot::build(
+            &self.host,
+            config,
+            &self.registry,
+            Before::Snapshot(&before),
+            &self.crew,
+        );
         let next = next.await.map_err(StartError::Plugins)?;
         let mut sockets = Vec::new();
         for listener in come {
@@ -289,7 +299,7 @@ impl Proxy {
         addresses.retain(|name, _| next.config.listeners.contains_key(name));
         addresses.extend(sockets.iter().map(local));
         let next = Arc::new(next.listening_on(&addresses, self.office.address_after(&office)));
-        self.stage.show(Arc::clone(&next));
+        self.show(Arc::clone(&next));
         self.registry.serve(&next.clusters);
         self.checks.show(&next.clusters);
         self.addresses = addresses;

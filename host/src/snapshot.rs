@@ -4,18 +4,17 @@
 //! own. The instances that they begin with are made before the snapshot is shown to anybody, so
 //! that showing it is one atomic step, and a configuration that does not work is never shown.
 
+mod committed;
 mod crew;
 mod refused;
 mod remarks;
+mod stage;
 mod swap;
 mod trial;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-
-use arc_swap::ArcSwap;
 
 use crate::cluster::Cluster;
 use crate::cluster::health::now;
@@ -25,13 +24,16 @@ use crate::config::{self, Config, Instances, Name};
 use crate::dns::Inquiries;
 use crate::metrics::Metrics;
 use crate::plugin::{
-    self, Around, Component, Definition, Host, Kind, Members, Newborn, Refusal, Shared, Source,
+    self, Around, Committed, Component, Definition, Host, Kind, Members, Newborn, Refusal, Shared,
+    Source,
 };
 use crate::store::Store;
+use committed::Found;
 use crew::Inheritance;
 
 pub use crew::{Crew, Wish};
 pub use refused::Refused;
+pub use stage::Stage;
 pub use swap::{Candidate, Swapped};
 pub use trial::{Trial, Verdict};
 
@@ -99,6 +101,17 @@ impl Staffed {
     }
 }
 
+/// What was served before.
+#[derive(Clone, Copy)]
+pub enum Before<'b> {
+    /// Nothing, or it does not matter.
+    Nothing,
+    /// What another process served.
+    Process(&'b Committed),
+    /// This.
+    Snapshot(&'b Snapshot),
+}
+
 /// What plugins are staffed with.
 #[derive(Clone, Copy)]
 struct Staffing<'s> {
@@ -106,43 +119,6 @@ struct Staffing<'s> {
     /// Whose plugins go on where nothing is different.
     previous: Option<&'s Snapshot>,
     crew: &'s Crew,
-}
-
-/// What is shown to all workers at once.
-pub struct Stage {
-    snapshot: ArcSwap<Snapshot>,
-    /// The shown snapshot's, so that a request need only compare numbers.
-    generation: AtomicU64,
-}
-
-impl Stage {
-    /// Shows a first snapshot.
-    #[must_use]
-    pub fn new(snapshot: Arc<Snapshot>) -> Self {
-        snapshot.take_effect();
-        let generation = AtomicU64::new(snapshot.generation);
-        Self { snapshot: ArcSwap::new(snapshot), generation }
-    }
-
-    /// Shows another, in one step for all workers: requests that begin after it see the new one.
-    pub fn show(&self, snapshot: Arc<Snapshot>) {
-        let generation = snapshot.generation;
-        snapshot.take_effect();
-        self.snapshot.store(snapshot);
-        self.generation.store(generation, Ordering::Release);
-    }
-
-    /// What is shown.
-    #[must_use]
-    pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.snapshot.load_full()
-    }
-
-    /// The number of what is shown.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
-    }
 }
 
 /// What a configuration uses plugins for: each use, with the kinds that it must be of. A plugin
@@ -170,8 +146,9 @@ fn uses(config: &Config) -> BTreeMap<Use, BTreeSet<Kind>> {
 
 impl Snapshot {
     /// Loads all that a configuration names, and makes the instances that workers begin with. What
-    /// `previous` has and is still configured alike is kept, with its state; what is not, and can, takes
-    /// the state that was.
+    /// was served before and is still configured alike is kept, with its state; what is not, and can,
+    /// takes the state that was. Where another process served something else than what is there by
+    /// now, it begins with that: [`swap`](Self::swap) judges what is there.
     ///
     /// # Errors
     ///
@@ -180,9 +157,15 @@ impl Snapshot {
         host: &Host,
         config: Config,
         registry: &Registry,
-        previous: Option<&Self>,
+        before: Before<'_>,
         crew: &Crew,
     ) -> Result<Self, Vec<Refused>> {
+        let nothing = Committed::default();
+        let (previous, committed) = match before {
+            Before::Nothing => (None, &nothing),
+            Before::Process(committed) => (None, committed),
+            Before::Snapshot(previous) => (Some(previous), &nothing),
+        };
         let clusters = registry.load(&config).await;
         let mut snapshot = Self {
             generation: previous.map_or(1, |previous| previous.generation + 1),
@@ -207,14 +190,19 @@ impl Snapshot {
             }
             let Some(plugin) = snapshot.config.plugins.get(&used.plugin) else { continue };
             let staffing = Staffing { host, previous, crew };
-            let staffed = match host.find(&plugin.component) {
-                Ok((source, bytes)) => match snapshot.stays(previous, &used, &kinds, &bytes) {
+            let found = host.find(&plugin.component);
+            let copy = Self::copy_of(host, committed, plugin, found.as_ref());
+            let copied = match &copy {
+                Some(copy) => snapshot.staff(staffing, &used, plugin, copy, &kinds).await.ok(),
+                None => None,
+            };
+            let staffed = match (copied, found) {
+                (Some(copied), _) => Ok(copied),
+                (None, Ok(found)) => match snapshot.stays(previous, &used, &kinds, &found.1) {
                     Some(staffed) => Ok(staffed),
-                    None => {
-                        snapshot.staff(staffing, &used, plugin, (&source, &bytes), &kinds).await
-                    }
+                    None => snapshot.staff(staffing, &used, plugin, &found, &kinds).await,
                 },
-                Err(refusal) => Err(refusal),
+                (None, Err(refusal)) => Err(refusal),
             };
             match staffed {
                 Ok(staffed) => {
@@ -230,6 +218,7 @@ impl Snapshot {
             }
         }
         snapshot.carry_on(previous);
+        snapshot.remember(committed);
         if refused.is_empty() { Ok(snapshot) } else { Err(refused) }
     }
 
@@ -279,7 +268,7 @@ impl Snapshot {
         Staffing { host, previous, crew }: Staffing<'_>,
         used: &Use,
         plugin: &config::Plugin,
-        (source, bytes): (&Source, &[u8]),
+        (source, bytes): &Found,
         kinds: &BTreeSet<Kind>,
     ) -> Result<Staffed, Refusal> {
         let component = host.load(bytes).await?;
@@ -288,6 +277,7 @@ impl Snapshot {
         if let Some(before) = before
             && self.keeps(before, plugin, &component, &kinds, previous)
         {
+            host.keep(source, &component.digest, bytes);
             return Ok(Staffed { source: source.clone(), ..before.clone() });
         }
         let members = used.cluster.as_ref().and_then(|name| {
@@ -304,7 +294,9 @@ impl Snapshot {
         let definition = host.define(plugin, component, &kinds, around)?;
         let inheritance = Inheritance::of(crew, plugin);
         let states = inheritance.states(used, before, &definition).await?;
-        staffed(definition, source.clone(), inheritance, states).await
+        let staffed = staffed(definition, source.clone(), inheritance, states).await?;
+        host.keep(source, &staffed.definition.component.digest, bytes);
+        Ok(staffed)
     }
 
     /// Whether a plugin goes on as it was: it and its stores are configured alike, and what it may

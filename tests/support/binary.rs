@@ -106,18 +106,19 @@ impl Binary {
     }
 
     fn spawn(directory: TempDir, mut command: Command, input: Stdio) -> Self {
-        let mut child = command
-            .current_dir(directory.path())
-            .env("XDG_CACHE_HOME", cache_home())
-            .env("XDG_CONFIG_HOME", directory.path())
-            .stdin(input)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stdout = collect(child.stdout.take().unwrap());
-        let stderr = collect(child.stderr.take().unwrap());
+        let (child, stdout, stderr) = spawned(directory.path(), &mut command, input);
         Self { child, stdout, stderr, directory }
+    }
+
+    /// Kills it, and serves the same configuration again after `meanwhile` has been done to
+    /// `plugins.d`.
+    pub(crate) fn killed_and_back(&mut self, meanwhile: impl FnOnce(&Path)) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        meanwhile(&self.directory.path().join("plugins.d"));
+        let mut command = Command::new(PROGRAM);
+        let spawned = spawned(self.directory.path(), command.arg("run"), Stdio::null());
+        (self.child, self.stdout, self.stderr) = spawned;
     }
 
     /// The address of a listener, as it is printed.
@@ -221,6 +222,26 @@ impl Drop for Binary {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A process, and what it prints on standard output and standard error.
+fn spawned(
+    directory: &Path,
+    command: &mut Command,
+    input: Stdio,
+) -> (Child, Arc<Mutex<String>>, Arc<Mutex<String>>) {
+    let mut child = command
+        .current_dir(directory)
+        .env("XDG_CACHE_HOME", cache_home())
+        .env("XDG_CONFIG_HOME", directory)
+        .stdin(input)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdout = collect(child.stdout.take().unwrap());
+    let stderr = collect(child.stderr.take().unwrap());
+    (child, stdout, stderr)
 }
 
 /// Reads lines as they come, in a thread that ends with the process.

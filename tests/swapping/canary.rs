@@ -163,7 +163,7 @@ pub(super) const TOKEN: [(&str, &str); 2] =
 
 impl Bridge {
     /// Asks for a change.
-    fn order(&self, path: &str) -> (u16, String) {
+    pub(super) fn order(&self, path: &str) -> (u16, String) {
         let answer = Client::connect(self.admin).ask("POST", path, &TOKEN, b"");
         (answer.status(), answer.text())
     }

@@ -9,7 +9,7 @@ use crate::commands::{fail, options, say, uncounted};
 use crate::config::{Fault, Faults, Part, Reading};
 use crate::plugin::Host;
 use crate::proxy::{StartError, plugin_host};
-use crate::snapshot::{Crew, Refused, Snapshot};
+use crate::snapshot::{Before, Crew, Refused, Snapshot};
 
 /// Checks everything but serving.
 pub async fn check(check: &Check) -> ExitCode {
@@ -83,7 +83,7 @@ pub(super) async fn judge_with(reading: &mut Reading, host: &Host) -> Option<Sna
     let config = reading.to_judge()?;
     let registry = Registry::default();
     let answers = tokio::spawn(registry.clone().answer());
-    let built = Snapshot::build(host, config, &registry, None, &Crew::to_come(1)).await;
+    let built = Snapshot::build(host, config, &registry, Before::Nothing, &Crew::to_come(1)).await;
     answers.abort();
     match built {
         Ok(snapshot) => Some(snapshot).filter(|_| reading.faults().is_empty()),

@@ -137,7 +137,7 @@ impl Service {
                     self.reload(source, order).await;
                     self.logs.follow(&self.proxy.snapshot().config);
                 }
-                Wish::Swap => self.swap().await,
+                Wish::Swap => drop(self.proxy.swap().await),
                 Wish::Judge => self.proxy.judge(),
                 Wish::RollBack(plugin) => {
                     let answer = self.proxy.roll_back(&plugin).await;
@@ -176,21 +176,10 @@ impl Service {
         }
         if taken.is_ok() {
             // What has come besides, and is not for a configuration to take.
-            self.swap().await;
+            self.proxy.swap().await;
         }
         if let Some(order) = order {
             order.answer(taken);
-        }
-    }
-
-    /// Takes the components that are there by now.
-    async fn swap(&mut self) {
-        let swapped = self.proxy.swap().await;
-        let snapshot = self.proxy.snapshot();
-        for (plugin, component, version) in snapshot.versions() {
-            if swapped.taken.contains(plugin) {
-                tracing::info!(plugin, component, version, "plugin swapped");
-            }
         }
     }
 

@@ -252,7 +252,11 @@ fn server(table: &mut Table<'_>, context: &Context<'_>, variables: Variables<'_>
     let workers = key("workers", "Threads that serve", Whole(1..=MAX_WORKERS)).such_as(4);
     let plugin_dir =
         key("plugin-dir", "Folder whose NAME.wasm goes before the built-in NAME", context.path());
-    let cache_dir = key("cache-dir", "Folder of compiled components", context.path());
+    let cache_dir = key(
+        "cache-dir",
+        "Folder of compiled components, and of copies of what serves",
+        context.path(),
+    );
     let cache_bytes = Size(1 << 20..=1 << 40);
     let cache_bytes = key("cache-bytes", "The most that compiled components take", cache_bytes);
     let compile_timeout = Period(Duration::from_secs(1)..=DAY);

@@ -1,22 +1,20 @@
 //! Compiled components on disk, so that a start costs milliseconds.
 //!
-//! An image is machine code, and loading one is running it. So only files are loaded that this
-//! user wrote, in a directory of ours that nobody else can write to: opened without following
-//! links, owner and mode checked, read into memory, digest verified, and loaded from those bytes.
-//! Several processes may share a directory: files appear whole, by renaming.
+//! An image is machine code, and loading one is running it. So only [files of ours](super::files) are
+//! loaded: read into memory, digest verified, and loaded from those bytes.
 
 use std::ffi::OsStr;
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs;
 use std::hash::{Hash, Hasher};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
+
+use crate::plugin::files;
 
 /// What a file begins with; a new layout gets a new one.
 const MAGIC: &[u8; 16] = b"linkspan image 1";
@@ -40,14 +38,7 @@ impl Cache {
     ///
     /// If it cannot be made, or others could write to it.
     pub(super) fn open(directory: &Path, max_bytes: u64, engine: &Engine) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        let about = fs::symlink_metadata(directory)?;
-        if !about.is_dir() || about.uid() != me() || about.mode() & 0o022 != 0 {
-            return Err(io::Error::other(format!(
-                "{} is not a directory that only this user can write to",
-                directory.display()
-            )));
-        }
+        files::open_directory(directory)?;
         let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
         engine.precompile_compatibility_hash().hash(&mut hasher);
         let engine = format!("{:016x}", hasher.finish());
@@ -79,15 +70,7 @@ impl Cache {
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let no_follow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0);
-        let mut file = OpenOptions::new().read(true).custom_flags(no_follow).open(path)?;
-        let about = file.metadata()?;
-        if !about.is_file() || about.uid() != me() || about.mode() & 0o022 != 0 {
-            return Err(io::Error::other("not a file that only this user can write to"));
-        }
-        if about.len() > self.max_bytes {
-            return Err(io::Error::other("larger than the whole cache may be"));
-        }
+        let mut file = files::open(path, self.max_bytes)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         let image = bytes
@@ -109,15 +92,8 @@ impl Cache {
     ///
     /// If it cannot be written; the image can be used all the same.
     pub(super) fn store(&self, digest: &str, image: &[u8]) -> io::Result<()> {
-        static WRITTEN: AtomicU64 = AtomicU64::new(0);
-        let (process, file) = (std::process::id(), WRITTEN.fetch_add(1, Ordering::Relaxed));
-        let temporary = self.directory.join(format!("{digest}-{process}-{file}.new"));
-        let written =
-            write(&temporary, image).and_then(|()| fs::rename(&temporary, self.path(digest)));
-        if written.is_err() {
-            let _ = fs::remove_file(&temporary);
-        }
-        written?;
+        let parts = [MAGIC, &Sha256::digest(image)[..], image];
+        files::write(&self.path(digest), digest, &parts)?;
         self.evict()
     }
 
@@ -161,20 +137,6 @@ fn is_ours(name: &OsStr) -> bool {
         let hexadecimal = digest.bytes().all(|byte| byte.is_ascii_hexdigit());
         hexadecimal && !digest.is_empty() && (rest.ends_with(".image") || rest.ends_with(".new"))
     })
-}
-
-fn me() -> u32 {
-    rustix::process::geteuid().as_raw()
-}
-
-fn write(path: &Path, image: &[u8]) -> io::Result<()> {
-    // What a process of the same number has left there is in the way.
-    let _ = fs::remove_file(path);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(MAGIC)?;
-    file.write_all(&Sha256::digest(image))?;
-    file.write_all(image)?;
-    file.sync_data()
 }
 
 /// Loads an image that was compiled by our own child, just now or into our own directory.

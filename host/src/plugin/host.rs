@@ -24,6 +24,7 @@ use crate::plugin::identity::Identity;
 use crate::plugin::members::Members;
 use crate::plugin::parking::Parking;
 use crate::plugin::tally::Tally;
+use crate::plugin::vault::Vault;
 use crate::store::Store;
 
 /// Named bytes of built-in components.
@@ -53,15 +54,18 @@ pub enum Source {
     BuiltIn,
     /// A file.
     File(PathBuf),
+    /// The copy of what the process before served by.
+    Copy,
 }
 
 impl Source {
-    /// What it is called: `built-in` or `file`.
+    /// What it is called: `built-in`, `file` or `copy`.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
             Self::BuiltIn => "built-in",
             Self::File(_) => "file",
+            Self::Copy => "copy",
         }
     }
 }
@@ -81,6 +85,7 @@ pub struct Host {
     settings: Settings,
     machine: Arc<Machine>,
     cache: Option<Cache>,
+    vault: Option<Vault>,
     cells: AllCells,
     loaded: Mutex<HashMap<Arc<str>, Weak<Component>>>,
     /// Rung when a version that is watched has failed.
@@ -100,10 +105,14 @@ impl Host {
             let cache = Cache::open(directory, settings.cache_bytes, &machine.engine);
             cache.inspect_err(|error| tracing::warn!("components are not cached: {error}")).ok()
         });
+        let directories = settings.cache_dir.as_deref().zip(settings.plugin_dir.as_deref());
+        let directories = directories.filter(|_| cache.is_some());
+        let vault = directories.map(|(cache_dir, plugin_dir)| Vault::open(cache_dir, plugin_dir));
         Ok(Self {
             settings,
             machine: Arc::new(machine),
             cache,
+            vault,
             cells: AllCells::default(),
             loaded: Mutex::default(),
             failed: Arc::default(),
@@ -120,6 +129,22 @@ impl Host {
     #[must_use]
     pub fn failed(&self) -> &Arc<Notify> {
         &self.failed
+    }
+
+    /// Where copies are kept of what serves, if that is possible.
+    #[must_use]
+    pub fn vault(&self) -> Option<&Vault> {
+        self.vault.as_ref()
+    }
+
+    /// Keeps a copy of a component that is about to serve, unless the program carries it.
+    pub fn keep(&self, source: &Source, digest: &str, bytes: &[u8]) {
+        if *source == Source::BuiltIn {
+            return;
+        }
+        if let Some(Err(error)) = self.vault.as_ref().map(|vault| vault.keep(digest, bytes)) {
+            tracing::warn!("a component that serves could not be kept: {error}");
+        }
     }
 
     /// The names of all components that can be named: those of the directory, then the built-in
@@ -175,7 +200,7 @@ impl Host {
                 let bytes = read(&path)?;
                 Ok((Source::File(path), bytes))
             }
-            Some(Source::BuiltIn) => {
+            Some(Source::BuiltIn | Source::Copy) => {
                 Ok((Source::BuiltIn, self.built_in(name).unwrap_or_default().to_vec()))
             }
             None => Err(Refusal::Missing {
@@ -325,7 +350,7 @@ fn misuses(config: &config::Plugin, component: &Component, kinds: &[Kind]) -> Ve
     misuses
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Proxy;
 use crate::config::Name;
-use crate::plugin::Host;
+use crate::plugin::{Committed, Host, Source, Vault};
 use crate::snapshot::{Snapshot, Stage, Swapped, Verdict};
 
 impl Proxy {
@@ -24,14 +24,43 @@ impl Proxy {
         for name in &swapped.taken {
             self.metrics.plugin(name).taken();
         }
+        for (plugin, component, version) in next.versions() {
+            if swapped.taken.contains(plugin) {
+                tracing::info!(plugin, component, version, "plugin swapped");
+            }
+        }
         for name in &swapped.tried {
             self.metrics.plugin(name).tried();
         }
         if next.differs_from(&before) {
-            self.stage.show(Arc::new(next));
+            self.show(Arc::new(next));
             self.metrics.forget_unused();
         }
         swapped
+    }
+
+    /// Serves what is there by now, where it is not what the process before served by.
+    pub(super) async fn catch_up(&mut self) {
+        let snapshot = self.stage.snapshot();
+        if snapshot.plugins.values().any(|staffed| staffed.source == Source::Copy) {
+            self.swap().await;
+        }
+        self.commit();
+    }
+
+    /// Shows what is to be served from now on.
+    pub(super) fn show(&self, next: Arc<Snapshot>) {
+        self.stage.show(next);
+        self.commit();
+    }
+
+    /// Keeps what is served on disk, for the process after this one.
+    fn commit(&self) {
+        let Some(vault) = self.host.vault() else { return };
+        let snapshot = self.stage.snapshot();
+        if let Err(error) = vault.commit(snapshot.committed(), &snapshot.in_reserve()) {
+            tracing::warn!("what is served could not be kept: {error}");
+        }
     }
 
     /// Has versions take the places of others whose trial they have passed, and withdraws those that
@@ -46,7 +75,7 @@ impl Proxy {
                     self.metrics.plugin(&name).taken();
                     let version = next.version_of(&name).unwrap_or_default();
                     tracing::info!(plugin = &*name, version, "plugin swapped, after its trial");
-                    self.stage.show(Arc::new(next));
+                    self.show(Arc::new(next));
                 }
                 Some(Verdict::Unfit(reason)) => {
                     let Some(next) = snapshot.withdrawn(&name, &reason) else { continue };
@@ -76,9 +105,18 @@ impl Proxy {
             let version = next.version_of(plugin).unwrap_or_default();
             tracing::warn!(version, "{}; this version serves all", candidate.reason);
         }
-        self.stage.show(Arc::new(next));
+        self.show(Arc::new(next));
         self.metrics.forget_unused();
     }
+}
+
+/// What the process before served.
+pub(super) fn committed(host: &Host) -> Committed {
+    let committed = host.vault().map_or_else(|| Ok(Committed::default()), Vault::committed);
+    committed.unwrap_or_else(|error| {
+        tracing::warn!("what served before is not known: {error}");
+        Committed::default()
+    })
 }
 
 /// Waits until a version on trial may have been found fit, or unfit; for ever if there is none.

@@ -196,7 +196,7 @@ impl Refused {
     fn noted(&self, fault: Fault) -> Fault {
         match &self.source {
             Some(Source::File(path)) => fault.note(&format!("the component is {}", path.display())),
-            Some(Source::BuiltIn) | None => fault,
+            Some(Source::BuiltIn | Source::Copy) | None => fault,
         }
     }
 }

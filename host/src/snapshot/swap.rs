@@ -135,7 +135,7 @@ impl Snapshot {
             let (reason, since) = (refused.to_string(), now());
             Arc::new(Candidate { source, digest, reason, withdrawn: false, since })
         };
-        let (source, bytes) = match host.find(&plugin.component) {
+        let found = match host.find(&plugin.component) {
             Ok(found) => found,
             Err(refusal) => {
                 let candidate = refused(host.source(&plugin.component), None, refusal);
@@ -143,7 +143,7 @@ impl Snapshot {
                 return Err(same.map_or(candidate, Arc::clone));
             }
         };
-        let digest: Arc<str> = digest(&bytes).into();
+        let digest: Arc<str> = digest(&found.1).into();
         let serves = |used: &Use| {
             let staffed = previous.plugins.get(used);
             staffed.is_some_and(|staffed| staffed.definition.component.digest == digest)
@@ -163,11 +163,11 @@ impl Snapshot {
         let staffing = Staffing { host, previous: Some(previous), crew };
         let mut successors = Vec::new();
         for (used, kinds) in uses {
-            match self.staff(staffing, used, plugin, (&source, &bytes), kinds).await {
+            match self.staff(staffing, used, plugin, &found, kinds).await {
                 Ok(staffed) => successors.push((used.clone(), staffed)),
-                Err(refusal) => return Err(refused(Some(source), Some(digest), refusal)),
+                Err(refusal) => return Err(refused(Some(found.0), Some(digest), refusal)),
             }
         }
-        Ok(Some(Fit { uses: successors, source, digest }))
+        Ok(Some(Fit { uses: successors, source: found.0, digest }))
     }
 }

@@ -221,7 +221,7 @@ fn plugin(
             Source::File(path) if audience == Audience::Administrator => {
                 Some(path.display().to_string())
             }
-            Source::File(_) | Source::BuiltIn => None,
+            Source::File(_) | Source::BuiltIn | Source::Copy => None,
         },
         version: definition.version().to_owned(),
         digest: Arc::clone(&definition.component.digest),

@@ -222,7 +222,7 @@ pub struct PluginView {
     pub component: String,
     /// What it can be: `router`, `balancer`, `rewriter`.
     pub kinds: Vec<&'static str>,
-    /// `built-in` or `file`.
+    /// `built-in`, `file`, or `copy`: of what the process before served by.
     pub source: &'static str,
     /// The component's file; null if it is built in, and to the public.
     pub path: Option<String>,

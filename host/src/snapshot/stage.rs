@@ -1,0 +1,45 @@
+//! Where the workers look for what they serve by.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+
+use super::Snapshot;
+
+/// What is shown to all workers at once.
+pub struct Stage {
+    snapshot: ArcSwap<Snapshot>,
+    /// The shown snapshot's, so that a request need only compare numbers.
+    generation: AtomicU64,
+}
+
+impl Stage {
+    /// Shows a first snapshot.
+    #[must_use]
+    pub fn new(snapshot: Arc<Snapshot>) -> Self {
+        snapshot.take_effect();
+        let generation = AtomicU64::new(snapshot.generation);
+        Self { snapshot: ArcSwap::new(snapshot), generation }
+    }
+
+    /// Shows another, in one step for all workers: requests that begin after it see the new one.
+    pub fn show(&self, snapshot: Arc<Snapshot>) {
+        let generation = snapshot.generation;
+        snapshot.take_effect();
+        self.snapshot.store(snapshot);
+        self.generation.store(generation, Ordering::Release);
+    }
+
+    /// What is shown.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// The number of what is shown.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+}

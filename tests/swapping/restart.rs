@@ -1,0 +1,128 @@
+//! A process that is killed, and what the next one serves by: what was committed, and what is there that
+//! is fit.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use serde_json::Value;
+
+use super::{Bridge, stamp, stamped};
+use crate::support::eventually;
+
+/// A proxy that serves by this version, which came while it served.
+fn serving(bridge: &mut Bridge, version: &str) {
+    bridge.drop("stamps", &stamped(version));
+    let mut client = bridge.linkspan.connect();
+    eventually("the version", || (stamp(&client.get("/")) == version).then_some(()));
+}
+
+/// What the first request is stamped by.
+fn first(bridge: &mut Bridge) -> String {
+    stamp(&bridge.linkspan.connect().get("/"))
+}
+
+#[test]
+fn a_process_goes_on_with_what_served_when_there_is_nothing_fit() {
+    let mut bridge = Bridge::new();
+    serving(&mut bridge, "b");
+    let broken: [(&str, Option<Vec<u8>>); 4] = [
+        ("cannot be compiled", Some(stamped("c")[..2000].to_vec())),
+        ("trapped", Some(stamped("!"))),
+        ("there is no component", None),
+        ("the file is empty", Some(Vec::new())),
+    ];
+    for (reason, bytes) in broken {
+        bridge.killed_and_back(|plugins| {
+            let path = plugins.join("stamps.wasm");
+            match &bytes {
+                Some(bytes) => fs::write(path, bytes).unwrap(),
+                None => fs::remove_file(path).unwrap(),
+            }
+        });
+        assert_eq!(first(&mut bridge), "b", "{reason}");
+        let told = bridge.told("one");
+        let why = told["candidate"]["reason"].as_str().unwrap();
+        assert!(why.contains(reason), "{reason}: {why}");
+        assert_eq!(told["source"], "copy");
+        bridge.linkspan.wait_for_stderr("the version before goes on");
+        assert_eq!(bridge.candidates("one", "refused"), 1);
+    }
+    serving(&mut bridge, "c");
+    let told = bridge.told("one");
+    assert_eq!((&told["source"], &told["candidate"]), (&"file".into(), &Value::Null));
+}
+
+#[test]
+fn a_process_begins_with_what_has_come_meanwhile() {
+    let mut bridge = Bridge::new();
+    bridge.killed_and_back(|plugins| {
+        fs::write(plugins.join("stamps.wasm"), stamped("b")).unwrap();
+    });
+    assert_eq!(first(&mut bridge), "b");
+    assert_eq!(bridge.told("one")["source"], "file");
+}
+
+#[test]
+fn what_was_rolled_back_is_not_taken_by_the_next_process() {
+    let mut bridge = Bridge::new();
+    serving(&mut bridge, "b");
+    assert_eq!(bridge.order("/api/plugins/one/rollback").0, 200);
+    for _ in 0..2 {
+        bridge.killed_and_back(|_| {});
+        assert_eq!(first(&mut bridge), "a");
+        let told = bridge.told("one");
+        let reason = told["candidate"]["reason"].as_str().unwrap();
+        assert!(reason.contains("rolled back"), "{reason}");
+    }
+    serving(&mut bridge, "c");
+}
+
+#[test]
+fn a_trial_begins_with_what_has_come_meanwhile() {
+    let mut bridge = Bridge::with("", "[plugins.one.canary]\nshare = '50%'\nfor = '1h'");
+    bridge.killed_and_back(|plugins| {
+        fs::write(plugins.join("stamps.wasm"), stamped("b")).unwrap();
+    });
+    let mut client = bridge.linkspan.connect();
+    for version in ["a", "b"] {
+        eventually(version, || (stamp(&client.get("/")) == version).then_some(()));
+    }
+    assert!(bridge.told("one")["trial"].is_object());
+}
+
+#[test]
+fn a_process_killed_at_any_instant_of_swaps_leaves_a_complete_set() {
+    let mut bridge = Bridge::new();
+    for round in 0..12_u32 {
+        let (stamps, others) = (bridge.path("stamps"), bridge.path("others"));
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                for version in 0.. {
+                    if over.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    // Neither is written in one step.
+                    fs::write(&stamps, stamped(&format!("{round}.{version}"))).unwrap();
+                    fs::write(&others, stamped(&format!("{round}.{version}"))).unwrap();
+                }
+            });
+            // The later the round, the more swaps it has seen.
+            let mut client = bridge.linkspan.connect();
+            for _ in 0..round * 40 {
+                stamp(&client.get("/"));
+            }
+            bridge.killed_and_back(|_| {
+                over.store(true, Ordering::Relaxed);
+                writer.join().unwrap();
+                // As if the machine had gone down with it.
+                if round % 2 == 0 {
+                    let half = fs::metadata(&stamps).unwrap().len() / 2;
+                    fs::File::options().write(true).open(&stamps).unwrap().set_len(half).unwrap();
+                }
+            });
+        });
+        first(&mut bridge);
+    }
+}
