@@ -9,7 +9,7 @@ use tokio::task::spawn_local;
 
 use crate::listener::accept::Accepted;
 use crate::log::access::AccessWriter;
-use crate::memory;
+use crate::memory::Load;
 use crate::relay::serve::serve;
 use crate::snapshot::Wish;
 use crate::status::Sources;
@@ -83,12 +83,14 @@ async fn hand_over(worker: Rc<Worker>, mut wishes: mpsc::Receiver<Wish>) {
 
 async fn keep_house(worker: Rc<Worker>) {
     let mut flush = tokio::time::interval(FLUSH);
+    let mut load = Load::default();
     for round in 0_u32.. {
         flush.tick().await;
         worker.flush();
         if round.is_multiple_of(SWEEP) {
             worker.sweep();
-            memory::give_back();
+            // Each connection holds it, and whatever runs for one.
+            load.give_back(Rc::strong_count(&worker));
         }
     }
 }
