@@ -1,7 +1,10 @@
 //! Plugins and configurations that change while requests are served, because their files do.
 
+mod accounts;
 mod canary;
+mod digests;
 mod handover;
+mod probing;
 mod restart;
 
 use std::fs;
@@ -41,11 +44,16 @@ impl Bridge {
 
     /// With these keys of the plugin `one`, and these tables.
     fn with(keys: &str, tables: &str) -> Self {
+        Self::of("", keys, tables)
+    }
+
+    /// The same with these keys of the server.
+    fn of(server: &str, keys: &str, tables: &str) -> Self {
         let origin = Origin::answering(|request| {
             reply(200, &[("x-asked", request.value("x-asked").unwrap_or("nobody"))], "")
         });
         let toml = format!(
-            "[server]\nplugin-dir = 'plugins.d'\n[admin]\nbind = '127.0.0.1:0'\n\
+            "[server]\nplugin-dir = 'plugins.d'\n{server}\n[admin]\nbind = '127.0.0.1:0'\n\
              token = 'secret-of-the-bridge'\n[plugins.one]\ncomponent = 'stamps'\n{keys}\n\
              {tables}\n[plugins.other]\ncomponent = 'others'\n{}",
             one_cluster(&[origin.address()], "rewriters = ['one']", "")
@@ -124,13 +132,14 @@ fn a_component_that_is_refused_leaves_the_one_that_serves() {
     let mut bridge = Bridge::new();
     let mut client = bridge.linkspan.connect();
     let whole = stamped("b");
-    let refused: [(&[u8], &str); 6] = [
+    let refused: [(&[u8], &str); 7] = [
         (b"", "the file is empty"),
         (b"neither one nor the other", "does not begin as WebAssembly"),
         (&whole[..whole.len() / 2], "cannot be compiled"),
         (plugin("no-kind"), "no known kind"),
         (&stamped("!"), "trapped"),
         (&stamped("~"), "deadline"),
+        (&stamped("^"), "on-request failed: trapped"),
     ];
     for (number, (bytes, reason)) in (1..).zip(refused) {
         bridge.drop("stamps", bytes);

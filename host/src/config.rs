@@ -158,6 +158,9 @@ pub struct Server {
     pub compile_timeout: Duration,
     /// The most memory that the compiler may take. Default 2 GiB.
     pub compile_memory_bytes: u64,
+    /// The SHA-256 of the components that may serve besides those built in, as lower-case hexadecimal
+    /// digits. `None`: any.
+    pub require_digest: Option<Vec<String>>,
 }
 
 /// What accepts downstream connections.

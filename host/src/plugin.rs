@@ -32,6 +32,7 @@ mod names;
 mod nursery;
 mod parking;
 mod pool;
+mod probing;
 mod tally;
 pub(crate) mod time;
 mod vault;

@@ -25,7 +25,7 @@ use crate::dns::Inquiries;
 use crate::metrics::Metrics;
 use crate::plugin::{
     self, Around, Committed, Component, Definition, Host, Kind, Members, Newborn, Refusal, Shared,
-    Source,
+    Source, digest,
 };
 use crate::store::Store;
 use committed::Found;
@@ -118,6 +118,8 @@ struct Staffing<'s> {
     host: &'s Host,
     /// Whose plugins go on where nothing is different.
     previous: Option<&'s Snapshot>,
+    /// What another process has served.
+    committed: Option<&'s Committed>,
     crew: &'s Crew,
 }
 
@@ -189,7 +191,7 @@ impl Snapshot {
                 continue;
             }
             let Some(plugin) = snapshot.config.plugins.get(&used.plugin) else { continue };
-            let staffing = Staffing { host, previous, crew };
+            let staffing = Staffing { host, previous, committed: Some(committed), crew };
             let found = host.find(&plugin.component);
             let copy = Self::copy_of(host, committed, plugin, found.as_ref());
             let copied = match &copy {
@@ -265,12 +267,13 @@ impl Snapshot {
 
     async fn staff(
         &self,
-        Staffing { host, previous, crew }: Staffing<'_>,
+        Staffing { host, previous, committed, crew }: Staffing<'_>,
         used: &Use,
         plugin: &config::Plugin,
         (source, bytes): &Found,
         kinds: &BTreeSet<Kind>,
     ) -> Result<Staffed, Refusal> {
+        self.listed(source, &digest(bytes))?;
         let component = host.load(bytes).await?;
         let kinds: Vec<Kind> = kinds.iter().copied().collect();
         let before = previous.and_then(|previous| previous.plugins.get(used));
@@ -292,11 +295,29 @@ impl Snapshot {
             .collect();
         let around = Around { members, stores: granted, clusters: Arc::clone(&self.names) };
         let definition = host.define(plugin, component, &kinds, around)?;
+        // Those that the program carries, and what served before, can be called.
+        let served = committed.and_then(|committed| committed.plugins.get(&*used.plugin));
+        let served = served.is_some_and(|served| served.version == definition.version());
+        if *source != Source::BuiltIn && !served {
+            definition.probe_apart().await?;
+        }
         let inheritance = Inheritance::of(crew, plugin);
         let states = inheritance.states(used, before, &definition).await?;
         let staffed = staffed(definition, source.clone(), inheritance, states).await?;
         host.keep(source, &staffed.definition.component.digest, bytes);
         Ok(staffed)
+    }
+
+    /// Whether a component may serve at all.
+    fn listed(&self, source: &Source, digest: &str) -> Result<(), Refusal> {
+        match &self.config.server.require_digest {
+            Some(listed)
+                if *source != Source::BuiltIn && !listed.iter().any(|one| one == digest) =>
+            {
+                Err(Refusal::Unlisted(digest.to_owned()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether a plugin goes on as it was: it and its stores are configured alike, and what it may
@@ -317,6 +338,7 @@ impl Snapshot {
         let clusters = !component.asks_clusters || self.names == previous.names;
         stores
             && clusters
+            && self.listed(&before.source, &component.digest).is_ok()
             && before.definition.serves(plugin, &plugin::version(plugin, component), kinds)
     }
 }

@@ -5,6 +5,7 @@
 mod memcached;
 mod memory;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -97,6 +98,14 @@ impl Store {
             }
         };
         Self { service, metrics }
+    }
+
+    /// One that holds nothing, and that nobody else has.
+    #[must_use]
+    pub fn scratch() -> Self {
+        let bounds = Bounds { timeout: Duration::from_secs(1), max_value: 1 << 20 };
+        let service = Memory::new(&BTreeMap::new(), 1 << 20, Duration::ZERO, bounds);
+        Self { service: Box::new(service), metrics: Arc::default() }
     }
 
     /// The value of a key, or `None`.

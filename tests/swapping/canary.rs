@@ -56,7 +56,7 @@ fn a_version_that_fails_is_withdrawn_at_once_and_not_tried_again() {
         Bridge::with("on-failure = 'skip'", "[plugins.one.canary]\nshare = '50%'\nfor = '1h'");
     let mut client = bridge.linkspan.connect();
     // Traps when it is called.
-    bridge.drop("stamps", &stamped("^"));
+    bridge.drop("stamps", &stamped("?"));
     let mut asked = 0;
     eventually("the verdict", || {
         asked += 1;

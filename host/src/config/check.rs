@@ -34,7 +34,7 @@ use crate::config::file::{
 use crate::config::reading::Reading;
 use crate::config::{Config, Log, LogFormat, LogLevel, LogTarget, Name, Server};
 
-use kinds::Target;
+use kinds::{DIGEST, EXAMPLE_DIGEST, Target};
 
 /// The path that stands for standard input.
 pub const STDIN: &str = "-";
@@ -265,6 +265,8 @@ fn server(table: &mut Table<'_>, context: &Context<'_>, variables: Variables<'_>
     let compile_memory = Size(64 << 20..=1 << 40);
     let compile_memory =
         key("compile-memory-bytes", "The most memory that compiling one takes", compile_memory);
+    let digests = "The SHA-256 of components that may serve, besides those built in";
+    let digests = key("require-digest", digests, List(DIGEST));
     let grace = Period(Duration::ZERO..=DAY);
     let grace = key("shutdown-grace", "How long TERM lets open requests take", grace);
     Server {
@@ -280,6 +282,7 @@ fn server(table: &mut Table<'_>, context: &Context<'_>, variables: Variables<'_>
         cache_bytes: table.or(cache_bytes, 512 << 20),
         compile_timeout: table.or(compile_timeout, Duration::from_mins(1)),
         compile_memory_bytes: table.or(compile_memory, 2 << 30),
+        require_digest: table.optional(digests.such_as(vec![EXAMPLE_DIGEST.to_owned()]), "any"),
         shutdown_grace: table.or(grace, Duration::from_secs(10)),
     }
 }

@@ -1,7 +1,8 @@
 //! What is counted of plugins, and what they count themselves.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::metrics::MetricType;
 
@@ -46,6 +47,12 @@ pub struct PluginMetrics {
     /// Such that got a share of the requests, and then no more, or that were rolled back.
     tried: AtomicU64,
     withdrawn: AtomicU64,
+    /// Instances that there are, and the linear memory that they have, now and at most.
+    instances: AtomicU64,
+    memory: AtomicU64,
+    memory_peak: AtomicU64,
+    /// The version that serves, and since when, in seconds of Unix time.
+    serving: Mutex<Option<(Arc<str>, u64)>>,
     /// What it counts itself.
     pub figures: Figures,
 }
@@ -79,6 +86,10 @@ impl PluginMetrics {
             refused: AtomicU64::new(0),
             tried: AtomicU64::new(0),
             withdrawn: AtomicU64::new(0),
+            instances: AtomicU64::new(0),
+            memory: AtomicU64::new(0),
+            memory_peak: AtomicU64::new(0),
+            serving: Mutex::default(),
             figures: Figures::default(),
         }
     }
@@ -136,6 +147,34 @@ impl PluginMetrics {
         increment(&self.withdrawn);
     }
 
+    /// Notes an instance more.
+    pub fn born(&self) {
+        increment(&self.instances);
+    }
+
+    /// Notes an instance less, which had so many bytes of linear memory.
+    pub fn dropped(&self, memory: usize) {
+        self.instances.fetch_sub(1, Ordering::Relaxed);
+        self.memory.fetch_sub(memory as u64, Ordering::Relaxed);
+    }
+
+    /// Notes that an instance has so many bytes of linear memory more.
+    pub fn grown(&self, memory: usize) {
+        let memory = memory as u64;
+        let all = self.memory.fetch_add(memory, Ordering::Relaxed).saturating_add(memory);
+        self.memory_peak.fetch_max(all, Ordering::Relaxed);
+    }
+
+    /// Notes which version serves from now on, unless it is the one that did.
+    pub fn serves(&self, version: &str) {
+        let mut serving = lock(&self.serving);
+        if serving.as_ref().is_some_and(|(known, _)| &**known == version) {
+            return;
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        *serving = Some((version.into(), now.as_secs()));
+    }
+
     /// Counts a log message that was one too many.
     pub fn message_dropped(&self) {
         increment(&self.messages_dropped);
@@ -178,6 +217,15 @@ impl Metrics {
         let parked = table.sample("plugin", |plugin| Value::Gauge(read(&plugin.parked)));
         let help = "Uses of a plugin that are not called, after repeated failures";
         push("linkspan_plugin_parked", help, MetricType::Gauge, parked);
+        let mut gauge = |name, help, part: fn(&PluginMetrics) -> &AtomicU64| {
+            let samples = table.sample("plugin", |plugin| Value::Gauge(read(part(plugin))));
+            push(name, help, MetricType::Gauge, samples);
+        };
+        gauge("linkspan_plugin_instances", "Instances of a plugin", |plugin| &plugin.instances);
+        let help = "Linear memory that instances of a plugin have";
+        gauge("linkspan_plugin_memory_bytes", help, |plugin| &plugin.memory);
+        let help = "The most linear memory that they had at a time";
+        gauge("linkspan_plugin_memory_peak_bytes", help, |plugin| &plugin.memory_peak);
         let dropped = table.sample("plugin", |p| Value::Counter(read(&p.messages_dropped)));
         push("linkspan_plugin_messages_dropped", "Log messages one too many", counter, dropped);
         let candidates = table.samples("plugin", |plugin| {
@@ -192,7 +240,22 @@ impl Metrics {
         });
         let help = "Versions that were to take the place of the one that serves";
         push("linkspan_plugin_candidates", help, counter, candidates);
+        self.serving(families);
         self.figures(families);
+    }
+
+    /// Which versions serve.
+    fn serving(&self, families: &mut Vec<Family>) {
+        let plugins = lock(&self.plugins.0);
+        let serving = plugins.iter().filter_map(|(plugin, handle)| {
+            let (version, since) = lock(&handle.serving).clone()?;
+            let labels = vec![("plugin", plugin.to_string()), ("version", version.to_string())];
+            Some(Sample { labels, value: Value::Gauge(since) })
+        });
+        let help = "When the version that serves began to, in Unix time";
+        let name = "linkspan_plugin_version_start_timestamp_seconds";
+        let samples = serving.collect();
+        families.push(Family { name, help, samples, kind: MetricType::Gauge });
     }
 
     /// What plugins count themselves.

@@ -131,6 +131,9 @@ pub const FAILURES: [&str; 6] = ["trap", "deadline", "memory", "contract", "park
 /// Why a component is not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
+    /// It is none of those that may serve.
+    #[error("its SHA-256, {0}, is not on the list of `server.require-digest`")]
+    Unlisted(String),
     /// There is no such component.
     #[error("there is no component `{name}`{}", near(name, known))]
     Missing {
@@ -153,7 +156,7 @@ pub enum Refusal {
     /// The compiler failed, or was stopped.
     #[error("cannot be compiled: {0}")]
     Compile(String),
-    /// Instantiation or `configure` broke off.
+    /// Instantiation, `configure` or a first call broke off.
     #[error("{step} failed")]
     Start {
         /// Which of them.

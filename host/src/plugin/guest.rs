@@ -8,6 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 
 use crate::config::Limits;
+use crate::metrics::PluginMetrics;
 use crate::plugin::exchange::Exchange;
 use crate::plugin::identity::Identity;
 use crate::plugin::imports::Random;
@@ -68,7 +69,7 @@ pub(super) struct Skips {
 impl Guest {
     /// The state of an instance that has not begun.
     pub(super) fn new(identity: Arc<Identity>, members: Option<Arc<dyn Members>>) -> Self {
-        let meter = Meter::new(&identity.limits);
+        let meter = Meter::new(&identity.limits, Arc::clone(&identity.metrics));
         Self {
             identity,
             running: Running::Other,
@@ -220,16 +221,26 @@ pub(super) struct Meter {
     memory: usize,
     /// The table elements that it has.
     tables: usize,
+    /// Where that is told, and that it lives.
+    metrics: Arc<PluginMetrics>,
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.metrics.dropped(self.memory);
+    }
 }
 
 impl Meter {
-    fn new(limits: &Limits) -> Self {
+    fn new(limits: &Limits, metrics: Arc<PluginMetrics>) -> Self {
+        metrics.born();
         Self {
             memory_bytes: limits.memory_bytes,
             table_elements: limits.table_elements,
             denied: false,
             memory: 0,
             tables: 0,
+            metrics,
         }
     }
 }
@@ -247,6 +258,7 @@ impl ResourceLimiter for Meter {
             self.denied = true;
             return Ok(false);
         }
+        self.metrics.grown(total.saturating_sub(self.memory));
         self.memory = total;
         Ok(true)
     }
@@ -281,6 +293,7 @@ impl ResourceLimiter for Meter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::{Metrics, Words};
 
     #[test]
     fn a_tick_that_passed_in_a_wait_is_not_the_guests() {
@@ -336,7 +349,8 @@ mod tests {
     #[test]
     fn memories_and_tables_share_their_limits() {
         let limits = Limits { memory_bytes: 100, table_elements: 10, ..Limits::default() };
-        let mut meter = Meter::new(&limits);
+        let metrics = Metrics::new(1, Words { errors: &[], plugin_failures: &[] });
+        let mut meter = Meter::new(&limits, metrics.plugin(&"a".into()));
         assert!(meter.memory_growing(0, 60, None).unwrap());
         assert!(!meter.memory_growing(0, 60, None).unwrap(), "a second memory");
         assert!(meter.denied);

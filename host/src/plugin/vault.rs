@@ -52,6 +52,8 @@ pub struct Kept {
     pub name: String,
     /// The SHA-256 of its bytes.
     pub digest: String,
+    /// The version of the plugin: a digest of component and configuration.
+    pub version: String,
 }
 
 /// A component that was withdrawn, or that another was gone back from.
@@ -203,7 +205,8 @@ mod tests {
 
     fn serving(digests: &[&str]) -> Committed {
         let component = |digest: &&str| {
-            let component = Kept { name: "a".to_owned(), digest: (*digest).to_owned() };
+            let (name, version) = ("a".to_owned(), "1".to_owned());
+            let component = Kept { name, digest: (*digest).to_owned(), version };
             ((*digest).to_owned(), component)
         };
         Committed::new(digests.iter().map(component).collect(), BTreeMap::new())

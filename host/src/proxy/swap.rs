@@ -24,17 +24,17 @@ impl Proxy {
         for name in &swapped.taken {
             self.metrics.plugin(name).taken();
         }
-        for (plugin, component, version) in next.versions() {
-            if swapped.taken.contains(plugin) {
-                tracing::info!(plugin, component, version, "plugin swapped");
-            }
-        }
         for name in &swapped.tried {
             self.metrics.plugin(name).tried();
         }
         if next.differs_from(&before) {
             self.show(Arc::new(next));
             self.metrics.forget_unused();
+        }
+        for (plugin, component, version) in self.stage.snapshot().versions() {
+            if swapped.taken.contains(plugin) {
+                tracing::info!(plugin, component, version, "plugin swapped");
+            }
         }
         swapped
     }
@@ -54,10 +54,13 @@ impl Proxy {
         self.commit();
     }
 
-    /// Keeps what is served on disk, for the process after this one.
+    /// Tells what serves by now, and keeps it on disk, for the process after this one.
     fn commit(&self) {
-        let Some(vault) = self.host.vault() else { return };
         let snapshot = self.stage.snapshot();
+        for (used, staffed) in &snapshot.plugins {
+            self.metrics.plugin(&used.plugin).serves(staffed.definition.version());
+        }
+        let Some(vault) = self.host.vault() else { return };
         if let Err(error) = vault.commit(snapshot.committed(), &snapshot.in_reserve()) {
             tracing::warn!("what is served could not be kept: {error}");
         }

@@ -21,7 +21,8 @@ impl Snapshot {
             let definition = &staffed.definition;
             let name = definition.config.component.clone();
             let digest = definition.component.digest.to_string();
-            (used.plugin.to_string(), plugin::Kept { name, digest })
+            let version = definition.version().to_owned();
+            (used.plugin.to_string(), plugin::Kept { name, digest, version })
         });
         let left = self.refused.iter().filter(|(_, candidate)| candidate.withdrawn);
         let left = left.filter_map(|(name, candidate)| {

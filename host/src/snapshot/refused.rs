@@ -71,7 +71,8 @@ impl Refused {
             Refusal::Unreadable { source, .. } => {
                 vec![self.noted(place.component(&format!("{}: {source}", self.refusal)))]
             }
-            Refusal::NotComponent(_)
+            Refusal::Unlisted(_)
+            | Refusal::NotComponent(_)
             | Refusal::Unfit(_)
             | Refusal::Compile(_)
             | Refusal::Restore(_)

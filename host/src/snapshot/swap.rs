@@ -160,7 +160,7 @@ impl Snapshot {
         if let Some(before) = before.filter(|before| before.digest.as_ref() == Some(&digest)) {
             return Err(Arc::clone(before));
         }
-        let staffing = Staffing { host, previous: Some(previous), crew };
+        let staffing = Staffing { host, previous: Some(previous), committed: None, crew };
         let mut successors = Vec::new();
         for (used, kinds) in uses {
             match self.staff(staffing, used, plugin, &found, kinds).await {

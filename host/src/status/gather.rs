@@ -211,7 +211,7 @@ fn plugin(
 ) -> PluginView {
     let definition = &staffed.definition;
     let failures = sums.parts("linkspan_plugin_failures", name);
-    let cost = sums.mean_and_p99_us("linkspan_plugin_guest_seconds", name);
+    let costs = sums.costs_us("linkspan_plugin_guest_seconds", name);
     PluginView {
         name: Arc::clone(name),
         component: definition.config.component.clone(),
@@ -248,8 +248,12 @@ fn plugin(
         failures_by_cause: failures,
         busy: sums.total("linkspan_plugin_busy", name),
         parked: sums.total("linkspan_plugin_parked", name),
-        mean_us: cost.map(|(mean, _)| mean),
-        p99_us: cost.map(|(_, p99)| p99),
+        mean_us: costs.map(|[mean, ..]| mean),
+        p50_us: costs.map(|[_, p50, _]| p50),
+        p99_us: costs.map(|[.., p99]| p99),
+        live_instances: sums.total("linkspan_plugin_instances", name),
+        memory_bytes: sums.total("linkspan_plugin_memory_bytes", name),
+        memory_peak_bytes: sums.total("linkspan_plugin_memory_peak_bytes", name),
     }
 }
 

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::config::Name;
 use crate::status::{Audience, ListenerView, PluginView, Status};
 
-use text::{Escaped, Lasting, Micros, Number};
+use text::{Bytes, Escaped, Lasting, Micros, Number, Since};
 
 const PAGE: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/style.css");
@@ -201,9 +201,9 @@ fn plugins(out: &mut String, plugins: &[PluginView]) -> fmt::Result {
     begin_table(
         out,
         "plugins",
-        "Costs are times in the guest, of one call in 16. The 99th percentile is estimated from a histogram.",
+        "Costs are times in the guest, of one call in 16. The percentiles are estimated from a histogram.",
         &["Plugin", "Kind", "Version", "Used by", "State"],
-        &["Calls", "Failures", "No instance free", "Mean cost", "p99 cost"],
+        &["Calls", "Failures", "Instances", "Memory", "Mean cost", "p50, p99 cost"],
     )?;
     for plugin in plugins.iter().take(SHOWN) {
         plugin_row(out, plugin)?;
@@ -223,7 +223,8 @@ fn plugin_row(out: &mut String, plugin: &PluginView) -> fmt::Result {
         plugin.source
     )?;
     cell(out, "Kind", plugin.kinds.join(", "))?;
-    cell(out, "Version", format_args!("<code>{}</code>", plugin.version))?;
+    let (version, since) = (&plugin.version, Since(&plugin.since));
+    cell(out, "Version", format_args!("<code>{version}</code><small>{since}</small>"))?;
     let (uses, more) = plugin.used_by.split_at(plugin.used_by.len().min(3));
     let uses: Vec<_> = uses.iter().map(|used| Escaped(used).to_string()).collect();
     let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
@@ -253,12 +254,23 @@ fn plugin_row(out: &mut String, plugin: &PluginView) -> fmt::Result {
     let causes: Vec<_> =
         causes.map(|(cause, count)| format!("{cause} {}", Number(*count))).collect();
     number(out, "Failures", plugin.failures, &causes.join("<br>"))?;
-    figure(out, "No instance free", plugin.busy)?;
-    for (label, us) in [("Mean cost", plugin.mean_us), ("p99 cost", plugin.p99_us)] {
-        let about = if label == "p99 cost" { "≈ " } else { "" };
-        let cost = us.map(|us| format!("{about}{}", Micros(us)));
-        optional(out, "n", label, cost)?;
-    }
+    let busy = match plugin.busy {
+        0 => String::new(),
+        busy => format!("none free {} times", Number(busy)),
+    };
+    number(out, "Instances", plugin.live_instances, &busy)?;
+    let peak = format!("at most {}", Bytes(plugin.memory_peak_bytes));
+    optional(
+        out,
+        "n",
+        "Memory",
+        Some(format!("{}<small>{peak}</small>", Bytes(plugin.memory_bytes))),
+    )?;
+    optional(out, "n", "Mean cost", plugin.mean_us.map(|us| Micros(us).to_string()))?;
+    let percentiles = plugin.p50_us.zip(plugin.p99_us);
+    let percentiles =
+        percentiles.map(|(p50, p99)| format!("≈ {}<small>≈ {}</small>", Micros(p50), Micros(p99)));
+    optional(out, "n", "p50, p99 cost", percentiles)?;
     out.push_str("</tr>\n");
     Ok(())
 }

@@ -38,13 +38,17 @@ impl Sums {
         self.samples(metric, of).iter().filter_map(part).collect()
     }
 
-    /// The mean and the 99th percentile of durations, in microseconds; none if there were none.
-    pub(super) fn mean_and_p99_us(&self, metric: &'static str, of: &str) -> Option<(f64, f64)> {
+    /// The mean, the median and the 99th percentile of durations, in microseconds; none if there were
+    /// none.
+    pub(super) fn costs_us(&self, metric: &'static str, of: &str) -> Option<[f64; 3]> {
         self.samples(metric, of).iter().find_map(|(_, value)| match value {
             Value::Histogram(bounds, distribution) => {
-                let p99 = distribution.quantile(bounds, 0.99)?;
+                let quantile = |share| {
+                    let time = distribution.quantile(bounds, share)?;
+                    Some(time.as_secs_f64() * 1e6)
+                };
                 let mean = distribution.sum.as_secs_f64() / distribution.count() as f64;
-                Some((mean * 1e6, p99.as_secs_f64() * 1e6))
+                Some([mean * 1e6, quantile(0.5)?, quantile(0.99)?])
             }
             Value::Counter(_) | Value::Gauge(_) | Value::Fraction(_) => None,
         })

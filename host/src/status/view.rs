@@ -252,6 +252,14 @@ pub struct PluginView {
     pub parked: u64,
     /// The mean time of a call in the guest; null before the first that was measured.
     pub mean_us: Option<f64>,
-    /// The time that 99 of 100 calls did not exceed, estimated from a histogram; null likewise.
+    /// The time that half of the calls did not exceed, estimated from a histogram; null likewise.
+    pub p50_us: Option<f64>,
+    /// The time that 99 of 100 calls did not exceed, likewise.
     pub p99_us: Option<f64>,
+    /// Instances that there are, of all its versions and uses.
+    pub live_instances: u64,
+    /// The linear memory that they have, in bytes.
+    pub memory_bytes: u64,
+    /// The most that they had at a time, in bytes.
+    pub memory_peak_bytes: u64,
 }

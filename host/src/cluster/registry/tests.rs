@@ -45,6 +45,7 @@ fn config(clusters: &[(&str, Vec<config::Endpoint>)]) -> Config {
             cache_bytes: 0,
             compile_timeout: Duration::ZERO,
             compile_memory_bytes: 0,
+            require_digest: None,
         },
         listeners: BTreeMap::new(),
         clusters: clusters.collect(),

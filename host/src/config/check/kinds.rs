@@ -69,6 +69,25 @@ pub(super) const NETWORK: Parsed<IpNet, AddressError> = Parsed {
     pattern: r"[0-9A-Fa-f:.]+(/[0-9]+)?",
 };
 
+/// A digest as an example: that of nothing.
+pub(super) const EXAMPLE_DIGEST: &str =
+    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+/// The SHA-256 of a component's bytes.
+pub(super) const DIGEST: Parsed<String, &str> = Parsed {
+    expected: "a SHA-256 as `linkspan inspect` shows it, 64 hexadecimal digits",
+    read: |text| {
+        let digits = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        match text.len() {
+            64 if digits => Ok(text.to_ascii_lowercase()),
+            64 => Err("it has other characters than hexadecimal digits"),
+            _ => Err("it does not have 64 digits"),
+        }
+    },
+    write: String::clone,
+    pattern: "[0-9A-Fa-f]{64}",
+};
+
 /// The path of a request, as it is when it is percent-decoded.
 pub(super) const TARGET_PATH: Parsed<Arc<str>, PathError> = Parsed {
     expected: "a path such as `/proxy-status`",
