@@ -282,13 +282,8 @@ impl Proxy {
             probe(listener.bind).map_err(|source| refused(listener, source))?;
         }
         let office = self.office.prepare(&config)?;
-        let next = Snapshot::build(
-            &self.host,
-            config,
-            &self.registry,
-            Before::Snapshot(&before),
-            &self.crew,
-        );
+        let served = Before::Snapshot(&before);
+        let next = Snapshot::build(&self.host, config, &self.registry, served, &self.crew);
         let next = next.await.map_err(StartError::Plugins)?;
         let mut sockets = Vec::new();
         for listener in come {
