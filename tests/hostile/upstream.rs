@@ -119,11 +119,13 @@ fn expect(token: usize, response: &Message) {
         Truncates | TruncatesChunks => {
             response.status() == 200 && !response.complete && body(token).starts_with(&text)
         }
-        // What is posted over a connection that is just being closed is not repeated.
-        _ => whole || is_post(token) && response.status() == 502,
+        _ => whole,
     };
+    // What is posted over a connection that is just being closed is not repeated, whatever would have
+    // come of it.
+    let lost = is_post(token) && response.status() == 502;
     let method = if is_post(token) { "POST" } else { "GET" };
-    assert!(right, "{method} {token}, {deed:?}: {} {text:.80}", response.status());
+    assert!(right || lost, "{method} {token}, {deed:?}: {} {text:.80}", response.status());
 }
 
 /// Makes every so many requests, over as few connections as there can be.
