@@ -95,7 +95,7 @@ async fn probe(scratch: &Definition) -> Result<(), Refusal> {
             Kind::Balancer => {
                 let cluster = scratch.members.as_deref().map_or(0, Members::cluster);
                 let (name, running) = ("pick", Running::Request);
-                let params = (cluster, 1, None);
+                let params = (cluster, 0, None);
                 ask(&mut instance, Call { name, face: |faces| faces.pick, params, running })
                     .await?;
             }
