@@ -75,6 +75,10 @@ fn what_was_rolled_back_is_not_taken_by_the_next_process() {
         let reason = told["candidate"]["reason"].as_str().unwrap();
         assert!(reason.contains("rolled back"), "{reason}");
     }
+    bridge.killed_and_back(|plugins| {
+        fs::write(plugins.join("stamps.wasm"), stamped("a")).unwrap();
+    });
+    assert_eq!(bridge.told("one")["candidate"], Value::Null, "it is not there any more");
     serving(&mut bridge, "c");
 }
 

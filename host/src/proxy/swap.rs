@@ -42,7 +42,9 @@ impl Proxy {
     /// Serves what is there by now, where it is not what the process before served by.
     pub(super) async fn catch_up(&mut self) {
         let snapshot = self.stage.snapshot();
-        if snapshot.plugins.values().any(|staffed| staffed.source == Source::Copy) {
+        let copied = snapshot.plugins.values().any(|staffed| staffed.source == Source::Copy);
+        // What was withdrawn may not be there any more.
+        if copied || !snapshot.refused.is_empty() {
             self.swap().await;
         }
         self.commit();
