@@ -1,0 +1,32 @@
+// Balancer: every path has its endpoint.
+
+import { fnv1a64Mixed } from "linkspan:plugin/hashing@0.1.0";
+
+// The endpoints, in the order of the configuration.
+let endpoints = [];
+
+export const lifecycle = {
+  configure(config) {
+    if (config !== "{}") throw `expected no keys, found ${config}`;
+  },
+};
+
+export const balancer = {
+  update(_cluster, all) {
+    endpoints = all.map(({ id, state }) => ({ id, usable: state.usable }));
+  },
+
+  changed(_cluster, states) {
+    for (const [id, { usable }] of states) {
+      for (const endpoint of endpoints) if (endpoint.id === id) endpoint.usable = usable;
+    }
+  },
+
+  pick(_cluster, attempt, _previous) {
+    const usable = endpoints.filter((endpoint) => endpoint.usable);
+    if (usable.length === 0) return { tag: "none" };
+    // Where one could not be connected to, the next is tried.
+    const place = ((fnv1a64Mixed({ tag: "path" }) ?? 0n) + BigInt(attempt)) % BigInt(usable.length);
+    return { tag: "endpoint", val: { id: usable[Number(place)].id, token: 0n } };
+  },
+};
