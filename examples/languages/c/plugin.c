@@ -34,13 +34,13 @@ void exports_linkspan_plugin_balancer_changed(uint32_t cluster, states_t *states
 
 void exports_linkspan_plugin_balancer_pick(uint32_t cluster, uint32_t attempt, picked_t *previous, choice_t *choice) {
   linkspan_plugin_hashing_key_t path = {.tag = LINKSPAN_PLUGIN_HASHING_KEY_PATH};
-  uint64_t hash = 0, usable = 0;
+  uint32_t hash = 0, usable = 0;
   for (size_t i = 0; i < endpoints.len; i++) usable += endpoints.ptr[i].state.usable;
   choice->tag = EXPORTS_LINKSPAN_PLUGIN_BALANCER_CHOICE_NONE;
   if (usable == 0) return;
-  linkspan_plugin_hashing_fnv1a64_mixed(&path, &hash);
+  linkspan_plugin_hashing_crc32(&path, &hash);
   // Where one could not be connected to, the next is tried.
-  uint64_t place = (hash + attempt) % usable;
+  uint32_t place = (hash + attempt) % usable;
   for (size_t i = 0; i < endpoints.len; i++) {
     if (!endpoints.ptr[i].state.usable || place-- > 0) continue;
     choice->tag = EXPORTS_LINKSPAN_PLUGIN_BALANCER_CHOICE_ENDPOINT;

@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import subprocess
+import sys
 import tempfile
 import threading
 
@@ -49,12 +50,12 @@ class Proxy:
         path = pathlib.Path(self.folder.name, "linkspan.toml")
         path.write_text(config)
         command = [LINKSPAN, "run", "-c", str(path)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        line = self.process.stdout.readline()
-        found = re.match(r"listening on http://(\S+) \(web\)", line)
+        self.log = open(pathlib.Path(self.folder.name, "log"), "w+")
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)
+        found = re.match(r"listening on http://(\S+) \(web\)", self.process.stdout.readline())
         if not found:
-            self.__exit__()
-            raise RuntimeError(f"Linkspan does not serve: {line}")
+            self.__exit__(RuntimeError)
+            raise RuntimeError("Linkspan does not serve; what it says stands above")
         self.address = found[1]
 
     def get(self, path):
@@ -69,8 +70,12 @@ class Proxy:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, error=None, *_):
         self.process.terminate()
         self.process.wait()
         self.process.stdout.close()
+        if error:
+            self.log.seek(0)
+            sys.stderr.write(self.log.read())
+        self.log.close()
         self.folder.cleanup()

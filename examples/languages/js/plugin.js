@@ -1,6 +1,6 @@
 // Balancer: every path has its endpoint.
 
-import { fnv1a64Mixed } from "linkspan:plugin/hashing@0.1.0";
+import { crc32 } from "linkspan:plugin/hashing@0.1.0";
 
 // The endpoints, in the order of the configuration.
 let endpoints = [];
@@ -25,8 +25,10 @@ export const balancer = {
   pick(_cluster, attempt, _previous) {
     const usable = endpoints.filter((endpoint) => endpoint.usable);
     if (usable.length === 0) return { tag: "none" };
+    // Numbers of 32 bits arrive with a sign.
+    const hash = (crc32({ tag: "path" }) ?? 0) >>> 0;
     // Where one could not be connected to, the next is tried.
-    const place = ((fnv1a64Mixed({ tag: "path" }) ?? 0n) + BigInt(attempt)) % BigInt(usable.length);
-    return { tag: "endpoint", val: { id: usable[Number(place)].id, token: 0n } };
+    const place = (hash + attempt) % usable.length;
+    return { tag: "endpoint", val: { id: usable[place].id, token: 0 } };
   },
 };

@@ -31,5 +31,5 @@ class Balancer(exports.Balancer):
         if not usable:
             return Choice_None_()
         # Where one could not be connected to, the next is tried.
-        place = ((hashing.fnv1a64_mixed(Key_Path()) or 0) + attempt) % len(usable)
+        place = ((hashing.crc32(Key_Path()) or 0) + attempt) % len(usable)
         return Choice_Endpoint(Picked(usable[place], 0))

@@ -34,8 +34,8 @@ func Pick(cluster uint32, attempt uint32, previous Option[Picked]) Choice {
 	if len(usable) == 0 {
 		return MakeChoiceNone()
 	}
-	hash := linkspan_plugin_hashing.Fnv1a64Mixed(linkspan_plugin_hashing.MakeKeyPath()).SomeOr(0)
+	hash := linkspan_plugin_hashing.Crc32(linkspan_plugin_hashing.MakeKeyPath()).SomeOr(0)
 	// Where one could not be connected to, the next is tried.
-	place := (hash + uint64(attempt)) % uint64(len(usable))
+	place := int(hash+attempt) % len(usable)
 	return MakeChoiceEndpoint(Picked{Id: usable[place]})
 }

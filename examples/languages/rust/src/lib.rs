@@ -42,10 +42,10 @@ impl balancer::Guest for Plugin {
             if usable.is_empty() {
                 return Choice::None;
             }
-            let hash = hashing::fnv1a64_mixed(&Key::Path).unwrap_or(0);
+            let hash = hashing::crc32(&Key::Path).unwrap_or(0);
             // Where one could not be connected to, the next is tried.
-            let place = hash.wrapping_add(attempt.into()) % usable.len() as u64;
-            Choice::Endpoint(Picked { id: usable[place as usize], token: 0 })
+            let place = hash.wrapping_add(attempt) as usize % usable.len();
+            Choice::Endpoint(Picked { id: usable[place], token: 0 })
         })
     }
 }
