@@ -1,4 +1,5 @@
-//! Makes the manual pages and the shell completions of the command line, for the program to carry.
+//! Makes the manual pages and the shell completions of the command line, and lists the contract, for
+//! the program to carry.
 
 #[path = "src/cli.rs"]
 #[expect(dead_code, unreachable_pub, reason = "it is a module of the program")]
@@ -19,7 +20,22 @@ fn main() -> io::Result<()> {
     let out = env::var_os("OUT_DIR").map(PathBuf::from);
     let out = out.ok_or_else(|| io::Error::other("run by something else than cargo"))?;
     fs::write(out.join("pages.rs"), list(&pages(&out)?))?;
-    fs::write(out.join("completions.rs"), list(&completions(&out)?))
+    fs::write(out.join("completions.rs"), list(&completions(&out)?))?;
+    fs::write(out.join("contract.rs"), list(&contract()?))
+}
+
+/// The files of the contract, each by its place in the project of a plugin.
+fn contract() -> io::Result<Vec<(String, PathBuf)>> {
+    let folder = fs::canonicalize("../wit")?;
+    println!("cargo::rerun-if-changed=../wit");
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        files.push((format!("wit/deps/linkspan/{name}"), entry.path()));
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// Rust that lists names and files as `(name, text)`.

@@ -25,6 +25,7 @@ mod headers;
 mod health;
 mod hops;
 mod hostile;
+mod languages;
 mod limits;
 mod loading;
 mod logs;

@@ -57,6 +57,9 @@ pub enum Command {
     /// Tell what a component is, what it imports, and what it would have to be granted
     #[command(after_long_help = about::INSPECT)]
     Inspect(Inspect),
+    /// Write the project of a new plugin: source, contract, build command and test
+    #[command(after_long_help = about::NEW)]
+    New(New),
     /// Print the effective configuration: every key with its value, secrets masked
     #[command(after_long_help = about::CONFIG)]
     Config(Effective),
@@ -159,6 +162,48 @@ pub struct Inspect {
     pub json: bool,
 }
 
+/// Which plugin to begin.
+#[derive(Debug, Clone, Args)]
+pub struct New {
+    /// What it is called, and the folder that is made for it here
+    #[arg(value_name = "NAME", value_parser = plugin_name)]
+    pub name: String,
+    /// What it decides
+    #[arg(long, value_name = "KIND")]
+    pub kind: NewKind,
+    /// The language that it is written in
+    #[arg(long, value_name = "LANG")]
+    pub lang: Language,
+}
+
+/// What a new plugin decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NewKind {
+    /// Which endpoint of a cluster serves a request
+    Balancer,
+    /// Where a request goes
+    Router,
+    /// How the heads of requests and responses are edited
+    Rewriter,
+    /// Where a TCP connection goes; this version does not run these yet
+    StreamRouter,
+}
+
+/// What a new plugin is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Language {
+    /// With cargo
+    Rust,
+    /// With wit-bindgen and Zig's compiler
+    C,
+    /// With QuickJS, from npm
+    Js,
+    /// With componentize-py, from pip
+    Python,
+    /// With wit-bindgen and Go 1.27.1 or later
+    Go,
+}
+
 /// Where the demo listens.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Demo {
@@ -179,8 +224,8 @@ pub struct Man {
 }
 
 /// The commands that have a manual page.
-const COMMANDS: [&str; 9] =
-    ["run", "check", "plugins", "inspect", "config", "schema", "demo", "completions", "man"];
+const COMMANDS: [&str; 10] =
+    ["run", "check", "plugins", "inspect", "new", "config", "schema", "demo", "completions", "man"];
 
 /// A shell that can complete command lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -195,6 +240,23 @@ pub enum Shell {
     Powershell,
     /// The Z shell
     Zsh,
+}
+
+/// The longest name of a plugin.
+const MAX_NAME: usize = 64;
+
+/// A name that can be a folder's, a file's and a key's.
+fn plugin_name(text: &str) -> Result<String, String> {
+    let is_fit = text.len() <= MAX_NAME
+        && text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    if is_fit {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "expected a lower-case letter, and then at most {} such letters, digits and hyphens",
+        MAX_NAME - 1
+    ))
 }
 
 impl File {

@@ -5,6 +5,7 @@ mod config;
 mod demo;
 mod inspect;
 mod manual;
+mod new;
 mod plugins;
 mod run;
 mod terminal;
@@ -23,6 +24,7 @@ pub use config::{config, schema};
 pub use demo::demo;
 pub use inspect::inspect;
 pub use manual::{completions, man};
+pub use new::new;
 pub use plugins::plugins;
 pub use run::run;
 

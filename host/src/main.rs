@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         Command::Schema { reference } => commands::schema(reference),
         Command::Completions { shell } => commands::completions(shell),
         Command::Man(man) => commands::man(&man),
+        Command::New(wanted) => commands::new(&wanted),
         Command::Run(run) => wait(commands::run(&run)),
         Command::Check(check) => wait(commands::check(&check)),
         Command::Plugins(plugins) => wait(commands::plugins(&plugins)),

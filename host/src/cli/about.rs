@@ -139,6 +139,22 @@ Exit codes:
   1  it cannot
   2  the command line is wrong";
 
+/// Of `new`.
+pub(super) const NEW: &str = "\
+Makes a folder with the source, what the plugin imports and exports, the contract, a Makefile and a
+test. What the Makefile needs beyond a compiler is fetched by its package manager, each at a fixed
+version, to a folder that TOOLS names; several projects can share one.
+
+Examples:
+  linkspan new by-path --kind balancer --lang rust
+  linkspan new by-cookie --kind router --lang js
+  linkspan new stamp --kind rewriter --lang python
+
+Exit codes:
+  0  it was written
+  1  there is something of that name, which stays as it is, or it could not be written
+  2  the command line is wrong";
+
 /// Of `config`.
 pub(super) const CONFIG: &str = "\
 What is printed can be read again, and comes to the same then; secrets are masked. What has no value
