@@ -7,12 +7,15 @@
 run: target
 	cargo run --profile quick --locked -- demo
 
-# Every test. nginx, memcached, the load generators, a browser and an editor's Tombi are what some of them drive.
+# Every test. nginx, memcached, the load generators, a browser and an editor's Tombi are what some of them drive,
+# and plugins are built in other languages than Rust, but for those of WITHOUT.
 # What the status page looks like is then in target/tmp/screenshots.
+WITHOUT = go
 test: target
 	tools/need.sh nginx haproxy memcached curl ab wrk python3 chromium
 	tools/tombi.sh
-	cargo test --workspace --locked
+	tools/languages.sh $(filter-out $(WITHOUT),c js python go)
+	LINKSPAN_TESTS_WITHOUT="$(WITHOUT)" cargo test --workspace --locked
 
 # What has to hold besides the tests.
 check: target
