@@ -23,6 +23,10 @@ fn copy(shell: &mut Shell, folder: &str, ports: &Ports) {
         let entry = entry.unwrap();
         let path = format!("{folder}/{}", entry.file_name().to_str().unwrap());
         let metadata = entry.metadata().unwrap();
+        // Nobody types along there, and what was built there is no text.
+        if entry.file_name() == "languages" {
+            continue;
+        }
         if metadata.is_dir() {
             copy(shell, &path, ports);
             continue;

@@ -14,6 +14,10 @@ use crate::commands::terminal::{Paint, Terminal};
 use crate::commands::{BUILT_IN, fail, json, say, uncounted};
 use crate::plugin::{self, CONTRACT, Compiler, Component, Host, Refusal, Settings};
 
+/// How long compiling may take: who is waiting can stop it, and components of Python take minutes where
+/// the processor is busy.
+const PATIENCE: Duration = Duration::from_mins(10);
+
 /// What there is to tell. What is not known is absent.
 #[derive(Default, Serialize)]
 struct Report {
@@ -64,7 +68,7 @@ async fn examine(file: &Path, report: &mut Report) -> Result<(), String> {
         plugin_dir: None,
         cache_dir: None,
         cache_bytes: 0,
-        compiler: Compiler { program, timeout: Duration::from_mins(1), memory_bytes: 2 << 30 },
+        compiler: Compiler { program, timeout: PATIENCE, memory_bytes: 2 << 30 },
         built_in: BUILT_IN,
         metrics: uncounted(),
     })
