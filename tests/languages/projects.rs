@@ -79,9 +79,10 @@ fn every_kind_is_written_for_every_language_under_its_name() {
             for (path, text) in &written {
                 assert!(!text.contains("by-path"), "{name}: {path} names the example");
             }
-            assert!(written["Makefile"].contains(&format!("{name}.wasm:")), "{name}");
-            assert!(written["test.py"].contains(&name), "{name}");
-            let world = &written["wit/plugin.wit"];
+            let text = |path: &str| written.get(path).unwrap();
+            assert!(text("Makefile").contains(&format!("{name}.wasm:")), "{name}");
+            assert!(text("test.py").contains(&name), "{name}");
+            let world = text("wit/plugin.wit");
             let exports: Vec<_> = world
                 .lines()
                 .filter_map(|line| line.trim().strip_prefix("export linkspan:plugin/"))
