@@ -30,9 +30,14 @@ fn contract() -> io::Result<Vec<(String, PathBuf)>> {
     println!("cargo::rerun-if-changed=../wit");
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        files.push((format!("wit/deps/linkspan/{name}"), entry.path()));
+        let path = entry?.path();
+        // Such as what an editor keeps beside a file is no part of it.
+        if let (Some("wit"), Some(name)) = (
+            path.extension().and_then(|extension| extension.to_str()),
+            path.file_name().and_then(|name| name.to_str()),
+        ) {
+            files.push((format!("wit/deps/linkspan/{name}"), path));
+        }
     }
     files.sort();
     Ok(files)
