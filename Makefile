@@ -8,14 +8,14 @@ run: target
 	cargo run --profile quick --locked -- demo
 
 # Every test. nginx, memcached, the load generators, a browser and an editor's Tombi are what some of them drive,
-# and plugins are built in other languages than Rust, but for those of WITHOUT.
+# and plugins are built in other languages than Rust, but for those of LINKSPAN_TESTS_WITHOUT.
 # What the status page looks like is then in target/tmp/screenshots.
-WITHOUT = go
+export LINKSPAN_TESTS_WITHOUT ?= go
 test: target
 	tools/need.sh nginx haproxy memcached curl ab wrk python3 chromium
 	tools/tombi.sh
-	tools/languages.sh $(filter-out $(WITHOUT),c js python go)
-	LINKSPAN_TESTS_WITHOUT="$(WITHOUT)" cargo test --workspace --locked
+	tools/languages.sh rust $(filter-out $(LINKSPAN_TESTS_WITHOUT),c js python go)
+	cargo test --workspace --locked
 
 # What has to hold besides the tests.
 check: target
@@ -24,7 +24,7 @@ check: target
 	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked
 	cargo deny check bans licenses sources
 
-# What a request and a call cost, beside nginx; a few minutes on two quiet cores. OPTIONS are those of
+# What a request and a call cost, beside nginx and in other languages; some minutes on two quiet cores. OPTIONS are those of
 # bench/bench.py.
 bench: target
 	tools/need.sh nginx memcached wrk python3
@@ -32,6 +32,8 @@ bench: target
 	python3 bench/bench.py figures $(OPTIONS)
 	python3 bench/bench.py cpu $(OPTIONS)
 	python3 bench/hosts.py $(OPTIONS)
+	tools/languages.sh c js python
+	python3 bench/languages.py $(OPTIONS)
 	cargo bench --locked -p linkspan --bench calls
 
 # Looks for bytes of which a promise does not hold, for SECONDS per target. Needs a C++ compiler and

@@ -76,6 +76,14 @@ pub(crate) fn one_cluster(endpoints: &[SocketAddr], listener: &str, cluster: &st
     )
 }
 
+/// Variables that keep package managers from asking a registry: what tests need has been fetched before.
+pub(crate) const OFFLINE: [(&str, &str); 4] = [
+    ("CARGO_NET_OFFLINE", "true"),
+    ("PIP_NO_INDEX", "true"),
+    ("npm_config_offline", "true"),
+    ("GOPROXY", "off"),
+];
+
 /// Where compiled components are kept: in the target directory, so that each is compiled once.
 pub(crate) fn cache_home() -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cache")

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Fetches what plugins in other languages are built with to target/languages, each tool once, at the
-# version that its project in examples/languages names: `tools/languages.sh c js python go`. Go itself
-# it does not fetch.
+# Fetches what plugins are built with in each language, at the versions that its project in
+# examples/languages names: `tools/languages.sh rust c js python go`. Tools go to target/languages, each
+# once; Go itself is not fetched.
 set -euo pipefail
 cd "$(dirname "$(realpath "$0")")/.."
 

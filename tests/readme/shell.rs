@@ -12,7 +12,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::{program, root};
-use crate::support::cache_home;
+use crate::support::{OFFLINE, cache_home};
 
 /// How long one command may take: a plugin is compiled.
 const COMMAND: Duration = Duration::from_mins(10);
@@ -69,11 +69,11 @@ impl Shell {
         }
         // What cargo tells its tests is not meant for the cargo that they start.
         for (variable, _) in std::env::vars() {
-            let kept = ["CARGO_HOME", "CARGO_NET_OFFLINE"].contains(&variable.as_str());
-            if variable.starts_with("CARGO") && !kept {
+            if variable.starts_with("CARGO") && variable != "CARGO_HOME" {
                 command.env_remove(variable);
             }
         }
+        command.envs(OFFLINE);
         let mut process = command.spawn().unwrap();
         let (mut input, output) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
         // Jobs are numbered and have groups of their own, as where a person types.
