@@ -38,6 +38,22 @@ pub enum Edit {
     TransformBody,
 }
 
+impl Edit {
+    /// What it is about, for a log: not the value, which can be a secret.
+    #[must_use]
+    pub fn about(&self) -> String {
+        match self {
+            Self::Set(header, _) => format!("set {header}"),
+            Self::Append(header, _) => format!("append {header}"),
+            Self::Remove(header) => format!("remove {header}"),
+            Self::Path(_) => "path".to_owned(),
+            Self::Authority(_) => "authority".to_owned(),
+            Self::Status(status) => format!("status {}", status.as_u16()),
+            Self::TransformBody => "transform body".to_owned(),
+        }
+    }
+}
+
 /// Where a router sends a request, checked.
 #[derive(Debug)]
 pub enum Decision {

@@ -1,7 +1,5 @@
 //! What logs are told, where that is traced, of what plugins decide and what upstreams want.
 
-use http::HeaderName;
-
 use crate::log::id::RequestId;
 use crate::metrics::SENDFILES;
 use crate::plugin::{Decision, Edit, Plugin, Rejected, Upstream};
@@ -37,17 +35,7 @@ pub(super) fn edits(rewriter: &Plugin, id: &RequestId, call: &'static str, edits
         return;
     }
     let plugin = &*rewriter.definition().config.name;
-    let name = |what: &str, name: &HeaderName| format!("{what} {name}");
-    let named = edits.iter().take(NAMED).map(|edit| match edit {
-        Edit::Set(header, _) => name("set", header),
-        Edit::Append(header, _) => name("append", header),
-        Edit::Remove(header) => name("remove", header),
-        Edit::Path(_) => "path".to_owned(),
-        Edit::Authority(_) => "authority".to_owned(),
-        Edit::Status(status) => format!("status {}", status.as_u16()),
-        Edit::TransformBody => "transform body".to_owned(),
-    });
-    let edited = named.collect::<Vec<_>>().join(", ");
+    let edited = edits.iter().take(NAMED).map(Edit::about).collect::<Vec<_>>().join(", ");
     tracing::trace!(%id, plugin, call, count = edits.len(), edited, "rewrite");
 }
 
