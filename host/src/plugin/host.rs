@@ -272,7 +272,8 @@ impl Host {
             clusters,
             stores,
             any_address: !config.grants.addresses.is_empty(),
-            cells: self.cells.of(format!("{}/{cluster}", config.name)),
+            // A line has no end within a name, so that no two are the same together.
+            cells: self.cells.of(format!("{}\n{cluster}", config.name)),
             metrics: self.settings.metrics.plugin(&config.name),
             skips: OnceLock::new(),
             yields: AtomicBool::new(false),
