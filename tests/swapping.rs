@@ -6,6 +6,7 @@ mod digests;
 mod handover;
 mod probing;
 mod restart;
+mod shadow;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -98,11 +99,14 @@ impl Bridge {
 
     /// How many candidates for a plugin have come to this.
     fn candidates(&mut self, plugin: &str, outcome: &str) -> u64 {
+        self.counted("linkspan_plugin_candidates_total", plugin, outcome)
+    }
+
+    /// How often a metric has counted this of a plugin.
+    fn counted(&mut self, metric: &str, plugin: &str, outcome: &str) -> u64 {
         let text = self.ask("/metrics");
         let labels = format!("{{plugin=\"{plugin}\",outcome=\"{outcome}\"}} ");
-        let line = text.lines().find_map(|line| {
-            line.strip_prefix("linkspan_plugin_candidates_total")?.strip_prefix(&labels)
-        });
+        let line = text.lines().find_map(|line| line.strip_prefix(metric)?.strip_prefix(&labels));
         line.unwrap().parse().unwrap()
     }
 }

@@ -240,6 +240,10 @@ pub struct Plugin {
     pub state: State,
     /// How another version is tried. `None`: not at all, it takes its place at once.
     pub canary: Option<Canary>,
+    /// The component that is called beside it, as `component` names one. `None`: none is.
+    pub shadow: Option<String>,
+    /// Of a plugin that is called beside another: that one's name. `None` of all that decide.
+    pub beside: Option<Name>,
     /// The least severe level of lines by and about it. `None`: that of `[log]`.
     pub log_level: Option<LogLevel>,
     /// What a request gets on which the plugin fails. `None`: what is usual for its kind.
@@ -248,6 +252,27 @@ pub struct Plugin {
     pub limits: Limits,
     /// What it may reach.
     pub grants: Grants,
+}
+
+impl Plugin {
+    /// What the shadow of a plugin is called: as no plugin of a file may be that has this one.
+    #[must_use]
+    pub fn shadow_of(plugin: &str) -> Name {
+        format!("{plugin}/shadow").into()
+    }
+
+    /// What is called beside it, if anything is: another component under its configuration.
+    fn shadowed(&self) -> Option<Self> {
+        Some(Self {
+            name: Self::shadow_of(&self.name),
+            component: self.shadow.clone()?,
+            beside: Some(Arc::clone(&self.name)),
+            shadow: None,
+            // It decides nothing, so that there is nothing to be careful about.
+            canary: None,
+            ..self.clone()
+        })
+    }
 }
 
 /// How many instances of a plugin there are.

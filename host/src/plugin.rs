@@ -9,11 +9,14 @@
 //! files or the environment. Calls are synchronous, on the worker's own thread, unless a component
 //! can wait for a store or has once missed its deadline: then they yield, and run in a task of
 //! their own that outlives its request. Calls about a body always do, and go to the instance that
-//! began it ([`Session`]).
+//! began it ([`Session`]). Another component may be asked the same beside one, with copies and after
+//! the fact; what it says is compared ([`Comparison`]), and never reaches a caller.
 
+mod ask;
 mod bindings;
 mod cache;
 mod cells;
+mod comparison;
 mod compile;
 mod component;
 mod convert;
@@ -33,6 +36,7 @@ mod nursery;
 mod parking;
 mod pool;
 mod probing;
+mod shadow;
 mod tally;
 pub(crate) mod time;
 mod vault;
@@ -44,14 +48,13 @@ use std::sync::Arc;
 
 use crate::config::OnFailure;
 use crate::log::access::calls::Label;
-use crate::plugin::bindings::balancer::Choice;
-use crate::plugin::guest::Running;
-use crate::plugin::instance::{Call, Faces};
-use crate::plugin::pool::{About, Bodies, Pool};
+use crate::plugin::pool::{Bodies, Pool};
+use crate::plugin::shadow::Shadow;
 
 /// The contract that this host serves: package and version.
 pub const CONTRACT: &str = "linkspan:plugin@0.1.0";
 
+pub use comparison::{Compared, Comparison};
 pub use compile::{COMMAND as COMPILE_COMMAND, Compiler, child as compile_child};
 pub use component::{Component, Kind};
 pub use convert::{Decision, Edit, Upstream};
@@ -72,6 +75,7 @@ pub struct Plugin {
     pool: Rc<Pool>,
     bodies: Rc<Bodies>,
     trial: Option<Rc<Trial>>,
+    shadow: Option<Rc<Shadow>>,
 }
 
 /// Another version of a plugin that gets a share of its requests.
@@ -99,6 +103,20 @@ pub enum Pick {
     Fallback,
 }
 
+impl PartialEq for Pick {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Endpoint(one), Self::Endpoint(other)) => {
+                (one.id, one.token) == (other.id, other.token)
+            }
+            (Self::Next, Self::Next)
+            | (Self::None, Self::None)
+            | (Self::Fallback, Self::Fallback) => true,
+            _ => false,
+        }
+    }
+}
+
 impl Trial {
     /// Whether it gets a request. What its id is says so: it is the same for all calls about it, and
     /// others for other plugins.
@@ -121,7 +139,7 @@ impl Plugin {
     ) -> Self {
         let pool = Pool::new(definition, nursery, worker, first, shared);
         let bodies = Bodies::new(&pool);
-        Self { pool, bodies, trial: None }
+        Self { pool, bodies, trial: None, shadow: None }
     }
 
     /// The same, with another version that gets a share of its requests, in hundredths of a percent.
@@ -130,10 +148,10 @@ impl Plugin {
         Self { trial: Some(Rc::new(Trial { plugin, share })), ..self }
     }
 
-    /// The same without another version.
+    /// The same without another version, and with nothing beside it.
     #[must_use]
-    pub fn without_trial(self) -> Self {
-        Self { trial: None, ..self }
+    pub fn alone(self) -> Self {
+        Self { trial: None, shadow: None, ..self }
     }
 
     /// The version that is on trial.
@@ -142,10 +160,11 @@ impl Plugin {
         self.trial.as_deref().map(|trial| &trial.plugin)
     }
 
-    /// Whether something holds for this version or the one on trial.
+    /// Whether something holds for this version, the one on trial, or what is called beside it.
     #[must_use]
     pub fn any(&self, holds: fn(&Self) -> bool) -> bool {
-        holds(self) || self.on_trial().is_some_and(holds)
+        let shadow = self.shadow.as_deref().map(|shadow| &shadow.plugin);
+        holds(self) || self.on_trial().is_some_and(holds) || shadow.is_some_and(holds)
     }
 
     /// The version that a request sees, from its first byte to its last.
@@ -181,11 +200,9 @@ impl Plugin {
         &self,
         exchange: Box<Exchange>,
     ) -> (Box<Exchange>, Result<Decision, Rejected>) {
-        let face = |faces: &Faces| faces.route;
-        let call = Call { name: "route", face, params: (), running: Running::Request };
-        let (mut exchange, result) = self.pool.call(call, exchange).await;
-        let kept = |(decision,)| self.kept(convert::decision(decision), "route", &mut exchange);
-        let decision = result.and_then(kept);
+        let (exchange, decision) = self.decide(exchange).await;
+        let ask = |shadow: Self, copy| async move { shadow.decide(copy).await };
+        self.shadowed("route", &exchange, &decision, ask);
         let decision = decision.or_else(|f| self.instead(&f, OnFailure::Next, Decision::Next));
         (exchange, decision)
     }
@@ -201,22 +218,10 @@ impl Plugin {
         attempt: u32,
         previous: Option<Picked>,
     ) -> (Box<Exchange>, Result<Pick, Rejected>) {
-        let members = self.pool.definition.members.as_deref();
-        let cluster = members.map_or(0, Members::cluster);
-        let params = (cluster, attempt, previous);
-        let face = |faces: &Faces| faces.pick;
-        let call = Call { name: "pick", face, params, running: Running::Request };
-        let (mut exchange, result) = self.pool.call(call, exchange).await;
-        let has = |picked: &Picked| members.is_some_and(|members| members.has(picked.id));
-        let pick = result.and_then(|(choice,)| match choice {
-            Choice::Endpoint(picked) if has(&picked) => Ok(Pick::Endpoint(picked)),
-            Choice::Endpoint(picked) => {
-                let text = format!("endpoint {} is none of the cluster's", picked.id);
-                self.kept(Err(Failure::Contract(text)), "pick", &mut exchange)
-            }
-            Choice::Next => Ok(Pick::Next),
-            Choice::None => Ok(Pick::None),
-        });
+        let (exchange, pick) = self.choose(exchange, attempt, previous).await;
+        let ask =
+            move |shadow: Self, copy| async move { shadow.choose(copy, attempt, previous).await };
+        self.shadowed("pick", &exchange, &pick, ask);
         let fallback = |failure: Failure| match self.pool.definition.config.on_failure {
             Some(OnFailure::Reject) => Err(Rejected(failure.words().into())),
             _ => Ok(Pick::Fallback),
@@ -253,11 +258,15 @@ impl Plugin {
         &self,
         exchange: Box<Exchange>,
     ) -> (Box<Exchange>, Result<Vec<Edit>, Rejected>) {
-        let face = |faces: &Faces| faces.on_request;
-        let call = Call { name: "on-request", face, params: (), running: Running::Request };
-        let (mut exchange, result) = self.pool.call(call, exchange).await;
-        let kept = |(edits,)| self.kept(convert::request_edits(edits), "on-request", &mut exchange);
-        let edits = result.and_then(kept);
+        let (exchange, edits) = self.edit_request(exchange).await;
+        let ask = |shadow: Self, copy| async move {
+            // What it need not be called for, it leaves as it is.
+            match shadow.rewrites_requests() {
+                true => shadow.edit_request(copy).await,
+                false => (copy, Ok(Vec::new())),
+            }
+        };
+        self.shadowed("on-request", &exchange, &edits, ask);
         (exchange, edits.or_else(|f| self.instead(&f, OnFailure::Skip, Vec::new())))
     }
 
@@ -270,15 +279,14 @@ impl Plugin {
         &self,
         exchange: Box<Exchange>,
     ) -> (Box<Exchange>, Result<Vec<Edit>, Rejected>) {
-        let face = |faces: &Faces| faces.on_response;
-        let call = Call { name: "on-response", face, params: (), running: Running::Response };
-        let (mut exchange, result) = self.pool.call(call, exchange).await;
-        let transforms = self.pool.definition.component.transforms();
-        let kept = |(edits,)| {
-            let edits = convert::response_edits(edits, transforms);
-            self.kept(edits, "on-response", &mut exchange)
+        let (exchange, edits) = self.edit_response(exchange).await;
+        let ask = |shadow: Self, copy| async move {
+            match shadow.rewrites_responses() {
+                true => shadow.edit_response(copy).await,
+                false => (copy, Ok(Vec::new())),
+            }
         };
-        let edits = result.and_then(kept);
+        self.shadowed("on-response", &exchange, &edits, ask);
         (exchange, edits.or_else(|f| self.instead(&f, OnFailure::Skip, Vec::new())))
     }
 
@@ -311,19 +319,6 @@ impl Plugin {
     #[must_use]
     pub fn label(&self) -> &Rc<Label> {
         &self.pool.label
-    }
-
-    /// An answer that keeps to the contract, or a failure noted.
-    fn kept<T>(
-        &self,
-        checked: Result<T, Failure>,
-        call: &'static str,
-        exchange: &mut Exchange,
-    ) -> Result<T, Failure> {
-        checked.inspect_err(|failure| {
-            exchange.trail.cost.failed = Some(failure.label());
-            self.pool.unfit(failure, About { call, exchange: Some(exchange) });
-        })
     }
 
     /// What a request gets that the plugin failed on: `answer`, if its `on-failure` is `wish`.

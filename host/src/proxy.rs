@@ -294,6 +294,7 @@ impl Proxy {
         addresses.retain(|name, _| next.config.listeners.contains_key(name));
         addresses.extend(sockets.iter().map(local));
         let next = Arc::new(next.listening_on(&addresses, self.office.address_after(&office)));
+        self.tell_missing(&before, &next);
         self.show(Arc::clone(&next));
         self.registry.serve(&next.clusters);
         self.checks.show(&next.clusters);

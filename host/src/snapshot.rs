@@ -8,6 +8,8 @@ mod committed;
 mod crew;
 mod refused;
 mod remarks;
+mod shadow;
+mod staffing;
 mod stage;
 mod swap;
 mod trial;
@@ -33,6 +35,7 @@ use crew::Inheritance;
 
 pub use crew::{Crew, Wish};
 pub use refused::Refused;
+pub use shadow::Pair;
 pub use stage::Stage;
 pub use swap::{Candidate, Swapped};
 pub use trial::{Trial, Verdict};
@@ -60,6 +63,8 @@ pub struct Snapshot {
     pub refused: BTreeMap<Name, Arc<Candidate>>,
     /// Versions that get a share of a plugin's requests.
     pub trials: BTreeMap<Name, Arc<Trial>>,
+    /// What is called beside plugins, by these.
+    pairs: BTreeMap<Name, Arc<Pair>>,
     /// The versions before.
     retired: BTreeMap<Name, Retired>,
     stores: BTreeMap<Name, (config::Store, Arc<Store>)>,
@@ -140,9 +145,11 @@ fn uses(config: &Config) -> BTreeMap<Use, BTreeSet<Kind>> {
         cluster.rewriters.iter().for_each(|plugin| add(plugin, None, Kind::Rewriter));
     }
     let used: BTreeSet<Name> = uses.keys().map(|used| Arc::clone(&used.plugin)).collect();
-    for plugin in config.plugins.keys().filter(|plugin| !used.contains(*plugin)) {
+    let others = config.plugins.iter().filter(|(plugin, _)| !used.contains(*plugin));
+    for (plugin, _) in others.filter(|(_, config)| config.beside.is_none()) {
         uses.insert(Use { plugin: Arc::clone(plugin), cluster: None }, BTreeSet::new());
     }
+    shadow::add_uses(config, &mut uses);
     uses
 }
 
@@ -182,45 +189,14 @@ impl Snapshot {
             plugins: HashMap::new(),
             refused: BTreeMap::new(),
             trials: BTreeMap::new(),
+            pairs: previous.map(|previous| previous.pairs.clone()).unwrap_or_default(),
             retired: previous.map(|previous| previous.retired.clone()).unwrap_or_default(),
         };
-        let mut refused = Vec::new();
-        for (used, kinds) in uses(&snapshot.config) {
-            // A plugin that balances several clusters is refused once.
-            if refused.last().is_some_and(|last: &Refused| last.plugin == used.plugin) {
-                continue;
-            }
-            let Some(plugin) = snapshot.config.plugins.get(&used.plugin) else { continue };
-            let staffing = Staffing { host, previous, committed: Some(committed), crew };
-            let found = host.find(&plugin.component);
-            let copy = Self::copy_of(host, committed, plugin, found.as_ref());
-            let copied = match &copy {
-                Some(copy) => snapshot.staff(staffing, &used, plugin, copy, &kinds).await.ok(),
-                None => None,
-            };
-            let staffed = match (copied, found) {
-                (Some(copied), _) => Ok(copied),
-                (None, Ok(found)) => match snapshot.stays(previous, &used, &kinds, &found.1) {
-                    Some(staffed) => Ok(staffed),
-                    None => snapshot.staff(staffing, &used, plugin, &found, &kinds).await,
-                },
-                (None, Err(refusal)) => Err(refusal),
-            };
-            match staffed {
-                Ok(staffed) => {
-                    snapshot.plugins.insert(used, staffed);
-                }
-                Err(refusal) => refused.push(Refused {
-                    plugin: used.plugin,
-                    component: plugin.component.clone(),
-                    source: host.source(&plugin.component),
-                    cluster: used.cluster,
-                    refusal,
-                }),
-            }
-        }
+        let staffing = Staffing { host, previous, committed: Some(committed), crew };
+        let refused = snapshot.staff_all(staffing, committed).await;
         snapshot.carry_on(previous);
         snapshot.remember(committed);
+        snapshot.compare();
         if refused.is_empty() { Ok(snapshot) } else { Err(refused) }
     }
 

@@ -96,7 +96,13 @@ impl View {
             };
             (used.clone(), plugin)
         };
-        let plugins: HashMap<Use, Plugin> = snapshot.plugins.iter().map(plugin).collect();
+        let mut plugins: HashMap<Use, Plugin> = snapshot.plugins.iter().map(plugin).collect();
+        for (used, shadow, pair) in snapshot.shadowed() {
+            let shadow = plugins.get(shadow).cloned();
+            if let Some((shadow, plugin)) = shadow.zip(plugins.get_mut(&used)) {
+                *plugin = plugin.clone().with_shadow(shadow, Arc::clone(&pair.comparison));
+            }
+        }
         let clusters: BTreeMap<Name, Rc<ClusterUse>> = snapshot
             .clusters
             .iter()
@@ -168,7 +174,7 @@ impl View {
 fn staff(staffed: &Staffed, before: Option<&Plugin>, make: &Make) -> Plugin {
     let there = before.into_iter().flat_map(|plugin| [Some(plugin), plugin.on_trial()]).flatten();
     let mut kept = there.filter(|there| Arc::ptr_eq(there.definition(), &staffed.definition));
-    let kept = kept.next().cloned().map(Plugin::without_trial);
+    let kept = kept.next().cloned().map(Plugin::alone);
     kept.unwrap_or_else(|| {
         let first = staffed.newborn(make.worker);
         let definition = Arc::clone(&staffed.definition);

@@ -23,6 +23,7 @@ use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ use crate::config::file::{
     Choice, Document, List, Period, Record, Recording, Size, Table, Tables, Whole, key,
 };
 use crate::config::reading::Reading;
-use crate::config::{Config, Log, LogFormat, LogLevel, LogTarget, Name, Server};
+use crate::config::{Config, Log, LogFormat, LogLevel, LogTarget, Name, Plugin, Server};
 
 use kinds::{DIGEST, EXAMPLE_DIGEST, Target};
 
@@ -211,6 +212,8 @@ fn config(root: &mut Table<'_>, directory: &Path, variables: Variables<'_>) -> C
             root.implied("plugins", name, |table| extension::plugin(table, name, &context))
         });
     }
+    let shadows: Vec<_> = plugins.values().filter_map(Plugin::shadowed).collect();
+    plugins.extend(shadows.into_iter().map(|shadow| (Arc::clone(&shadow.name), shadow)));
     let tables = Tables {
         key: "stores",
         about: "Keys and values that plugins can be granted",

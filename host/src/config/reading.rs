@@ -95,9 +95,12 @@ impl Reading {
         }
         config.plugins.retain(|name, plugin| {
             let mut stores = plugin.grants.stores.iter();
-            let table = join("plugins", name);
+            // A shadow stands in the table of the plugin that it is called beside.
+            let beside = plugin.beside.as_ref();
+            let table = join("plugins", beside.unwrap_or(name));
             // An unknown key beside these says nothing about what they come to.
-            let parts = ["component", "config", "grants", "limits", "instances", "on-failure"];
+            let component = if beside.is_some() { "shadow" } else { "component" };
+            let parts = [component, "config", "grants", "limits", "instances", "on-failure"];
             !self.is_about(&table)
                 && !parts.iter().any(|part| self.concerns(&join(&table, part)))
                 && !stores.any(|store| self.concerns(&join("stores", store)))

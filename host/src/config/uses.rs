@@ -20,6 +20,8 @@ impl Config {
             look("clusters", name, "balancer", &cluster.balancers);
             look("clusters", name, "rewriters", &cluster.rewriters);
         }
+        let beside = self.plugins.get(plugin).and_then(|plugin| plugin.beside.as_ref());
+        uses.extend(beside.map(|beside| format!("plugins.{beside}.shadow")));
         uses
     }
 }

@@ -1,7 +1,7 @@
 //! What is counted of plugins, and what they count themselves.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::metrics::MetricType;
@@ -13,6 +13,11 @@ use super::{Metrics, counters, increment, lock};
 
 /// One in so many calls is measured, and stands for as many.
 pub const SAMPLED: u64 = 16;
+
+/// What comes of a call that a plugin has decided and another is to be asked about beside it: they agreed
+/// or differed; that other failed; it was not asked, as it was parked or too many were under way; or the
+/// plugin itself failed, and there is nothing to compare.
+pub const SHADOWED: [&str; 5] = ["agreed", "differed", "failed", "missed", "unanswered"];
 
 /// A quarter of a microsecond to a tenth of a second.
 const GUEST_BOUNDS: Bounds = [
@@ -53,6 +58,8 @@ pub struct PluginMetrics {
     memory_peak: AtomicU64,
     /// The version that serves, and since when, in seconds of Unix time.
     serving: Mutex<Option<(Arc<str>, u64)>>,
+    /// What came of comparing it with another, as [`SHADOWED`]; nothing if that never was.
+    shadowed: OnceLock<[AtomicU64; SHADOWED.len()]>,
     /// What it counts itself.
     pub figures: Figures,
 }
@@ -90,6 +97,7 @@ impl PluginMetrics {
             memory: AtomicU64::new(0),
             memory_peak: AtomicU64::new(0),
             serving: Mutex::default(),
+            shadowed: OnceLock::new(),
             figures: Figures::default(),
         }
     }
@@ -175,6 +183,15 @@ impl PluginMetrics {
         *serving = Some((version.into(), now.as_secs()));
     }
 
+    /// Counts a call that another is to be asked about, by its place in [`SHADOWED`]; without one, shows
+    /// that such will be counted.
+    pub fn shadowed(&self, outcome: Option<usize>) {
+        let counters = self.shadowed.get_or_init(Default::default);
+        if let Some(counter) = outcome.and_then(|outcome| counters.get(outcome)) {
+            increment(counter);
+        }
+    }
+
     /// Counts a log message that was one too many.
     pub fn message_dropped(&self) {
         increment(&self.messages_dropped);
@@ -241,7 +258,22 @@ impl Metrics {
         let help = "Versions that were to take the place of the one that serves";
         push("linkspan_plugin_candidates", help, counter, candidates);
         self.serving(families);
+        self.shadows(families);
         self.figures(families);
+    }
+
+    /// What comes of calling others beside plugins.
+    fn shadows(&self, families: &mut Vec<Family>) {
+        let samples = self.plugins.samples("plugin", |plugin| {
+            let counters = plugin.shadowed.get().into_iter().flatten();
+            let part = |(outcome, count): (_, &AtomicU64)| {
+                (Some(("outcome", outcome)), Value::Counter(count.load(Ordering::Relaxed)))
+            };
+            SHADOWED.into_iter().zip(counters).map(part).collect()
+        });
+        let help = "Calls that a plugin has decided, by what its shadow says of them";
+        let name = "linkspan_plugin_shadow_calls";
+        families.push(Family { name, help, samples, kind: MetricType::Counter });
     }
 
     /// Which versions serve.

@@ -55,7 +55,7 @@ impl Edit {
 }
 
 /// Where a router sends a request, checked.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Decision {
     /// Not this router's to decide.
     Next,
@@ -70,6 +70,24 @@ pub enum Decision {
     },
     /// Answered by the plugin, or with a redirection.
     Respond(Box<http::Response<Bytes>>),
+}
+
+impl PartialEq for Decision {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Next, Self::Next) => true,
+            (
+                Self::Forward { upstream, host, path },
+                Self::Forward { upstream: other, host: other_host, path: other_path },
+            ) => (upstream, host, path) == (other, other_host, other_path),
+            (Self::Respond(one), Self::Respond(other)) => {
+                one.status() == other.status()
+                    && one.headers() == other.headers()
+                    && one.body() == other.body()
+            }
+            _ => false,
+        }
+    }
 }
 
 /// An upstream that a router names.

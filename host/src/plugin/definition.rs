@@ -95,9 +95,11 @@ impl Definition {
     /// state can be kept.
     #[must_use]
     pub fn serves(&self, config: &config::Plugin, version: &str, kinds: &[Kind]) -> bool {
-        // How much is logged of it is no reason to begin anew, nor is how others take its place.
+        // How much is logged of it is no reason to begin anew, nor is how others take its place, or what
+        // is called beside it.
         let config::Plugin { log_level, state, canary, .. } = self.config;
-        let config = config::Plugin { log_level, state, canary, ..config.clone() };
+        let shadow = self.config.shadow.clone();
+        let config = config::Plugin { log_level, state, canary, shadow, ..config.clone() };
         self.config == config && self.version() == version && self.kinds == kinds
     }
 

@@ -271,6 +271,8 @@ impl Host {
             limits: config.limits,
             clusters,
             stores,
+            // What decides nothing changes nothing that decides.
+            writes: config.beside.is_none(),
             any_address: !config.grants.addresses.is_empty(),
             // A line has no end within a name, so that no two are the same together.
             cells: self.cells.of(format!("{}\n{cluster}", config.name)),

@@ -28,6 +28,8 @@ pub(super) struct Identity {
     pub(super) any_address: bool,
     /// The stores that it may open.
     pub(super) stores: Vec<(Name, Arc<Store>)>,
+    /// Whether it may write to them.
+    pub(super) writes: bool,
     /// The numbers that instances share.
     pub(super) cells: Arc<Cells>,
     /// Where it is counted, and its own counters and gauges.

@@ -75,6 +75,8 @@ pub(super) struct Pool {
     turn: Cell<u64>,
     /// Whether its instances are held for longer than a call, so that there may be several.
     lends: bool,
+    /// Held by each copy of a request that it is asked about beside another plugin.
+    pub(super) copies: Rc<()>,
 }
 
 /// An answer, or why there is none, with the exchange that it was about.
@@ -105,6 +107,7 @@ impl Pool {
             rest: Rest::default(),
             turn: Cell::new(0),
             lends: false,
+            copies: Rc::default(),
         })
     }
 
@@ -123,6 +126,7 @@ impl Pool {
             rest: Rest::default(),
             turn: Cell::new(0),
             lends: true,
+            copies: Rc::default(),
         })
     }
 

@@ -65,6 +65,7 @@ impl Definition {
             clusters: Arc::clone(&identity.clusters),
             any_address: identity.any_address,
             stores: stores.collect(),
+            writes: identity.writes,
             cells: Arc::new(Cells::default()),
             metrics: metrics.plugin(&identity.name),
             skips: OnceLock::new(),

@@ -15,12 +15,7 @@ impl Proxy {
     pub async fn swap(&mut self) -> Swapped {
         let before = self.stage.snapshot();
         let (next, swapped) = Snapshot::swap(&self.host, &before, &self.crew).await;
-        for name in &swapped.refused {
-            self.metrics.plugin(name).refused();
-            if let Some(candidate) = next.refused.get(name) {
-                tracing::error!("{}; the version before goes on", candidate.reason);
-            }
-        }
+        swapped.refused.iter().for_each(|name| self.tell_refused(name, &next));
         for name in &swapped.taken {
             self.metrics.plugin(name).taken();
         }
@@ -66,6 +61,27 @@ impl Proxy {
         if let Err(error) = vault.commit(snapshot.committed(), &snapshot.in_reserve()) {
             tracing::warn!("what is served could not be kept: {error}");
         }
+    }
+
+    /// Says what a new configuration goes without, if that is news.
+    pub(super) fn tell_missing(&self, before: &Snapshot, next: &Snapshot) {
+        for (name, candidate) in &next.refused {
+            let old = before.refused.get(name);
+            if !candidate.withdrawn && !old.is_some_and(|old| Arc::ptr_eq(old, candidate)) {
+                self.tell_refused(name, next);
+            }
+        }
+    }
+
+    fn tell_refused(&self, plugin: &Name, next: &Snapshot) {
+        self.metrics.plugin(plugin).refused();
+        let Some(candidate) = next.refused.get(plugin) else { return };
+        let instead = match next.version_of(plugin) {
+            Some(_) => "the version before goes on",
+            // Only what is called beside another can be missing.
+            None => "nothing takes its place",
+        };
+        tracing::error!("{}; {instead}", candidate.reason);
     }
 
     /// Has versions take the places of others whose trial they have passed, and withdraws those that

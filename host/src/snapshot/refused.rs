@@ -17,6 +17,8 @@ const SHOWN: usize = 12;
 pub struct Refused {
     /// The plugin.
     pub plugin: Name,
+    /// Of a shadow: the plugin that it is called beside.
+    pub beside: Option<Name>,
     /// The component that it names.
     pub component: String,
     /// Where that comes from, if it is known.
@@ -45,10 +47,31 @@ impl fmt::Display for Refused {
 }
 
 impl Refused {
+    /// A plugin of which a component from this source is refused.
+    #[must_use]
+    pub fn new(
+        plugin: &config::Plugin,
+        source: Option<Source>,
+        cluster: Option<Name>,
+        refusal: Refusal,
+    ) -> Self {
+        Self {
+            plugin: Name::clone(&plugin.name),
+            beside: plugin.beside.clone(),
+            component: plugin.component.clone(),
+            source,
+            cluster,
+            refusal,
+        }
+    }
+
     /// What is wrong, each thing where it stands.
     #[must_use]
     pub fn faults(&self, places: &Places<'_>) -> Vec<Fault> {
-        let place = Standing::of(places, &self.plugin, self.cluster.as_deref());
+        let place = match &self.beside {
+            Some(plugin) => Standing::beside(places, plugin),
+            None => Standing::of(places, &self.plugin, self.cluster.as_deref()),
+        };
         match &self.refusal {
             Refusal::Missing { name, directory, known } => {
                 let note = match directory {
@@ -121,7 +144,11 @@ impl Refused {
                 let is: Vec<_> = is.iter().map(|kind| kind.name()).collect();
                 let message =
                     format!("`{}` is used as a {used}, and is a {}", self.plugin, is.join(" and "));
-                let faults = place.used(usage(*used), &message).into_iter();
+                let faults = match self.beside {
+                    Some(_) => vec![place.component(&message)],
+                    None => place.used(usage(*used), &message),
+                };
+                let faults = faults.into_iter();
                 faults.map(|fault| fault.expected(&format!("expected a {used}"))).collect()
             }
             Misuse::NoStores => {
@@ -222,6 +249,8 @@ fn listed(names: &[String]) -> String {
 pub(super) struct Standing<'p> {
     places: &'p Places<'p>,
     name: &'p str,
+    /// The key that names its component.
+    key: &'static str,
     /// `[plugins.NAME]`; without it, the plugin is a component that is used as it is.
     table: Option<Spot<'p>>,
     /// `[clusters.NAME]` of a cluster that has it by default.
@@ -232,7 +261,12 @@ impl<'p> Standing<'p> {
     pub(super) fn of(places: &'p Places<'p>, name: &'p str, cluster: Option<&str>) -> Self {
         let table = places.find(&["plugins", name]);
         let cluster = cluster.and_then(|cluster| places.find(&["clusters", cluster]));
-        Self { places, name, table, cluster }
+        Self { places, name, key: "component", table, cluster }
+    }
+
+    /// That of what is called beside a plugin.
+    pub(super) fn beside(places: &'p Places<'p>, plugin: &'p str) -> Self {
+        Self { key: "shadow", ..Self::of(places, plugin, None) }
     }
 
     /// At a key of its table.
@@ -265,7 +299,7 @@ impl<'p> Standing<'p> {
 
     /// At the text that names its component.
     pub(super) fn component(&self, message: &str) -> Fault {
-        self.at(&["component"], Part::Value, message).unwrap_or_else(|| self.whole(message))
+        self.at(&[self.key], Part::Value, message).unwrap_or_else(|| self.whole(message))
     }
 
     /// At its configuration, or else at its component.

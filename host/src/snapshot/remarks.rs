@@ -18,7 +18,10 @@ impl Snapshot {
             .map(|(used, staffed)| (&used.plugin, &staffed.definition))
             .collect();
         let of = |definition: &&std::sync::Arc<Definition>| {
-            let place = Standing::of(places, &definition.config.name, None);
+            let place = match &definition.config.beside {
+                Some(plugin) => Standing::beside(places, plugin),
+                None => Standing::of(places, &definition.config.name, None),
+            };
             remarks(definition, &place)
         };
         let odd = plugins.values().flat_map(of).chain(self.missing_directory(places));
@@ -56,7 +59,13 @@ fn remarks(definition: &Definition, place: &Standing<'_>) -> Vec<Fault> {
         );
         remarks.push(place.component(&message));
     }
-    if !component.waits && !config.grants.stores.is_empty() {
+    if config.beside.is_some() {
+        // What is granted is the plugin's, and it may use it.
+        return remarks;
+    }
+    // Its shadow may open what it does not.
+    let alone = config.shadow.is_none();
+    if alone && !component.waits && !config.grants.stores.is_empty() {
         let message = format!("`{}` opens no stores", config.component);
         remarks.extend(place.at(&["grants", "stores"], Part::Value, &message));
     }

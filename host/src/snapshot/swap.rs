@@ -125,13 +125,7 @@ impl Snapshot {
         let Some(plugin) = self.config.plugins.get(name) else { return Ok(None) };
         let before = previous.refused.get(name);
         let refused = |source: Option<Source>, digest: Option<Arc<str>>, refusal: Refusal| {
-            let refused = Refused {
-                plugin: Arc::clone(name),
-                component: plugin.component.clone(),
-                source: source.clone(),
-                cluster: None,
-                refusal,
-            };
+            let refused = Refused::new(plugin, source.clone(), None, refusal);
             let (reason, since) = (refused.to_string(), now());
             Arc::new(Candidate { source, digest, reason, withdrawn: false, since })
         };

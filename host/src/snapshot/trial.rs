@@ -178,6 +178,7 @@ impl Snapshot {
         }
         next.plugins.extend(before);
         next.retired.remove(plugin);
+        next.compare();
         Ok(next)
     }
 
@@ -191,9 +192,10 @@ impl Snapshot {
             .collect();
         self.retired.insert(Arc::clone(plugin), retired);
         self.plugins.extend(uses);
+        self.compare();
     }
 
-    fn uses_of(&self, plugin: &Name) -> impl Iterator<Item = (&Use, &Staffed)> {
+    pub(super) fn uses_of(&self, plugin: &Name) -> impl Iterator<Item = (&Use, &Staffed)> {
         self.plugins.iter().filter(move |(used, _)| used.plugin == *plugin)
     }
 
@@ -223,6 +225,7 @@ impl Snapshot {
             stores: self.stores.clone(),
             refused: self.refused.clone(),
             trials: self.trials.clone(),
+            pairs: self.pairs.clone(),
             retired: self.retired.clone(),
         }
     }

@@ -15,7 +15,7 @@ use crate::status::sums::Sums;
 use crate::status::time::moment;
 use crate::status::{
     AboutView, Audience, CandidateView, CheckView, ClusterView, EndpointView, ListenerView,
-    PluginView, Sources, Status, Step, TrialView,
+    PluginView, ShadowView, Sources, Status, Step, TrialView,
 };
 
 impl Status {
@@ -32,7 +32,10 @@ impl Status {
         let listeners = listeners.map(|each| listener(each, snapshot, &staffed, &sums)).collect();
         let clusters = snapshot.clusters.values();
         let clusters = clusters.map(|each| cluster(each, audience, &sums)).collect();
-        let plugins = staffed.iter();
+        let told = |staff: &Staffed| {
+            audience == Audience::Administrator || staff.definition.config.beside.is_none()
+        };
+        let plugins = staffed.iter().filter(|(_, staff)| told(staff));
         let plugins = plugins.map(|(name, staff)| plugin(name, staff, snapshot, audience, &sums));
         let plugins = plugins.collect();
         Self { about: about(sources, snapshot), listeners, clusters, plugins }
@@ -226,18 +229,14 @@ fn plugin(
         version: definition.version().to_owned(),
         digest: Arc::clone(&definition.component.digest),
         since: moment(staffed.since, now()),
-        candidate: snapshot.refused.get(name).filter(|_| audience == Audience::Administrator).map(
-            |candidate| CandidateView {
-                digest: candidate.digest.clone(),
-                reason: candidate.reason.clone(),
-                since: moment(candidate.since, now()),
-            },
-        ),
+        candidate: candidate(snapshot, name).filter(|_| audience == Audience::Administrator),
         trial: snapshot
             .trials
             .get(name)
             .filter(|_| audience == Audience::Administrator)
             .map(|trial| on_trial(snapshot, trial)),
+        shadow: shadow(snapshot, name).filter(|_| audience == Audience::Administrator),
+        shadow_of: definition.config.beside.clone(),
         instances: match definition.config.instances {
             Instances::PerWorker => "per-worker",
             Instances::Shared => "shared",
@@ -255,6 +254,38 @@ fn plugin(
         memory_bytes: sums.total("linkspan_plugin_memory_bytes", name),
         memory_peak_bytes: sums.total("linkspan_plugin_memory_peak_bytes", name),
     }
+}
+
+fn candidate(snapshot: &Snapshot, plugin: &Name) -> Option<CandidateView> {
+    let candidate = snapshot.refused.get(plugin)?;
+    Some(CandidateView {
+        digest: candidate.digest.clone(),
+        reason: candidate.reason.clone(),
+        since: moment(candidate.since, now()),
+    })
+}
+
+fn shadow(snapshot: &Snapshot, plugin: &Name) -> Option<ShadowView> {
+    let configured = snapshot.config.plugins.get(plugin)?;
+    let name = config::Plugin::shadow_of(plugin);
+    configured.shadow.as_ref()?;
+    let pair = snapshot.pair(plugin);
+    let compared = pair.map(|pair| pair.comparison.so_far()).unwrap_or_default();
+    let us = |mean: Duration| mean.as_secs_f64() * 1e6;
+    let means = compared.means();
+    Some(ShadowView {
+        candidate: candidate(snapshot, &name),
+        plugin: name,
+        since: pair.map(|pair| moment(pair.since, now())),
+        calls: compared.calls(),
+        agreed: compared.agreed,
+        differed: compared.differed,
+        failed: compared.failed,
+        missed: compared.missed,
+        unanswered: compared.unanswered,
+        mean_us: means.map(|(_, shadowing)| us(shadowing)),
+        serving_mean_us: means.map(|(deciding, _)| us(deciding)),
+    })
 }
 
 fn on_trial(snapshot: &Snapshot, trial: &Trial) -> TrialView {

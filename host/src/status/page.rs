@@ -110,8 +110,10 @@ fn tiles(out: &mut String, status: &Status) -> fmt::Result {
         classes.filter(|each| class.is_none_or(|class| each.0 == class)).map(|each| each.1).sum()
     };
     let open: u64 = status.listeners.iter().map(|listener| listener.connections_open).sum();
-    let failures: u64 = status.plugins.iter().map(|plugin| plugin.failures).sum();
-    let parked = status.plugins.iter().filter(|plugin| plugin.parked > 0).count();
+    // What decides nothing is no reason to worry.
+    let plugins = || status.plugins.iter().filter(|plugin| plugin.shadow_of.is_none());
+    let failures: u64 = plugins().map(|plugin| plugin.failures).sum();
+    let parked = plugins().filter(|plugin| plugin.parked > 0).count();
     out.push_str("<dl class=\"tiles\">");
     write!(
         out,

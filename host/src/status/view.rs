@@ -202,6 +202,34 @@ pub struct TrialView {
     pub serving_mean_us: Option<f64>,
 }
 
+/// What is called beside a plugin with copies of what that is asked about, and decides nothing; how its
+/// answers compare.
+#[derive(Debug, Serialize)]
+pub struct ShadowView {
+    /// The name that it has among the plugins.
+    pub plugin: Name,
+    /// Since when these versions of both are compared; null if it is not called at all.
+    pub since: Option<Moment>,
+    /// Calls that both were asked about.
+    pub calls: u64,
+    /// Those of them that both answered alike.
+    pub agreed: u64,
+    /// Those that they answered otherwise.
+    pub differed: u64,
+    /// Those on which the shadow failed.
+    pub failed: u64,
+    /// Calls that it was not asked about, as it was parked or too many were under way.
+    pub missed: u64,
+    /// Calls on which the plugin itself failed.
+    pub unanswered: u64,
+    /// The mean time of its calls in the guest; null before the first.
+    pub mean_us: Option<f64>,
+    /// The same of the plugin, in the same calls.
+    pub serving_mean_us: Option<f64>,
+    /// What was to be called beside it and is refused; null if there is nothing.
+    pub candidate: Option<CandidateView>,
+}
+
 /// A component that was to serve as a plugin, and is refused.
 #[derive(Debug, Serialize)]
 pub struct CandidateView {
@@ -236,6 +264,11 @@ pub struct PluginView {
     pub candidate: Option<CandidateView>,
     /// The version that is tried with a share of the requests; null if there is none, and to the public.
     pub trial: Option<TrialView>,
+    /// What is called beside it; null if nothing is to be, and to the public.
+    pub shadow: Option<ShadowView>,
+    /// Of what is called beside a plugin, and decides nothing: that plugin; null of all others. The public
+    /// is not told of it.
+    pub shadow_of: Option<Name>,
     /// `per-worker` or `shared`.
     pub instances: &'static str,
     /// The keys of the configuration that name it.

@@ -49,6 +49,14 @@ pub(super) fn plugin(table: &mut Table<'_>, name: &Name, context: &Context<'_>) 
     let component = table.or_else(component, "the plugin's own name", || name.as_ref().to_owned());
     let (component, instances) = names::component(&component);
     let config = key("config", "What the component is configured with, as it says", Free);
+    let shadow =
+        "A component that is called beside it, as `component` names one, and decides nothing";
+    let shadow = key("shadow", shadow, Component).such_as("headers");
+    let shadow = table.optional(shadow, "none");
+    if shadow.is_some() && context.plugins.contains(&*Plugin::shadow_of(name)) {
+        let taken = format!("the plugin `{}` has the name of its shadow", Plugin::shadow_of(name));
+        table.refuse(&taken, "expected another name of either");
+    }
     let kept = key("instances", "How many instances there are", INSTANCES);
     let state = "The state that a version hands over to the next";
     let state = key("state", state, STATES);
@@ -66,6 +74,8 @@ pub(super) fn plugin(table: &mut Table<'_>, name: &Name, context: &Context<'_>) 
             "How another version is tried before it takes its place",
             canary,
         ),
+        shadow: shadow.map(|shadow| names::component(&shadow).0.to_owned()),
+        beside: None,
         log_level: table.optional(level, "that of `[log]`"),
         on_failure: table.optional(failure, usual),
         limits: table.inner("limits", "What an instance may use", limits),

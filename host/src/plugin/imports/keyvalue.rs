@@ -27,6 +27,15 @@ impl Guest {
         }
     }
 
+    /// The same, to write to it.
+    fn writable(&self, bucket: &Resource<Bucket>) -> Result<Result<Arc<Store>, Error>> {
+        let store = self.store(bucket)?;
+        if self.identity.writes {
+            return Ok(Ok(store));
+        }
+        Ok(Err(Error::Other("a shadow writes to no store".to_owned())))
+    }
+
     /// Waits for an operation, if it has no answer at once.
     async fn wait<T>(
         &mut self,
@@ -98,12 +107,18 @@ impl keyvalue::HostBucket for Guest {
         value: Vec<u8>,
         expiry: Option<u64>,
     ) -> Result<Result<(), Error>> {
-        let store = self.store(&bucket)?;
+        let store = match self.writable(&bucket)? {
+            Ok(store) => store,
+            Err(denied) => return Ok(Err(denied)),
+        };
         self.wait(store.set(&key, value, expiry)).await
     }
 
     async fn delete(&mut self, bucket: Resource<Bucket>, key: String) -> Result<Result<(), Error>> {
-        let store = self.store(&bucket)?;
+        let store = match self.writable(&bucket)? {
+            Ok(store) => store,
+            Err(denied) => return Ok(Err(denied)),
+        };
         self.wait(store.delete(&key)).await
     }
 
@@ -113,7 +128,10 @@ impl keyvalue::HostBucket for Guest {
         key: String,
         amount: u64,
     ) -> Result<Result<u64, Error>> {
-        let store = self.store(&bucket)?;
+        let store = match self.writable(&bucket)? {
+            Ok(store) => store,
+            Err(denied) => return Ok(Err(denied)),
+        };
         self.wait(store.increment(&key, amount)).await
     }
 

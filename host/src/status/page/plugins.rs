@@ -4,7 +4,8 @@ use std::fmt::{self, Write as _};
 
 use super::text::{Bytes, Escaped, Micros, Number, Since};
 use super::{SHOWN, begin_table, cell, figure, number, optional, rest};
-use crate::status::PluginView;
+use crate::config::Name;
+use crate::status::{CandidateView, PluginView, ShadowView};
 
 pub(super) fn plugins(out: &mut String, plugins: &[PluginView]) -> fmt::Result {
     if plugins.is_empty() {
@@ -20,7 +21,10 @@ pub(super) fn plugins(out: &mut String, plugins: &[PluginView]) -> fmt::Result {
         &["Calls", "Failures", "Instances", "Memory", "Mean cost", "p50, p99 cost"],
     )?;
     for plugin in plugins.iter().take(SHOWN) {
-        plugin_row(out, plugin)?;
+        let mut shadows = plugins.iter().filter_map(|other| other.shadow.as_ref());
+        let named = |shadow: &&ShadowView| shadow.plugin == plugin.name;
+        let beside = plugin.shadow_of.as_ref().and_then(|_| shadows.find(named));
+        plugin_row(out, plugin, beside)?;
     }
     out.push_str("</tbody></table>");
     rest(out, plugins.len(), SHOWN, "plugin")?;
@@ -28,7 +32,7 @@ pub(super) fn plugins(out: &mut String, plugins: &[PluginView]) -> fmt::Result {
     Ok(())
 }
 
-fn plugin_row(out: &mut String, plugin: &PluginView) -> fmt::Result {
+fn plugin_row(out: &mut String, plugin: &PluginView, beside: Option<&ShadowView>) -> fmt::Result {
     write!(
         out,
         "<tr role=\"row\"><th scope=\"row\" role=\"rowheader\">{}<small>{}, {}</small></th>",
@@ -44,25 +48,7 @@ fn plugin_row(out: &mut String, plugin: &PluginView) -> fmt::Result {
     let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
     let uses = if uses.is_empty() { "nothing".to_owned() } else { uses.join("<br>") };
     cell(out, "Used by", format_args!("<small>{uses}{more}</small>"))?;
-    let state = match plugin.parked {
-        0 => "<span class=\"pill good\">in use</span>".to_owned(),
-        parked => {
-            format!("<span class=\"pill bad\">parked</span><small>{parked} of its uses</small>")
-        }
-    };
-    let refused = plugin.candidate.as_ref().map(|candidate| {
-        let reason = Escaped(&candidate.reason);
-        format!("<span class=\"pill warn\">another is refused</span><small>{reason}</small>")
-    });
-    let trial = plugin.trial.as_ref().map(|trial| {
-        let (calls, failures) = (Number(trial.calls), Number(trial.failures));
-        format!(
-            "<span class=\"pill warn\">another is tried</span><small><code>{}</code> with {}% of the \
-             requests: {failures} of {calls} calls failed</small>",
-            trial.version, trial.share
-        )
-    });
-    cell(out, "State", [Some(state), trial, refused].into_iter().flatten().collect::<String>())?;
+    cell(out, "State", state(plugin, beside))?;
     figure(out, "Calls", plugin.calls)?;
     let causes = plugin.failures_by_cause.iter().filter(|(_, count)| **count > 0);
     let causes: Vec<_> =
@@ -87,4 +73,51 @@ fn plugin_row(out: &mut String, plugin: &PluginView) -> fmt::Result {
     optional(out, "n", "p50, p99 cost", percentiles)?;
     out.push_str("</tr>\n");
     Ok(())
+}
+
+/// Whether it is in use, and what there is besides; `beside` is what is told of it as a shadow.
+fn state(plugin: &PluginView, beside: Option<&ShadowView>) -> String {
+    let state = match (plugin.parked, &plugin.shadow_of) {
+        (0, None) => "<span class=\"pill good\">in use</span>".to_owned(),
+        (0, Some(_)) => "<span class=\"pill\">shadow</span>".to_owned(),
+        (parked, _) => {
+            format!("<span class=\"pill bad\">parked</span><small>{parked} of its uses</small>")
+        }
+    };
+    let of = plugin.shadow_of.as_ref();
+    let compared = of.zip(beside).map(|(of, beside)| compared(of, beside));
+    let refusal = |candidate: &CandidateView, what: &str| {
+        let reason = Escaped(&candidate.reason);
+        format!("<span class=\"pill warn\">{what} is refused</span><small>{reason}</small>")
+    };
+    let refused = plugin.candidate.as_ref().map(|candidate| refusal(candidate, "another"));
+    let trial = plugin.trial.as_ref().map(|trial| {
+        let (calls, failures) = (Number(trial.calls), Number(trial.failures));
+        format!(
+            "<span class=\"pill warn\">another is tried</span><small><code>{}</code> with {}% of the \
+             requests: {failures} of {calls} calls failed</small>",
+            trial.version, trial.share
+        )
+    });
+    // One that is not called at all has no row of its own.
+    let missing = plugin.shadow.as_ref().filter(|shadow| shadow.since.is_none());
+    let missing = missing.and_then(|shadow| shadow.candidate.as_ref());
+    let missing = missing.map(|candidate| refusal(candidate, "its shadow"));
+    [Some(state), compared, trial, refused, missing].into_iter().flatten().collect()
+}
+
+/// How the answers of a shadow compare with those of the plugin that it is called beside.
+fn compared(of: &Name, shadow: &ShadowView) -> String {
+    let ShadowView { calls, agreed, differed, failed, missed, .. } = shadow;
+    let [calls, agreed, differed, failed, missed] =
+        [calls, agreed, differed, failed, missed].map(|count| Number(*count));
+    let costs = shadow.mean_us.zip(shadow.serving_mean_us);
+    let costs = costs
+        .map(|(own, others)| format!("; a call takes {}, there {}", Micros(own), Micros(others)));
+    format!(
+        "<small>beside {}: of {calls} calls {agreed} agree, {differed} differ, {failed} failed; \
+         {missed} missed{}</small>",
+        Escaped(of),
+        costs.unwrap_or_default()
+    )
 }

@@ -1,7 +1,8 @@
 //! Test guest: a rewriter that says which of its versions it is. Its versions differ in the bytes of
 //! `STAMP` alone, which tests write into the compiled component. One whose stamp begins with a `!`
 //! traps in `configure`, and one with `~` never comes out of it. One with a `^` traps in each call, one with a
-//! `?` in each but that by which the host probes it, and one with `%` takes its time.
+//! `?` in each but that by which the host probes it, and one with a `*` never comes out of those; one with `%`
+//! takes its time.
 
 use crate::bindings::exports::linkspan::plugin::{lifecycle, request_rewriter, response_rewriter};
 use crate::bindings::linkspan::plugin::edits::Edit;
@@ -48,6 +49,9 @@ impl request_rewriter::Guest for Plugin {
         match stamp().first() {
             Some(b'^') => std::process::abort(),
             Some(b'?') if request::authority() != "probe.invalid" => std::process::abort(),
+            Some(b'*') if request::authority() != "probe.invalid" => loop {
+                std::hint::black_box(());
+            },
             Some(b'%') => {
                 for turn in 0..5_000_000 {
                     std::hint::black_box(turn);
