@@ -62,7 +62,9 @@ pub use definition::{Definition, Newborn};
 pub use error::{FAILURES, Failure, Misuse, Refusal};
 pub use exchange::{Attributes, Connection, Exchange, Hashed, Taken, Trail};
 pub use host::{Around, BuiltIn, Host, Settings, Source, digest, read, version};
-pub use members::{Endpoint, EndpointId, EndpointState, Figure, Members, Picked, Siblings};
+pub use members::{
+    Endpoint, EndpointId, EndpointState, Figure, Members, Picked, Siblings, is_one_of,
+};
 pub use names::has_names;
 pub use nursery::{Nursery, Order};
 pub use pool::{Session, Shared, Transformed};

@@ -1,6 +1,6 @@
 //! What plugins are told of a cluster: the plugin module's traits, answered from the cluster.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -97,6 +97,13 @@ impl Members for View {
         membership.members().iter().map(number).collect()
     }
 
+    fn report(&self, id: EndpointId) -> Vec<(String, u64)> {
+        let cluster = self.0.load();
+        let membership = cluster.membership();
+        let endpoint = membership.endpoint(id);
+        endpoint.map(|endpoint| endpoint.report().numbers()).unwrap_or_default()
+    }
+
     fn report_age(&self, id: EndpointId) -> Option<u64> {
         self.0.load().membership().endpoint(id)?.report().age(health::now())
     }
@@ -108,37 +115,24 @@ impl Members for View {
     }
 }
 
-/// The port of an authority that names none.
-const PORT: u16 = 80;
-
 impl Siblings for Membership {
     fn include(&self, authority: &str) -> bool {
-        let Some((host, port)) = host_and_port(authority) else { return false };
-        let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let address = inside.unwrap_or(host).parse().ok().map(|ip: IpAddr| ip.to_canonical());
-        let is = |own: u16| port.is_none_or(|port| port == own);
-        self.endpoints().iter().any(|endpoint| {
-            let at = match (address, endpoint.peer()) {
-                (Some(ip), Peer::Tcp(own)) => ip == own.ip().to_canonical() && is(own.port()),
-                _ => false,
-            };
-            at || endpoint
-                .authority()
-                .to_str()
-                .ok()
-                .and_then(host_and_port)
-                .is_some_and(|(own, of)| own.eq_ignore_ascii_case(host) && is(of.unwrap_or(PORT)))
-        })
+        plugin::is_one_of(authority, self.endpoints().iter().map(|endpoint| known(endpoint)))
+    }
+
+    fn all(&self) -> Vec<(Option<SocketAddr>, String)> {
+        let told = |(at, called): (_, Option<&str>)| (at, called.unwrap_or_default().to_owned());
+        self.endpoints().iter().map(|endpoint| told(known(endpoint))).collect()
     }
 }
 
-/// Splits `host:port`, `host`, `[v6]:port` and `[v6]`.
-fn host_and_port(authority: &str) -> Option<(&str, Option<u16>)> {
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port.parse().ok()?)),
-        _ => (authority, None),
+/// The address that an endpoint has, and what it is called.
+fn known(endpoint: &super::Endpoint) -> (Option<SocketAddr>, Option<&str>) {
+    let at = match endpoint.peer() {
+        Peer::Tcp(at) => Some(*at),
+        Peer::Unix(_) => None,
     };
-    (!host.is_empty()).then_some((host, port))
+    (at, endpoint.authority().to_str().ok())
 }
 
 #[cfg(test)]

@@ -38,6 +38,14 @@ impl Report {
         numbers.iter().find(|(known, _)| **known == *name).map(|(_, number)| *number)
     }
 
+    /// All numbers of the last answer.
+    #[must_use]
+    pub fn numbers(&self) -> Vec<(String, u64)> {
+        let answer = self.0.load();
+        let numbers = answer.iter().flat_map(|answer| answer.numbers.iter());
+        numbers.map(|(name, number)| (name.to_string(), *number)).collect()
+    }
+
     /// Milliseconds since the last answer, if there was one.
     #[must_use]
     pub fn age(&self, now: u64) -> Option<u64> {

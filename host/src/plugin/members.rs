@@ -2,6 +2,7 @@
 //! which implements it.
 
 use std::fmt::Debug;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::plugin::bindings::{balancer, types};
 
@@ -41,6 +42,11 @@ pub trait Members: Send + Sync {
     /// [`Self::endpoints`].
     fn reported_of_all(&self, name: &str, younger_than: u64) -> Vec<Option<u64>>;
 
+    /// All numbers of a member's last answer, by name, for a recording.
+    fn report(&self, _id: EndpointId) -> Vec<(String, u64)> {
+        Vec::new()
+    }
+
     /// Milliseconds since that answer.
     fn report_age(&self, id: EndpointId) -> Option<u64>;
 
@@ -53,6 +59,42 @@ pub trait Siblings: Debug + Send + Sync {
     /// Whether one of them has that address or name, `host:port` or `host` for any port, without
     /// regard to case.
     fn include(&self, authority: &str) -> bool;
+
+    /// All of them: the address that it has, if it has one, and what it is called.
+    fn all(&self) -> Vec<(Option<SocketAddr>, String)>;
+}
+
+/// The port of an authority that names none.
+const PORT: u16 = 80;
+
+/// Whether an authority, `host:port` or `host` for any port, is one of these endpoints', each with the
+/// address that it has, if it has one, and what it is called.
+pub fn is_one_of<'e>(
+    authority: &str,
+    mut endpoints: impl Iterator<Item = (Option<SocketAddr>, Option<&'e str>)>,
+) -> bool {
+    let Some((host, port)) = host_and_port(authority) else { return false };
+    let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let address = inside.unwrap_or(host).parse().ok().map(|ip: IpAddr| ip.to_canonical());
+    let is = |own: u16| port.is_none_or(|port| port == own);
+    endpoints.any(|(own, called)| {
+        let at = match (address, own) {
+            (Some(ip), Some(own)) => ip == own.ip().to_canonical() && is(own.port()),
+            _ => false,
+        };
+        at || called
+            .and_then(host_and_port)
+            .is_some_and(|(own, of)| own.eq_ignore_ascii_case(host) && is(of.unwrap_or(PORT)))
+    })
+}
+
+/// Splits `host:port`, `host`, `[v6]:port` and `[v6]`.
+fn host_and_port(authority: &str) -> Option<(&str, Option<u16>)> {
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port.parse().ok()?)),
+        _ => (authority, None),
+    };
+    (!host.is_empty()).then_some((host, port))
 }
 
 /// Which figure.
