@@ -33,6 +33,7 @@ mod names;
 mod proxy_protocol;
 mod queueing;
 mod readme;
+mod recording;
 mod reload;
 mod reuse;
 mod rewriting;

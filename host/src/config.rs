@@ -22,6 +22,7 @@ mod places;
 mod proxied;
 mod reading;
 mod reference;
+mod sample;
 mod schema;
 mod sendfile;
 mod store;
@@ -51,6 +52,7 @@ pub use names::{BALANCERS, balancer_names, canonical_balancer, closest, did_you_
 pub use places::{Part, Places, Spot, Usage};
 pub use proxied::{Opening, ProxyProtocol};
 pub use reading::Reading;
+pub use sample::Sample;
 pub use sendfile::{Compression, Root, Sendfile};
 pub use store::{ENTRY_BYTES, Memcached, Store, StoreKind, valid_key};
 pub use units::{ShownDuration, ShownSize};
@@ -244,6 +246,8 @@ pub struct Plugin {
     pub shadow: Option<String>,
     /// Of a plugin that is called beside another: that one's name. `None` of all that decide.
     pub beside: Option<Name>,
+    /// Where a sample of its decisions is written. `None`: nowhere.
+    pub record: Option<Sample>,
     /// The least severe level of lines by and about it. `None`: that of `[log]`.
     pub log_level: Option<LogLevel>,
     /// What a request gets on which the plugin fails. `None`: what is usual for its kind.

@@ -30,7 +30,7 @@
 //!   on their workers, for their `status-path`.
 //! - **Up to eight threads of each worker** open, read and compress files ([`sendfile`]), which may block.
 //! - **The ticker** counts milliseconds while guests run ([`plugin`]), and sleeps otherwise. One thread
-//!   per log target writes lines ([`log`]).
+//!   per log target writes lines ([`log`]), and one per recording of a plugin's decisions.
 //!
 //! # From a file to a snapshot
 //!

@@ -36,6 +36,7 @@ mod nursery;
 mod parking;
 mod pool;
 mod probing;
+mod recording;
 mod shadow;
 mod tally;
 pub(crate) mod time;
@@ -49,6 +50,7 @@ use std::sync::Arc;
 use crate::config::OnFailure;
 use crate::log::access::calls::Label;
 use crate::plugin::pool::{Bodies, Pool};
+use crate::plugin::recording::Shown;
 use crate::plugin::shadow::Shadow;
 
 /// The contract that this host serves: package and version.
@@ -68,6 +70,7 @@ pub use members::{
 pub use names::has_names;
 pub use nursery::{Nursery, Order};
 pub use pool::{Session, Shared, Transformed};
+pub use recording::{Decided, Heading, Line, Outcome, Phase, Recorder};
 pub use tally::Counted;
 pub use vault::{Committed, Kept, Left, Vault};
 
@@ -78,6 +81,7 @@ pub struct Plugin {
     bodies: Rc<Bodies>,
     trial: Option<Rc<Trial>>,
     shadow: Option<Rc<Shadow>>,
+    recorder: Option<Arc<Recorder>>,
 }
 
 /// Another version of a plugin that gets a share of its requests.
@@ -141,7 +145,7 @@ impl Plugin {
     ) -> Self {
         let pool = Pool::new(definition, nursery, worker, first, shared);
         let bodies = Bodies::new(&pool);
-        Self { pool, bodies, trial: None, shadow: None }
+        Self { pool, bodies, trial: None, shadow: None, recorder: None }
     }
 
     /// The same, with another version that gets a share of its requests, in hundredths of a percent.
@@ -154,6 +158,12 @@ impl Plugin {
     #[must_use]
     pub fn alone(self) -> Self {
         Self { trial: None, shadow: None, ..self }
+    }
+
+    /// The same, recorded by somebody or nobody; a version on trial is not.
+    #[must_use]
+    pub fn recorded_by(self, recorder: Option<Arc<Recorder>>) -> Self {
+        Self { recorder, ..self }
     }
 
     /// The version that is on trial.
@@ -200,9 +210,12 @@ impl Plugin {
     /// If it failed, and its `on-failure` is `reject`.
     pub async fn route(
         &self,
-        exchange: Box<Exchange>,
+        mut exchange: Box<Exchange>,
     ) -> (Box<Exchange>, Result<Decision, Rejected>) {
-        let (exchange, decision) = self.decide(exchange).await;
+        let noting = self.noting(&mut exchange);
+        let (mut exchange, decision) = self.decide(exchange).await;
+        let told = |shown: &Shown| decision.as_ref().ok().map(|told| shown.decision(told));
+        self.note(noting, Phase::Route, &mut exchange, told);
         let ask = |shadow: Self, copy| async move { shadow.decide(copy).await };
         self.shadowed("route", &exchange, &decision, ask);
         let decision = decision.or_else(|f| self.instead(&f, OnFailure::Next, Decision::Next));
@@ -216,11 +229,17 @@ impl Plugin {
     /// If it failed, and its `on-failure` is `reject`.
     pub async fn pick(
         &self,
-        exchange: Box<Exchange>,
+        mut exchange: Box<Exchange>,
         attempt: u32,
         previous: Option<Picked>,
     ) -> (Box<Exchange>, Result<Pick, Rejected>) {
-        let (exchange, pick) = self.choose(exchange, attempt, previous).await;
+        let mut noting = self.noting(&mut exchange);
+        if let (Some(noting), Some(members)) = (&mut noting, &self.pool.definition.members) {
+            noting.choosing(&exchange, &**members, attempt, previous);
+        }
+        let (mut exchange, pick) = self.choose(exchange, attempt, previous).await;
+        let told = |_: &Shown| pick.as_ref().ok().and_then(Pick::told);
+        self.note(noting, Phase::Pick, &mut exchange, told);
         let ask =
             move |shadow: Self, copy| async move { shadow.choose(copy, attempt, previous).await };
         self.shadowed("pick", &exchange, &pick, ask);
@@ -258,9 +277,12 @@ impl Plugin {
     /// If it failed, and its `on-failure` is `reject`.
     pub async fn on_request(
         &self,
-        exchange: Box<Exchange>,
+        mut exchange: Box<Exchange>,
     ) -> (Box<Exchange>, Result<Vec<Edit>, Rejected>) {
-        let (exchange, edits) = self.edit_request(exchange).await;
+        let noting = self.noting(&mut exchange);
+        let (mut exchange, edits) = self.edit_request(exchange).await;
+        let told = |shown: &Shown| edits.as_ref().ok().map(|edits| shown.edits(edits));
+        self.note(noting, Phase::OnRequest, &mut exchange, told);
         let ask = |shadow: Self, copy| async move {
             // What it need not be called for, it leaves as it is.
             match shadow.rewrites_requests() {
@@ -279,9 +301,12 @@ impl Plugin {
     /// If it failed, and its `on-failure` is `reject`.
     pub async fn on_response(
         &self,
-        exchange: Box<Exchange>,
+        mut exchange: Box<Exchange>,
     ) -> (Box<Exchange>, Result<Vec<Edit>, Rejected>) {
-        let (exchange, edits) = self.edit_response(exchange).await;
+        let noting = self.noting(&mut exchange);
+        let (mut exchange, edits) = self.edit_response(exchange).await;
+        let told = |shown: &Shown| edits.as_ref().ok().map(|edits| shown.edits(edits));
+        self.note(noting, Phase::OnResponse, &mut exchange, told);
         let ask = |shadow: Self, copy| async move {
             match shadow.rewrites_responses() {
                 true => shadow.edit_response(copy).await,

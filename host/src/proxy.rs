@@ -352,13 +352,7 @@ impl Proxy {
         let clean = self.drain.wait(grace).await;
         self.desks.clear();
         let workers = std::mem::take(&mut self.workers);
-        let ended = tokio::task::spawn_blocking(|| {
-            workers.into_iter().for_each(|worker| {
-                // A panic in it has been reported by its hook.
-                let _ = worker.join();
-            });
-        });
-        let _ = ended.await;
+        thread::join(workers, self.stage.snapshot()).await;
         self.tasks.iter().for_each(TaskHandle::abort);
         clean
     }

@@ -6,6 +6,7 @@
 
 mod committed;
 mod crew;
+mod recorders;
 mod refused;
 mod remarks;
 mod shadow;
@@ -26,12 +27,13 @@ use crate::config::{self, Config, Instances, Name};
 use crate::dns::Inquiries;
 use crate::metrics::Metrics;
 use crate::plugin::{
-    self, Around, Committed, Component, Definition, Host, Kind, Members, Newborn, Refusal, Shared,
-    Source, digest,
+    self, Around, Committed, Component, Definition, Host, Kind, Members, Newborn, Recorder,
+    Refusal, Shared, Source, digest,
 };
 use crate::store::Store;
 use committed::Found;
 use crew::Inheritance;
+use trial::Retired;
 
 pub use crew::{Crew, Wish};
 pub use refused::Refused;
@@ -68,10 +70,8 @@ pub struct Snapshot {
     /// The versions before.
     retired: BTreeMap<Name, Retired>,
     stores: BTreeMap<Name, (config::Store, Arc<Store>)>,
+    recorders: BTreeMap<Name, Arc<Recorder>>,
 }
-
-/// A version of a plugin that another has taken the place of: its uses.
-type Retired = Vec<(Use, Arc<Definition>, Source)>;
 
 /// One use of a plugin: a balancer's with its cluster, all others of a plugin together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -190,6 +190,7 @@ impl Snapshot {
             refused: BTreeMap::new(),
             trials: BTreeMap::new(),
             pairs: previous.map(|previous| previous.pairs.clone()).unwrap_or_default(),
+            recorders: BTreeMap::new(),
             retired: previous.map(|previous| previous.retired.clone()).unwrap_or_default(),
         };
         let staffing = Staffing { host, previous, committed: Some(committed), crew };
@@ -197,6 +198,7 @@ impl Snapshot {
         snapshot.carry_on(previous);
         snapshot.remember(committed);
         snapshot.compare();
+        snapshot.recorders = snapshot.recorders(previous, host.metrics());
         if refused.is_empty() { Ok(snapshot) } else { Err(refused) }
     }
 
@@ -231,8 +233,9 @@ impl Snapshot {
     }
 
     /// Lets balancers that outlive the snapshot before see this one's clusters, and the limits of
-    /// these hold. To be called when it is shown to the workers.
+    /// these hold, and begins recordings. To be called when it is shown to the workers.
     pub fn take_effect(&self) {
+        self.recorders.values().for_each(|recorder| recorder.begin());
         for (name, cluster) in &self.clusters {
             cluster.take_effect();
             if let Some(view) = self.views.get(name) {

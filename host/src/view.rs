@@ -94,7 +94,7 @@ impl View {
                 Some((tried, share)) => serving.with_trial(staff(tried, before, make), share),
                 None => serving,
             };
-            (used.clone(), plugin)
+            (used.clone(), plugin.recorded_by(snapshot.recorder(&used.plugin)))
         };
         let mut plugins: HashMap<Use, Plugin> = snapshot.plugins.iter().map(plugin).collect();
         for (used, shadow, pair) in snapshot.shadowed() {

@@ -11,6 +11,8 @@ mod extension;
 mod health;
 mod kinds;
 mod listener;
+mod percent;
+mod sample;
 mod sendfile;
 mod store;
 
@@ -142,6 +144,8 @@ struct Context<'c> {
     /// The listeners so far, by address.
     bound: RefCell<BTreeMap<SocketAddr, Name>>,
     roots: RefCell<sendfile::Roots>,
+    /// The files of plugins' recordings so far.
+    recordings: RefCell<BTreeSet<PathBuf>>,
 }
 
 fn context<'c>(root: &mut Table<'_>, directory: &'c Path) -> Context<'c> {
@@ -152,6 +156,7 @@ fn context<'c>(root: &mut Table<'_>, directory: &'c Path) -> Context<'c> {
         stores: keys(root, "stores"),
         bound: RefCell::default(),
         roots: RefCell::default(),
+        recordings: RefCell::default(),
     }
 }
 

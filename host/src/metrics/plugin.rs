@@ -60,6 +60,11 @@ pub struct PluginMetrics {
     serving: Mutex<Option<(Arc<str>, u64)>>,
     /// What came of comparing it with another, as [`SHADOWED`]; nothing if that never was.
     shadowed: OnceLock<[AtomicU64; SHADOWED.len()]>,
+    /// Decisions that were recorded, and those that were to be and are not.
+    recorded: AtomicU64,
+    unrecorded: AtomicU64,
+    /// How many recordings of it go on.
+    recording: AtomicU64,
     /// What it counts itself.
     pub figures: Figures,
 }
@@ -98,6 +103,9 @@ impl PluginMetrics {
             memory_peak: AtomicU64::new(0),
             serving: Mutex::default(),
             shadowed: OnceLock::new(),
+            recorded: AtomicU64::new(0),
+            unrecorded: AtomicU64::new(0),
+            recording: AtomicU64::new(0),
             figures: Figures::default(),
         }
     }
@@ -192,6 +200,26 @@ impl PluginMetrics {
         }
     }
 
+    /// Notes that a recording of it begins.
+    pub fn recording_begins(&self) {
+        increment(&self.recording);
+    }
+
+    /// Notes that one is over.
+    pub fn recording_ends(&self) {
+        self.recording.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Counts a decision that is in its recording.
+    pub fn recorded(&self) {
+        increment(&self.recorded);
+    }
+
+    /// Counts one that was to be, and is not.
+    pub fn unrecorded(&self) {
+        increment(&self.unrecorded);
+    }
+
     /// Counts a log message that was one too many.
     pub fn message_dropped(&self) {
         increment(&self.messages_dropped);
@@ -259,6 +287,7 @@ impl Metrics {
         push("linkspan_plugin_candidates", help, counter, candidates);
         self.serving(families);
         self.shadows(families);
+        self.recordings(families);
         self.figures(families);
     }
 
@@ -287,6 +316,22 @@ impl Metrics {
         let help = "When the version that serves began to, in Unix time";
         let name = "linkspan_plugin_version_start_timestamp_seconds";
         let samples = serving.collect();
+        families.push(Family { name, help, samples, kind: MetricType::Gauge });
+    }
+
+    /// What is recorded of them.
+    fn recordings(&self, families: &mut Vec<Family>) {
+        let table = &self.plugins;
+        let read = |value: &AtomicU64| value.load(Ordering::Relaxed);
+        let samples = table.samples("plugin", |plugin| {
+            let parts = [("written", &plugin.recorded), ("dropped", &plugin.unrecorded)];
+            let part = |(outcome, count)| (Some(("outcome", outcome)), Value::Counter(read(count)));
+            parts.into_iter().map(part).collect()
+        });
+        let (name, help) = ("linkspan_plugin_recorded", "Decisions that were to be recorded");
+        families.push(Family { name, help, samples, kind: MetricType::Counter });
+        let samples = table.sample("plugin", |plugin| Value::Gauge(read(&plugin.recording)));
+        let (name, help) = ("linkspan_plugin_recording", "Recordings that go on");
         families.push(Family { name, help, samples, kind: MetricType::Gauge });
     }
 

@@ -95,11 +95,12 @@ impl Definition {
     /// state can be kept.
     #[must_use]
     pub fn serves(&self, config: &config::Plugin, version: &str, kinds: &[Kind]) -> bool {
-        // How much is logged of it is no reason to begin anew, nor is how others take its place, or what
-        // is called beside it.
+        // How much is logged of it is no reason to begin anew, nor is how others take its place, what is
+        // called beside it, or what is recorded.
         let config::Plugin { log_level, state, canary, .. } = self.config;
-        let shadow = self.config.shadow.clone();
-        let config = config::Plugin { log_level, state, canary, shadow, ..config.clone() };
+        let (shadow, record) = (self.config.shadow.clone(), self.config.record.clone());
+        let config =
+            config::Plugin { log_level, state, canary, shadow, record, ..config.clone() };
         self.config == config && self.version() == version && self.kinds == kinds
     }
 

@@ -58,7 +58,7 @@ pub(super) struct Pool {
     pub(super) definition: Arc<Definition>,
     /// As access lines name it.
     pub(super) label: Rc<Label>,
-    worker: usize,
+    pub(super) worker: usize,
     nursery: Nursery,
     shared: Option<Shared>,
     #[expect(clippy::vec_box, reason = "an instance is moved out and in by every call")]

@@ -1,6 +1,8 @@
 //! A worker's thread: its runtime, its connections, its house-keeping.
 
 use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
@@ -11,7 +13,7 @@ use crate::listener::accept::Accepted;
 use crate::log::access::AccessWriter;
 use crate::memory::Load;
 use crate::relay::serve::serve;
-use crate::snapshot::Wish;
+use crate::snapshot::{Snapshot, Wish};
 use crate::status::Sources;
 use crate::view::Make;
 use crate::worker::Worker;
@@ -66,6 +68,18 @@ impl Start {
         worker.end();
         worker.flush();
     }
+}
+
+/// Waits until the workers have ended, and what they recorded of a snapshot's plugins is written.
+pub(super) async fn join(workers: Vec<JoinHandle<()>>, snapshot: Arc<Snapshot>) {
+    let ended = tokio::task::spawn_blocking(move || {
+        workers.into_iter().for_each(|worker| {
+            // A panic in it has been reported by its hook.
+            let _ = worker.join();
+        });
+        snapshot.flush_recordings();
+    });
+    let _ = ended.await;
 }
 
 /// Gives the state of plugins that others are to replace.

@@ -8,13 +8,16 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::crew::Inheritance;
-use super::{Candidate, Crew, Retired, Snapshot, Staffed, Use, staffed};
+use super::{Candidate, Crew, Snapshot, Staffed, Use, staffed};
 use crate::cluster::health::now;
 use crate::config::{Canary, Name};
 use crate::plugin::{Counted, Definition, Kind, Source, digest};
 
 /// Calls of either version that have to be measured before their cost is compared.
 const COMPARED: u64 = 100;
+
+/// A version of a plugin that another has taken the place of: its uses.
+pub(super) type Retired = Vec<(Use, Arc<Definition>, Source)>;
 
 /// A version on trial.
 pub struct Trial {
@@ -223,6 +226,7 @@ impl Snapshot {
             views: self.views.clone(),
             plugins: self.plugins.clone(),
             stores: self.stores.clone(),
+            recorders: self.recorders.clone(),
             refused: self.refused.clone(),
             trials: self.trials.clone(),
             pairs: self.pairs.clone(),

@@ -1,11 +1,12 @@
 //! Plugins.
 
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
 use crate::config::check::kinds::{Component, GRANT};
+use crate::config::check::percent::{in_percent, percent};
+use crate::config::check::sample::SampleKind;
 use crate::config::check::{Context, LEVELS};
 use crate::config::file::{Choice, Free, List, Parsed, Period, Size, Table, Whole, key};
 use crate::config::names;
@@ -62,6 +63,8 @@ pub(super) fn plugin(table: &mut Table<'_>, name: &Name, context: &Context<'_>) 
     let state = key("state", state, STATES);
     let failure = "What a request gets on which it fails";
     let failure = key("on-failure", failure, FAILURES).such_as("reject");
+    let record = "Where a sample of its decisions goes, to be replayed: a file, or a table";
+    let record = key("record", record, SampleKind(context)).such_as("decisions.jsonl");
     let level = key("log-level", "Of lines by and about it", LEVELS).such_as("trace");
     let usual = "\"fallback\" of balancers, \"reject\" of others";
     Plugin {
@@ -76,33 +79,13 @@ pub(super) fn plugin(table: &mut Table<'_>, name: &Name, context: &Context<'_>) 
         ),
         shadow: shadow.map(|shadow| names::component(&shadow).0.to_owned()),
         beside: None,
+        record: table.optional(record, "nothing is recorded"),
         log_level: table.optional(level, "that of `[log]`"),
         on_failure: table.optional(failure, usual),
         limits: table.inner("limits", "What an instance may use", limits),
         grants: table.inner("grants", "What it may reach", |table| grants(table, context)),
         name: name.clone(),
     }
-}
-
-/// A share, or how much something may be in comparison.
-fn percent(range: RangeInclusive<u32>) -> impl Fn(&str) -> Result<u32, &'static str> {
-    move |text| {
-        let number = text.strip_suffix('%').ok_or("it does not end with `%`")?;
-        let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
-        let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        if !digits(whole) || !digits(part) || part.len() > 2 {
-            return Err("it is no number of percent with at most two decimals");
-        }
-        let hundredths =
-            format!("{whole}{part:0<2}").parse().map_err(|_large| "it is too large")?;
-        if range.contains(&hundredths) { Ok(hundredths) } else { Err("it is out of range") }
-    }
-}
-
-fn in_percent(hundredths: &u32) -> String {
-    let (whole, part) = (hundredths / 100, hundredths % 100);
-    let text = format!("{whole}.{part:02}");
-    format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 /// `[plugins.NAME.canary]`.
