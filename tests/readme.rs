@@ -133,7 +133,6 @@ fn the_two_commands_do_what_the_readme_says() {
     shell.run("kill %1");
 }
 
-/// Each line of the synopsis, with all that is optional and without.
 #[test]
 fn every_reason_of_an_error_is_told() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
@@ -144,6 +143,16 @@ fn every_reason_of_an_error_is_told() {
     }
 }
 
+/// The first line of a recording, and nothing more.
+const NOTHING_RECORDED: &str = concat!(
+    r#"{"linkspan-recording":1,"plugin":"p","component":"c","digest":"","version":"","kinds":[],"#,
+    r#""config":{},"limits":{"memory-bytes":67108864,"deadline-ms":10,"table-elements":20000,"#,
+    r#""handles":1024,"host-call-bytes":2097152},"shared":false,"addresses":false,"clusters":[],"#,
+    r#""headers":[],"share":10000,"salt":""}"#,
+    "\n"
+);
+
+/// Each line of the synopsis, with all that is optional and without.
 #[test]
 fn every_form_of_the_command_line_is_taken() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
@@ -155,7 +164,10 @@ fn every_form_of_the_command_line_is_taken() {
     for form in lines.into_iter().flat_map(forms) {
         let words: Vec<_> = form.split_whitespace().skip(1).map(filled).collect();
         let _ports = words.contains(&"demo").then(ports_of_the_demo);
-        let mut linkspan = Binary::with(toml, &["counts"], &words);
+        let mut linkspan = Binary::prepared(toml, &["counts"], &words, |directory| {
+            fs::write(directory.join("recording"), NOTHING_RECORDED).unwrap();
+            fs::write(directory.join("config.json"), "{}").unwrap();
+        });
         if words.is_empty() || ["run", "demo"].contains(&words[0]) {
             eventually("what serves to listen", || {
                 assert!(linkspan.is_running(), "{form}: {}", linkspan.stderr());
@@ -211,6 +223,8 @@ fn forms(line: &str) -> Vec<String> {
 fn filled(word: &str) -> &str {
     match word {
         "FILE" => "linkspan.toml",
+        "RECORDING" => "plugins.d/recording",
+        "JSON" => "plugins.d/config.json",
         "FILE.wasm" => "plugins.d/counts.wasm",
         "HOST" => "127.0.0.1",
         "PORT" => "0",

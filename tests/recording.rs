@@ -1,5 +1,7 @@
 //! Recordings of what plugins decide: what is in them, and what never is.
 
+mod replay;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;

@@ -17,12 +17,12 @@ use serde_json::Value;
 use crate::support::{Binary, Client, Message, Origin, eventually, one_cluster, plugin, reply};
 
 /// The component `stamps` in a version of its own, which has this stamp.
-fn stamped(stamp: &str) -> Vec<u8> {
+pub(crate) fn stamped(stamp: &str) -> Vec<u8> {
     stamped_as("stamps", stamp)
 }
 
 /// The same of any guest that is made to be stamped.
-fn stamped_as(guest: &str, stamp: &str) -> Vec<u8> {
+pub(crate) fn stamped_as(guest: &str, stamp: &str) -> Vec<u8> {
     let place = b"stamp-00000000000000-end";
     let mut bytes = plugin(guest).to_vec();
     let at = bytes.windows(place.len()).position(|window| window == place).unwrap();

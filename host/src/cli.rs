@@ -60,6 +60,9 @@ pub enum Command {
     /// Write the project of a new plugin: source, contract, build command and test
     #[command(after_long_help = about::NEW)]
     New(New),
+    /// Have a component decide again what was recorded, and tell which decisions differ
+    #[command(after_long_help = about::REPLAY)]
+    Replay(Replay),
     /// Print the effective configuration: every key with its value, secrets masked
     #[command(after_long_help = about::CONFIG)]
     Config(Effective),
@@ -204,6 +207,26 @@ pub enum Language {
     Go,
 }
 
+/// What to replay, and how to say what comes of it.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Replay {
+    /// The recording: what `record` of a plugin names
+    #[arg(value_name = "RECORDING")]
+    pub recording: PathBuf,
+    /// The component that decides again
+    #[arg(value_name = "FILE.wasm")]
+    pub candidate: PathBuf,
+    /// Configure it with this JSON object, instead of like the plugin that was recorded
+    #[arg(long, value_name = "JSON")]
+    pub config: Option<PathBuf>,
+    /// Tell of every decision that differs, not of the first 20
+    #[arg(long)]
+    pub all: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Where the demo listens.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Demo {
@@ -224,8 +247,19 @@ pub struct Man {
 }
 
 /// The commands that have a manual page.
-const COMMANDS: [&str; 10] =
-    ["run", "check", "plugins", "inspect", "new", "config", "schema", "demo", "completions", "man"];
+const COMMANDS: [&str; 11] = [
+    "run",
+    "check",
+    "plugins",
+    "inspect",
+    "new",
+    "replay",
+    "config",
+    "schema",
+    "demo",
+    "completions",
+    "man",
+];
 
 /// A shell that can complete command lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -7,6 +7,7 @@ mod inspect;
 mod manual;
 mod new;
 mod plugins;
+mod replay;
 mod run;
 mod terminal;
 
@@ -26,6 +27,7 @@ pub use inspect::inspect;
 pub use manual::{completions, man};
 pub use new::new;
 pub use plugins::plugins;
+pub use replay::replay;
 pub use run::run;
 
 /// The standard components, as the program carries them.

@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         Command::Check(check) => wait(commands::check(&check)),
         Command::Plugins(plugins) => wait(commands::plugins(&plugins)),
         Command::Inspect(inspect) => wait(commands::inspect(&inspect)),
+        Command::Replay(replay) => wait(commands::replay(&replay)),
         Command::Demo(demo) => wait(commands::demo(&demo)),
     }
 }

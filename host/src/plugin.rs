@@ -37,6 +37,7 @@ mod parking;
 mod pool;
 mod probing;
 mod recording;
+mod replay;
 mod shadow;
 mod tally;
 pub(crate) mod time;
@@ -70,7 +71,8 @@ pub use members::{
 pub use names::has_names;
 pub use nursery::{Nursery, Order};
 pub use pool::{Session, Shared, Transformed};
-pub use recording::{Decided, Heading, Line, Outcome, Phase, Recorder};
+pub use recording::{Decided, Heading, Line, Outcome, Phase, Reader, Recorder, Unreadable};
+pub use replay::{Answer, Candidate, Unfit};
 pub use tally::Counted;
 pub use vault::{Committed, Kept, Left, Vault};
 

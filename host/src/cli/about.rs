@@ -155,6 +155,37 @@ Exit codes:
   1  there is something of that name, which stays as it is, or it could not be written
   2  the command line is wrong";
 
+/// Of `replay`.
+pub(super) const REPLAY: &str = "\
+Calls the component on the recorded requests, responses and endpoints, with nothing granted, and
+compares what it decides. Connects to nobody, and needs no configuration. A component that keeps
+state begins without it; one that draws lots, or goes by what time it is, may differ by itself. A
+header that is not in the recording looks absent.
+
+Examples:
+  linkspan replay decisions.jsonl plugins.d/by-path.wasm
+  linkspan replay --all decisions.jsonl plugins.d/by-path.wasm
+  linkspan replay --config other.json decisions.jsonl plugins.d/by-path.wasm
+  linkspan replay --json decisions.jsonl plugins.d/by-path.wasm
+
+Keys of --json, one object:
+  recording    as it was given
+  candidate    as it was given
+  digest       SHA-256 of the candidate
+  recorded     whose decisions they are: plugin, component, version, digest
+  headers      the header fields whose values are recorded
+  phases       a list of objects: phase (route, on-request, pick, on-response), calls, same,
+               different, failed (of the candidate), recorded and candidate, which are what calls
+               took: p50_us, p99_us
+  differences  a list of objects: line, phase, input, recorded, candidate; the first 20, or --all
+  error        why it could not be found out; null if it could. What is not known then is null or
+               empty
+
+Exit codes:
+  0  no decision differs
+  1  some do
+  2  it could not be found out, or the command line is wrong";
+
 /// Of `config`.
 pub(super) const CONFIG: &str = "\
 What is printed can be read again, and comes to the same then; secrets are masked. What has no value

@@ -49,7 +49,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a balancer may take to be told of a cluster of so many members, if a call may take
 /// `deadline`: ten times that, and once more for every 500 of them, as the work grows with the list
 /// and copying it counts. It yields meanwhile, so nobody waits for it but who wants its answer.
-fn update_deadline(deadline: Duration, members: usize) -> Duration {
+pub(super) fn update_deadline(deadline: Duration, members: usize) -> Duration {
     deadline * (10 + u32::try_from(members / 500).unwrap_or(u32::MAX).min(1_000))
 }
 

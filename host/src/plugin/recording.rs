@@ -10,12 +10,16 @@ mod file;
 mod line;
 mod noting;
 mod outcome;
+mod reader;
 mod recorder;
 mod shown;
 
 pub use line::{Heading, Line, Phase};
+pub(super) use line::{Member, Picking, Request, Response};
 use noting::Noting;
 pub use outcome::{Decided, Outcome};
+pub(super) use outcome::{Field, Value};
+pub use reader::{Reader, Unreadable};
 pub use recorder::Recorder;
 pub(super) use shown::Shown;
 

@@ -64,6 +64,18 @@ impl Bounds {
             host_call_bytes: limits.host_call_bytes,
         }
     }
+
+    /// The limits.
+    pub(in crate::plugin) fn limits(self) -> Limits {
+        Limits {
+            memory_bytes: self.memory_bytes,
+            deadline: std::time::Duration::from_millis(self.deadline_ms),
+            table_elements: self.table_elements,
+            handles: self.handles,
+            host_call_bytes: self.host_call_bytes,
+            ..Limits::default()
+        }
+    }
 }
 
 /// What was called.
