@@ -1,6 +1,6 @@
 //! Which components are taken, and what is said of those that are not.
 
-mod caching;
+pub(crate) mod caching;
 
 use std::fs;
 use std::path::Path;

@@ -43,6 +43,7 @@ mod sendfile;
 mod shutdown;
 mod status;
 mod stores;
+mod strangers;
 mod streaming;
 mod substitute;
 mod support;

@@ -98,7 +98,7 @@ fn a_component_that_takes_too_long_to_compile_is_refused() {
     let toml = config(cache.path(), &origin, server).replace("regex-match", "long");
     // Valid, and long to compile.
     let said = complaint("check", &toml, |directory| {
-        fs::write(directory.join("long.wasm"), long()).unwrap();
+        fs::write(directory.join("long.wasm"), long(32)).unwrap();
     });
     assert!(
         said.contains("plugins.by-path.component") && said.contains("took longer than 1s"),
@@ -106,25 +106,24 @@ fn a_component_that_takes_too_long_to_compile_is_refused() {
     );
 }
 
-/// A component around a module of long functions.
-fn long() -> Vec<u8> {
+/// A component around a module of so many long functions.
+pub(crate) fn long(functions: usize) -> Vec<u8> {
     // if (local 0) { local 0 = local 0 * 3 + local 1 } over and over.
     const STEP: &[u8] =
         &[0x20, 0, 0x04, 0x40, 0x20, 0, 0x41, 3, 0x6c, 0x20, 1, 0x6a, 0x21, 0, 0x0b];
-    const FUNCTIONS: usize = 32;
     let body = [&[0][..], &STEP.repeat(50_000), &[0x0b]].concat();
-    let code = [number(body.len()), body].concat().repeat(FUNCTIONS);
-    let count = number(FUNCTIONS);
+    let code = [number(body.len()), body].concat().repeat(functions);
+    let count = number(functions);
     let module = [
         b"\0asm\x01\0\0\0".to_vec(),
         section(1, vec![1, 0x60, 2, 0x7f, 0x7f, 0]),
-        section(3, [count.clone(), vec![0; FUNCTIONS]].concat()),
+        section(3, [count.clone(), vec![0; functions]].concat()),
         section(10, [count, code].concat()),
     ];
     [b"\0asm\x0d\0\x01\0".to_vec(), section(1, module.concat())].concat()
 }
 
-fn section(id: u8, content: Vec<u8>) -> Vec<u8> {
+pub(crate) fn section(id: u8, content: Vec<u8>) -> Vec<u8> {
     [vec![id], number(content.len()), content].concat()
 }
 

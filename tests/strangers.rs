@@ -1,0 +1,53 @@
+//! Components that strangers made to do harm: what each costs, in a table, and what none can reach.
+
+mod forge;
+mod harbour;
+mod rows;
+mod table;
+
+use std::collections::BTreeSet;
+use std::thread;
+
+use harbour::Harbour;
+use table::{Innocents, Line};
+
+/// The most memory that the process may have had, in which no stranger had more than 64 MiB.
+const PEAK: usize = 1 << 30;
+
+#[test]
+fn a_stranger_costs_its_own_requests_and_nothing_else() {
+    let (strangers, dropped) = (rows::all(), rows::dropped());
+    let mechanisms = strangers.iter().map(|it| it.mechanism);
+    let mechanisms: Vec<_> = mechanisms.chain(dropped.iter().map(|it| it.mechanism)).collect();
+    let distinct: BTreeSet<_> = mechanisms.iter().collect();
+    assert_eq!(distinct.len(), mechanisms.len(), "two are alike: {mechanisms:?}");
+    assert!(distinct.len() >= 40, "{} are not enough", distinct.len());
+
+    let mut harbour = Harbour::open(&strangers, &dropped);
+    let innocents = Innocents::default();
+    let mut lines = Vec::new();
+    thread::scope(|scope| {
+        let _over = innocents.until_dropped();
+        let address = harbour.linkspan.address("web");
+        let innocents = &innocents;
+        scope.spawn(move || innocents.ask(address));
+        harbour.drop_in(&dropped);
+        lines.extend(strangers.iter().map(|stranger| harbour.meet(stranger, innocents)));
+        harbour.wait_for_refusals(&dropped);
+        lines.extend(dropped.iter().map(|file| harbour.refused(file, innocents)));
+    });
+    let expected = strangers.iter().map(|it| (it.rises(), it.recovers));
+    let refused = dropped.iter().map(|_| ("candidates refused".to_owned(), true));
+    let expected: Vec<_> = expected.chain(refused).collect();
+    harbour.count(&mut lines, &expected);
+    let table = Line::table(&lines);
+    println!("{table}");
+    let faults: Vec<_> = lines.iter().flat_map(|line| &line.faults).collect();
+    assert!(faults.is_empty(), "{faults:#?}");
+    assert_eq!(innocents.errors(), 0, "of {}", innocents.asked());
+    assert!(harbour.linkspan.is_running());
+    let (peak, stderr) = (harbour.linkspan.peak_bytes(), harbour.linkspan.stderr());
+    println!("at most {} MiB resident", peak >> 20);
+    assert!(peak < PEAK, "{} MiB", peak >> 20);
+    assert!(!stderr.contains("panicked"), "{stderr}");
+}

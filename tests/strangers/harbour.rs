@@ -1,0 +1,249 @@
+//! A proxy in which all strangers are at home, each with a listener and a cluster of its own, on the
+//! one worker that serves the innocents too.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::forge::{Call, Forged};
+use super::rows::{Dropped, Seen, Stranger};
+use super::table::{Innocents, Line};
+use crate::support::{Binary, Client, Down, Origin, eventually, reply, request};
+
+/// How often each is asked: often enough to see it recover, and too seldom to have it parked.
+const TIMES: usize = 3;
+
+/// What a request got whose client left within its body.
+const LEFT: &str = "200, left";
+
+pub(super) struct Harbour {
+    pub(super) linkspan: Binary,
+    _origin: Origin,
+}
+
+/// What is counted of plugins, as `failures trap`, by their names.
+type Figures = BTreeMap<String, BTreeSet<String>>;
+
+impl Harbour {
+    /// A proxy with all strangers, and a tame one in the place of each that is yet to be dropped.
+    pub(super) fn open(strangers: &[Stranger], dropped: &[Dropped]) -> Self {
+        let origin = Origin::answering(|request| match request.target() {
+            "/big" => reply(200, &[], vec![b'x'; 8 << 20]),
+            _ => reply(200, &[], "hello"),
+        });
+        let address = origin.address();
+        let mut toml = format!(
+            "[server]\nplugin-dir = 'plugins.d'\nworkers = 1\ncompile-timeout = '20s'\n\
+             [admin]\nbind = '127.0.0.1:0'\n[log]\naccess = 'off'\n\
+             [stores.a]\ntype = 'memory'\n[stores.b]\ntype = 'memory'\n\
+             [listeners.web]\nbind = '127.0.0.1:0'\ndefault-cluster = 'main'\n\
+             routers = ['innocent']\n\
+             [clusters.main]\nendpoints = ['{address}']\nbalancer = 'innocent'\n\
+             [plugins.innocent]\nlimits = {{ deadline = '1s' }}\n"
+        );
+        for stranger in strangers {
+            let limits = if stranger.keys.contains("limits") {
+                ""
+            } else {
+                "limits = { deadline = '20ms' }"
+            };
+            let keys = format!("{}\n{limits}", stranger.keys);
+            let dead = Down::new();
+            let (endpoints, more) = match stranger.forged.at {
+                Call::Changed => (
+                    format!("'{}', '{address}'", dead.address()),
+                    "[clusters.loops-in-changed.health]\nattempts = 1\n",
+                ),
+                _ => (format!("'{address}'"), ""),
+            };
+            settle(&mut toml, stranger.name, stranger.forged.at, &endpoints, &keys);
+            toml.push_str(more);
+        }
+        for file in dropped {
+            let keys = "limits = { deadline = '20ms' }";
+            settle(&mut toml, file.name, Call::Update, &format!("'{address}'"), keys);
+        }
+        let linkspan = Binary::prepared(&toml, &[], &["run"], |directory| {
+            let put = |name: &str, bytes| fs::write(path(directory, name), bytes).unwrap();
+            strangers.iter().for_each(|it| put(it.name, it.forged.bytes()));
+            let tame = Forged::TAME.bytes();
+            put("innocent", tame.clone());
+            dropped.iter().for_each(|it| put(it.name, tame.clone()));
+        });
+        Self { linkspan, _origin: origin }
+    }
+
+    /// Puts files in the place of components that serve.
+    pub(super) fn drop_in(&self, dropped: &[Dropped]) {
+        let directory = self.linkspan.file().with_file_name("plugins.d");
+        for file in dropped {
+            fs::write(path(&directory, file.name), (file.bytes)()).unwrap();
+        }
+    }
+
+    /// Has a stranger do its deed, and looks what comes of it.
+    pub(super) fn meet(&mut self, stranger: &Stranger, innocents: &Innocents) -> Line {
+        let (asked, errors) = (innocents.asked(), innocents.errors());
+        let mut line = Line::new(stranger.name, stranger.mechanism, stranger.stopped);
+        let mut client = Client::connect(self.linkspan.address(stranger.name));
+        if client.get("/").status() != 200 {
+            line.fault("fails without being asked to");
+        }
+        for _ in 0..TIMES {
+            let seen = self.ask(stranger);
+            let text = match seen {
+                Seen::Status(status) => status.to_string(),
+                Seen::Cut => "200, cut".to_owned(),
+                Seen::Left => LEFT.to_owned(),
+            };
+            if seen != stranger.seen {
+                line.fault(&format!("its request gets {text}"));
+            }
+            if !line.got.contains(&text) {
+                line.got.push(text);
+            }
+        }
+        if stranger.recovers {
+            let answer = client.get("/");
+            if answer.status() != 200 || answer.text() != "hello" {
+                line.fault(&format!("is not what it was: {}", answer.status()));
+            }
+        }
+        eventually("innocents", || (innocents.asked() > asked + 1).then_some(()));
+        line.innocents = innocents.since(asked, errors);
+        line
+    }
+
+    fn ask(&mut self, stranger: &Stranger) -> Seen {
+        let address = self.linkspan.address(stranger.name);
+        let mut client = Client::connect(address);
+        let host = address.to_string();
+        let fields = [("x-do", "it"), ("host", host.as_str())];
+        if stranger.seen == Seen::Left {
+            client.send(request("GET", "/big", &fields, b""));
+            let status = client.response_head().status();
+            return if status == 200 { Seen::Left } else { Seen::Status(status) };
+        }
+        let answer = client.ask("GET", "/", &fields, b"");
+        if answer.complete { Seen::Status(answer.status()) } else { Seen::Cut }
+    }
+
+    /// Waits until all of these files are refused.
+    pub(super) fn wait_for_refusals(&mut self, dropped: &[Dropped]) {
+        eventually("the refusals", || {
+            let told = self.told();
+            dropped.iter().all(|file| told.contains_key(file.name)).then_some(())
+        });
+    }
+
+    /// Looks whether a file was refused for its fault, and whether the component before it serves on.
+    pub(super) fn refused(&mut self, file: &Dropped, innocents: &Innocents) -> Line {
+        let (asked, errors) = (innocents.asked(), innocents.errors());
+        let mut line = Line::new(file.name, file.mechanism, file.stopped);
+        let told = self.told();
+        let reason = told.get(file.name).map_or("", String::as_str);
+        if !reason.contains(file.reason) {
+            line.fault(&format!("{:?} is not {reason:.1000}", file.reason));
+        }
+        let answer = Client::connect(self.linkspan.address(file.name)).get("/");
+        if answer.status() != 200 || answer.text() != "hello" {
+            line.fault(&format!("nobody serves on: {}", answer.status()));
+        }
+        line.got.push(format!("{}, of the one before", answer.status()));
+        eventually("innocents", || (innocents.asked() > asked + 1).then_some(()));
+        line.innocents = innocents.since(asked, errors);
+        line
+    }
+
+    /// Looks what has risen meanwhile: of each what was expected, and, where that is to be `alone`,
+    /// nothing else but calls.
+    pub(super) fn count(&mut self, lines: &mut [Line], expected: &[(String, bool)]) {
+        // What is counted of a call that nobody waits for comes when it comes.
+        let mut figures = eventually("calls that nobody waits for", || {
+            let figures = self.figures();
+            let there = lines.iter().zip(expected).all(|(line, (rises, _))| {
+                let unseen = line.got.contains(&LEFT.to_owned());
+                !unseen || figures.get(line.name).is_some_and(|rose| rose.contains(rises))
+            });
+            there.then_some(figures)
+        });
+        for (line, (rises, alone)) in lines.iter_mut().zip(expected) {
+            let rose = figures.remove(line.name).unwrap_or_default();
+            let others = rose.iter().any(|it| it != rises && it != "calls");
+            if !rose.contains(rises) || *alone && others {
+                line.fault(&format!("not {rises} alone: {rose:?}"));
+            }
+            let only = rose.len() == 1;
+            line.rose = rose.into_iter().filter(|it| only || it != "calls").collect();
+        }
+    }
+
+    /// What the administrator is told.
+    fn administrator(&mut self, path: &str) -> String {
+        let mut admin = Client::connect(self.linkspan.admin());
+        let answer = admin.ask("GET", path, &[("host", "localhost")], b"");
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+        answer.text()
+    }
+
+    /// Why the successors of plugins are refused, by their names.
+    fn told(&mut self) -> BTreeMap<String, String> {
+        let all: Value = serde_json::from_str(&self.administrator("/api/plugins")).unwrap();
+        let reason = |told: &Value| {
+            let text = |value: &Value| value.as_str().map(str::to_owned);
+            Some((text(&told["name"])?, text(&told["candidate"]["reason"])?))
+        };
+        all.as_array().unwrap().iter().filter_map(reason).collect()
+    }
+
+    /// What of each plugin is counted and not 0, but for its own figures and times.
+    fn figures(&mut self) -> Figures {
+        let mut figures = Figures::new();
+        for line in self.administrator("/metrics").lines() {
+            let Some(rest) = line.strip_prefix("linkspan_plugin_") else { continue };
+            let Some((name, rest)) = rest.split_once('{') else { continue };
+            let Some((labels, value)) = rest.rsplit_once("} ") else { continue };
+            let own =
+                name.starts_with("guest_seconds") || ["events_total", "value"].contains(&name);
+            let mut labels = labels.split(',').filter_map(|label| label.split('"').nth(1));
+            let (false, true, Some(plugin)) = (own, value != "0", labels.next()) else { continue };
+            let name = name.trim_end_matches("_total");
+            let key: Vec<_> = std::iter::once(name).chain(labels).collect();
+            figures.entry(plugin.to_owned()).or_default().insert(key.join(" "));
+        }
+        figures
+    }
+}
+
+impl Stranger {
+    /// As [`Figures`] call it.
+    pub(super) fn rises(&self) -> String {
+        let (name, label) = self.rises;
+        [name, label].join(" ").trim_end().to_owned()
+    }
+}
+
+fn path(directory: &Path, name: &str) -> std::path::PathBuf {
+    directory.join(format!("{name}.wasm"))
+}
+
+/// A listener, a cluster and a plugin of that name.
+fn settle(toml: &mut String, name: &str, at: Call, endpoints: &str, keys: &str) {
+    let (listener, cluster) = match at {
+        Call::Update => (format!("routers = ['{name}']"), format!("balancer = '{name}'")),
+        Call::Changed | Call::Pick => (String::new(), format!("balancer = '{name}'")),
+        Call::Route | Call::Start | Call::Configure => {
+            (format!("routers = ['{name}']"), String::new())
+        }
+        _ => (format!("rewriters = ['{name}']"), String::new()),
+    };
+    let _ = write!(
+        toml,
+        "[listeners.{name}]\nbind = '127.0.0.1:0'\ndefault-cluster = '{name}'\n{listener}\n\
+         [clusters.{name}]\nendpoints = [{endpoints}]\n{cluster}\n\
+         [plugins.{name}]\ncomponent = '{name}'\n{keys}\n"
+    );
+}

@@ -1,0 +1,80 @@
+//! Calls that never return, or return elsewhere: one in every function that is called.
+
+use super::{Call, Stranger, route, stranger};
+
+const LOOP: &str = "(loop (br 0))";
+
+pub(super) fn all() -> Vec<Stranger> {
+    let looping = |name, at, mechanism| stranger(name, at, mechanism).deed(LOOP).timed_out();
+    vec![
+        looping("loops-in-route", Call::Route, "loops in route"),
+        looping("loops-in-pick", Call::Pick, "loops in pick"),
+        looping("loops-in-changed", Call::Changed, "loops in changed"),
+        looping("loops-in-on-request", Call::OnRequest, "loops in on-request"),
+        looping("loops-in-on-response", Call::OnResponse, "loops in on-response"),
+        looping("loops-in-begin", Call::Begin, "loops in begin of a body"),
+        looping("loops-in-transform", Call::Transform, "loops in transform of a body"),
+        looping("loops-in-finish", Call::Finish, "loops in finish of a body"),
+        looping("loops-in-abandon", Call::Abandon, "loops in abandon of a body"),
+        route("loops-in-realloc", "loops in realloc, while the host gives it a path")
+            .deed("(global.set $evil (i32.const 1)) (call $path (i32.const 2048))")
+            .room(LOOP)
+            .timed_out(),
+        route("loops-in-post-return", "loops when its answer has been read")
+            .deed("(global.set $evil (i32.const 1))")
+            .more(
+                r#"(func (export "cabi_post_linkspan:plugin/router@0.1.0#route") (param i32)
+                     (if (global.get $evil) (then (loop (br 0)))))"#,
+            )
+            .timed_out(),
+        route("loops-in-host-calls", "asks the time for ever")
+            .deed("(loop (drop (call $now)) (br 0))")
+            .timed_out(),
+        route("loops-in-bulk", "fills its memory for ever, 256 KiB at a time")
+            .deed("(loop (memory.fill (i32.const 131072) (i32.const 1) (i32.const 262144)) (br 0))")
+            .timed_out(),
+        route("loops-in-log", "logs for ever what nobody wants to read")
+            .deed("(loop (call $log (i32.const 0) (i32.const 4096) (i32.const 1)) (br 0))")
+            .data("x")
+            .timed_out(),
+        route("recurses", "calls itself without end")
+            .deed("(drop (call $deeper (i32.const 0)))")
+            .more(
+                "(func $deeper (param i32) (result i32)
+                   (i32.add (call $deeper (i32.add (local.get 0) (i32.const 1))) (i32.const 1)))",
+            )
+            .trapped("the guest's stack"),
+        route("recurses-indirectly", "calls itself over a table, with many locals")
+            .deed("(call_indirect (i32.const 0))")
+            .more(
+                "(table 1 1 funcref) (elem (i32.const 0) $again)
+                 (func $again (local i64 i64 i64 i64 i64 i64 i64 i64)
+                   (call_indirect (i32.const 0)) (call_indirect (i32.const 0)))",
+            )
+            .trapped("the guest's stack"),
+        route("unreachable", "executes unreachable").deed("(unreachable)").trapped("the engine"),
+        route("divides", "divides by zero")
+            .deed("(drop (i32.div_u (i32.const 1) (i32.const 0)))")
+            .trapped("the engine"),
+        route("calls-nothing", "calls an empty place of a table")
+            .deed("(call_indirect (i32.const 3))")
+            .more("(table 8 8 funcref)")
+            .trapped("the engine"),
+        route("calls-wrongly", "calls a function as one of another type")
+            .deed("(call_indirect (param i64) (i64.const 0) (i32.const 0))")
+            .more("(table 1 1 funcref) (elem (i32.const 0) $clear)")
+            .trapped("the engine"),
+        route("dies-for-good", "begins once only: whatever comes after the first fails")
+            .deed("(drop (call $add (i32.const 1) (i64.const 1))) (unreachable)")
+            .birth("(if (i32.wrap_i64 (call $cell (i32.const 1))) (then (unreachable)))")
+            .dying(),
+    ]
+}
+
+impl Stranger {
+    /// Its first deed costs a trap, and all after it an instance that cannot be made.
+    fn dying(self) -> Self {
+        let stopped = "the engine, then the host: nothing is made for ever";
+        Self { recovers: false, stopped, rises: ("failures", "birth"), ..self }
+    }
+}

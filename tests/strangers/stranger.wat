@@ -1,0 +1,143 @@
+(module
+  ;;IMPORTS
+  (memory (export "memory") 8)
+  (global $heap (mut i32) (i32.const 65536))
+  (global $evil (mut i32) (i32.const 0))
+  (global $first (mut i32) (i32.const 0))
+  (global $last (mut i32) (i32.const 0))
+  (data (i32.const 512) "x-do")
+  (data (i32.const 520) "\06")
+  (data (i32.const 4096) ";;DATA")
+  ;;MORE
+
+  (func $room (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+    (if (global.get $evil) (then ;;ROOM
+    ))
+    (global.set $heap (i32.and (i32.add (global.get $heap) (i32.const 15)) (i32.const -16)))
+    (global.get $heap)
+    (global.set $heap (i32.add (global.get $heap) (local.get 3))))
+
+  (func $asked (result i32)
+    (call $header (i32.const 512) (i32.const 4) (i32.const 2048))
+    (i32.load8_u (i32.const 2048)))
+
+  (func $clear
+    (global.set $heap (i32.const 65536))
+    (memory.fill (i32.const 1024) (i32.const 0) (i32.const 64)))
+
+  ;; Status, fields and how many, body and how long.
+  (func $respond (param i32 i32 i32 i32 i32) (result i32)
+    (i32.store8 (i32.const 1024) (i32.const 2))
+    (i32.store16 (i32.const 1028) (local.get 0))
+    (i32.store (i32.const 1032) (local.get 1))
+    (i32.store (i32.const 1036) (local.get 2))
+    (i32.store (i32.const 1040) (local.get 3))
+    (i32.store (i32.const 1044) (local.get 4))
+    (i32.const 1024))
+
+  ;; Status alone.
+  (func $answer (param i32) (result i32)
+    (call $respond (local.get 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)))
+
+  ;; 0 for a cluster, 1 for an address; which.
+  (func $forward (param i32 i32 i32) (result i32)
+    (i32.store8 (i32.const 1024) (i32.const 1))
+    (i32.store8 (i32.const 1028) (local.get 0))
+    (i32.store (i32.const 1032) (local.get 1))
+    (i32.store (i32.const 1036) (local.get 2))
+    (i32.const 1024))
+
+  ;; Status, location.
+  (func $redirect (param i32 i32 i32) (result i32)
+    (i32.store8 (i32.const 1024) (i32.const 3))
+    (i32.store16 (i32.const 1028) (local.get 0))
+    (i32.store (i32.const 1032) (local.get 1))
+    (i32.store (i32.const 1036) (local.get 2))
+    (i32.const 1024))
+
+  ;; A list of edits, and how many.
+  (func $edits (param i32 i32) (result i32)
+    (i32.store (i32.const 1024) (local.get 0))
+    (i32.store (i32.const 1028) (local.get 1))
+    (i32.const 1024))
+
+  ;; One edit: its case, and up to two texts.
+  (func $edit (param i32 i32 i32 i32 i32) (result i32)
+    (i32.store8 (i32.const 1072) (local.get 0))
+    (i32.store (i32.const 1076) (local.get 1))
+    (i32.store (i32.const 1080) (local.get 2))
+    (i32.store (i32.const 1084) (local.get 3))
+    (i32.store (i32.const 1088) (local.get 4))
+    (call $edits (i32.const 1072) (i32.const 1)))
+
+  ;; Bytes, and whether there are more.
+  (func $output (param i32 i32 i32) (result i32)
+    (call $clear)
+    (i32.store (i32.const 1024) (local.get 0))
+    (i32.store (i32.const 1028) (local.get 1))
+    (i32.store8 (i32.const 1032) (local.get 2))
+    (i32.const 1024))
+
+  (func $start
+    ;;Start
+  )
+  (start $start)
+
+  (func (export "linkspan:plugin/lifecycle@0.1.0#configure") (param i32 i32) (result i32)
+    (call $clear)
+    ;;BIRTH
+    ;;Configure
+    (i32.const 1024))
+
+  (func (export "linkspan:plugin/balancer@0.1.0#update") (param i32 i32 i32)
+    (if (local.get 2) (then
+      (global.set $first (i32.load (local.get 1)))
+      (global.set $last (i32.load (i32.add (local.get 1)
+        (i32.mul (i32.const 28) (i32.sub (local.get 2) (i32.const 1))))))))
+    ;;Update
+    (call $clear))
+
+  (func (export "linkspan:plugin/balancer@0.1.0#changed") (param i32 i32 i32)
+    ;;Changed
+    (call $clear))
+
+  (func (export "linkspan:plugin/balancer@0.1.0#pick") (param i32 i32 i32 i32 i64) (result i32)
+    (call $clear)
+    ;;Pick
+    (i32.store (i32.const 1032)
+      (select (global.get $last) (global.get $first) (local.get 1)))
+    (i32.const 1024))
+
+  (func (export "linkspan:plugin/router@0.1.0#route") (result i32)
+    (call $clear)
+    ;;Route
+    (i32.const 1024))
+
+  (func (export "linkspan:plugin/request-rewriter@0.1.0#on-request") (result i32)
+    (call $clear)
+    ;;OnRequest
+    (i32.const 1024))
+
+  ;; Whoever is asked for a deed has the body passed through, too.
+  (func (export "linkspan:plugin/response-rewriter@0.1.0#on-response") (result i32)
+    (call $clear)
+    ;;OnResponse
+    (if (call $asked) (then (return (call $edits (i32.const 520) (i32.const 1)))))
+    (i32.const 1024))
+
+  (func (export "linkspan:plugin/body@0.1.0#begin") (param i64 i32)
+    ;;Begin
+    (call $clear))
+
+  (func (export "linkspan:plugin/body@0.1.0#transform") (param i64 i32 i32) (result i32)
+    ;;Transform
+    (call $output (local.get 1) (local.get 2) (i32.const 0)))
+
+  (func (export "linkspan:plugin/body@0.1.0#finish") (param i64) (result i32)
+    ;;Finish
+    (call $output (i32.const 0) (i32.const 0) (i32.const 0)))
+
+  (func (export "linkspan:plugin/body@0.1.0#abandon") (param i64)
+    ;;Abandon
+    (call $clear))
+)
