@@ -1,9 +1,12 @@
 //! Components that strangers made to do harm: what each costs, in a table, and what none can reach.
 
+mod canary;
 mod forge;
 mod harbour;
 mod rows;
 mod table;
+mod wasi;
+mod yard;
 
 use std::collections::BTreeSet;
 use std::thread;

@@ -139,8 +139,11 @@ impl Forged {
     /// Its core module.
     pub(super) fn module(&self) -> String {
         let Self { at, deed, data, room, birth, more } = *self;
-        let mut text =
-            MODULE.replace(";;ROOM", room).replace(";;MORE", more).replace(";;BIRTH", birth);
+        let mut text = MODULE.replace(";;ROOM", room).replace(";;BIRTH", birth);
+        if !more.is_empty() {
+            // Else the place is left to others.
+            text = text.replace(";;MORE", more);
+        }
         let place = format!(";;{at:?}");
         assert!(text.contains(&place), "no {place}");
         // Where nobody can be asked, it is always done.

@@ -194,7 +194,7 @@ impl Harbour {
         let all: Value = serde_json::from_str(&self.administrator("/api/plugins")).unwrap();
         let reason = |told: &Value| {
             let text = |value: &Value| value.as_str().map(str::to_owned);
-            Some((text(&told["name"])?, text(&told["candidate"]["reason"])?))
+            Some((text(told.get("name")?)?, text(told.pointer("/candidate/reason")?)?))
         };
         all.as_array().unwrap().iter().filter_map(reason).collect()
     }

@@ -1,6 +1,6 @@
 (module
   ;;IMPORTS
-  (memory (export "memory") 8)
+  (memory (export "memory") 8) ;;FIRST
   (global $heap (mut i32) (i32.const 65536))
   (global $evil (mut i32) (i32.const 0))
   (global $first (mut i32) (i32.const 0))

@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Call, Forged};
 use crate::loading::caching::{long, section};
+use crate::strangers::forge::{WORLD, component};
 use crate::support::plugin;
 
 /// A file that is refused.
@@ -20,7 +21,7 @@ pub(in crate::strangers) struct Dropped {
 
 /// Those that are no components, then those that cannot be compiled, do not fit, or cannot begin.
 pub(in crate::strangers) fn dropped() -> Vec<Dropped> {
-    let all = [bytes(), compiling(), contracts(), births()].concat();
+    let all = [bytes(), compiling(), contracts(), births(), beginnings()].concat();
     all.into_iter()
         .map(|(name, mechanism, stopped, bytes, reason)| Dropped {
             name,
@@ -68,7 +69,7 @@ fn bytes() -> Vec<Row> {
             COMPILER,
             || {
                 let whole = Forged::TAME.bytes();
-                whole[..whole.len() / 2].to_vec()
+                whole.split_at(whole.len() / 2).0.to_vec()
             },
             "cannot be compiled",
         ),
@@ -86,7 +87,7 @@ fn compiling() -> Vec<Row> {
         let mut reversed: Vec<u8> = PREAMBLE.iter().rev().copied().collect();
         for _ in 0..20_000 {
             let head = section(4, vec![0; reversed.len()]);
-            let head = &head[..head.len() - reversed.len()];
+            let (head, _) = head.split_at(head.len() - reversed.len());
             reversed.extend(head.iter().rev().chain(PREAMBLE.iter().rev()));
         }
         reversed.into_iter().rev().collect()
@@ -208,19 +209,6 @@ fn births() -> Vec<Row> {
                         (i32.store (i32.const 1032) (i32.const 400000))";
     const MEMORY: &str =
         "(if (i32.eq (memory.grow (i32.const 60000)) (i32.const -1)) (then unreachable))";
-    let memories = || {
-        let more = "(memory 0) (memory 0) (memory 0) (memory 0) (memory 0) (memory 0) (memory 0)
-             (memory 0) (memory 0) (memory 0) (memory 0) (memory 0) (memory 0) (memory 0)
-             (memory 0) (memory 0) (memory 0) (memory 0) (memory 0) (memory 0) (memory 0)";
-        Forged { more, ..Forged::TAME }.bytes()
-    };
-    let tables = || Forged { more: "(table 9000000 funcref)", ..Forged::TAME }.bytes();
-    let first = || {
-        let text = Forged::TAME
-            .module()
-            .replace("(memory (export \"memory\") 8)", "(memory (export \"memory\") 65000)");
-        crate::strangers::forge::component(&text, crate::strangers::forge::WORLD)
-    };
     vec![
         (
             "start-loops",
@@ -271,6 +259,23 @@ fn births() -> Vec<Row> {
             || forged(Call::Configure, MEMORY),
             "memory",
         ),
+    ]
+}
+
+/// What modules want to begin with.
+fn beginnings() -> Vec<Row> {
+    let memories = || {
+        let more = "(memory 0) (memory 0) (memory 0) (memory 0) (memory 0) (memory 0) (memory 0)
+             (memory 0) (memory 0) (memory 0) (memory 0) (memory 0) (memory 0) (memory 0)
+             (memory 0) (memory 0) (memory 0) (memory 0) (memory 0) (memory 0) (memory 0)";
+        Forged { more, ..Forged::TAME }.bytes()
+    };
+    let tables = || Forged { more: "(table 9000000 funcref)", ..Forged::TAME }.bytes();
+    let first = || {
+        let text = Forged::TAME.module().replace("8) ;;FIRST", "65000)");
+        component(&text, WORLD)
+    };
+    vec![
         ("first-memory", "begins with 4 GiB", "the limit of memory", first, "instantiation failed"),
         (
             "first-table",
