@@ -3,6 +3,7 @@
 mod canary;
 mod forge;
 mod harbour;
+mod random;
 mod rows;
 mod table;
 mod wasi;

@@ -32,11 +32,12 @@ const ANSWERED: [&str; 13] = [
 const RESULT: usize = 2048;
 const LOOKED_AT: usize = 64;
 
-/// One function of WASI.
-struct Item<'r> {
-    resolve: &'r Resolve,
-    interface: String,
-    function: &'r Function,
+/// One function of an interface.
+pub(super) struct Item<'r> {
+    pub(super) resolve: &'r Resolve,
+    /// With its package and version.
+    pub(super) interface: String,
+    pub(super) function: &'r Function,
 }
 
 /// What a call came to.
@@ -47,10 +48,11 @@ enum Outcome {
     Trapped(String),
 }
 
-fn items(resolve: &Resolve) -> Vec<Item<'_>> {
+/// All functions of the packages of a namespace.
+pub(super) fn items<'r>(resolve: &'r Resolve, namespace: &str) -> Vec<Item<'r>> {
     let mut items = Vec::new();
     for (_, package) in &resolve.packages {
-        if package.name.namespace != "wasi" {
+        if package.name.namespace != namespace {
             continue;
         }
         for id in package.interfaces.values() {
@@ -70,12 +72,12 @@ fn name(resolve: &Resolve, id: InterfaceId) -> String {
     resolve.id_of(id).unwrap()
 }
 
-fn kind(resolve: &Resolve, id: TypeId) -> &TypeDefKind {
+pub(super) fn kind(resolve: &Resolve, id: TypeId) -> &TypeDefKind {
     &resolve.types.get(id).unwrap().kind
 }
 
 /// A type, behind the names that it may have.
-fn behind(resolve: &Resolve, ty: &Type) -> Result<TypeId, Type> {
+pub(super) fn behind(resolve: &Resolve, ty: &Type) -> Result<TypeId, Type> {
     let Type::Id(id) = ty else { return Err(*ty) };
     match kind(resolve, *id) {
         TypeDefKind::Type(inner) => behind(resolve, inner).or(Ok(*id)),
@@ -84,7 +86,7 @@ fn behind(resolve: &Resolve, ty: &Type) -> Result<TypeId, Type> {
 }
 
 /// The resource that a handle is of, with whether it is handed over.
-fn handle(resolve: &Resolve, ty: &Type) -> Option<(TypeId, bool)> {
+pub(super) fn handle(resolve: &Resolve, ty: &Type) -> Option<(TypeId, bool)> {
     let TypeDefKind::Handle(handle) = kind(resolve, behind(resolve, ty).ok()?) else {
         return None;
     };
@@ -104,11 +106,11 @@ impl Item<'_> {
     }
 
     /// The resource that it gives a handle of, whatever it is asked.
-    fn gives(&self) -> Option<TypeId> {
+    pub(super) fn gives(&self) -> Option<TypeId> {
         handle(self.resolve, self.function.result.as_ref()?).map(|(id, _)| id)
     }
 
-    fn import(&self, number: usize) -> String {
+    pub(super) fn import(&self, number: usize) -> String {
         let signature = self.resolve.wasm_signature(AbiVariant::GuestImport, self.function);
         let types =
             |list: &[WasmType]| list.iter().map(|it| core(*it)).collect::<Vec<_>>().join(" ");
@@ -179,7 +181,7 @@ impl Item<'_> {
     }
 }
 
-fn core(ty: WasmType) -> &'static str {
+pub(super) fn core(ty: WasmType) -> &'static str {
     match ty {
         WasmType::I64 | WasmType::PointerOrI64 => "i64",
         WasmType::F32 => "f32",
@@ -238,7 +240,7 @@ fn probe(yard: &Yard, bytes: &[u8], number: usize) -> Outcome {
 
 #[test]
 fn nothing_is_there_whichever_function_of_wasi_is_called() {
-    let items = items(&CONTRACT);
+    let items = items(&CONTRACT, "wasi");
     assert!(items.len() > 150, "only {} functions", items.len());
     let (yard, bytes) = (Yard::new(), prober(&items));
     let (mut answered, mut denied, mut trapped) = (BTreeSet::new(), 0, 0);
