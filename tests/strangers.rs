@@ -44,8 +44,7 @@ fn a_stranger_costs_its_own_requests_and_nothing_else() {
         lines.extend(dropped.iter().map(|file| harbour.refused(file, innocents)));
     });
     let expected = strangers.iter().map(|it| (it.rises(), it.recovers));
-    let refused = dropped.iter().map(|_| ("candidates refused".to_owned(), true));
-    let expected: Vec<_> = expected.chain(refused).collect();
+    let expected: Vec<_> = expected.chain(dropped.iter().map(rows::Dropped::rises)).collect();
     harbour.count(&mut lines, &expected);
     let table = Line::table(&lines);
     println!("{table}");

@@ -1,6 +1,6 @@
 //! Makes components by hand, of text: what no compiler would let a guest do is a line of it.
 //!
-//! A [`Forged`] exports every decision of the contract and behaves, but for what its parts say. It
+//! A [`Forged`] exports every decision of the contract, and the handover, and behaves, but for what its parts say. It
 //! does its deed in one call, and in most of them only when the request has a field `x-do`.
 //! Memory: what its `data` says is at 4096; results of imports go to 2048, its own to
 //! 1024; from 65536 on is what the host asks to have room for.
@@ -26,6 +26,8 @@ pub(super) enum Call {
     Transform,
     Finish,
     Abandon,
+    Save,
+    Restore,
 }
 
 /// The parts of a component, in WebAssembly's text format.
@@ -53,6 +55,7 @@ world stranger {
   include linkspan:plugin/router-plugin@0.1.0;
   include linkspan:plugin/balancer-plugin@0.1.0;
   include linkspan:plugin/body-rewriter-plugin@0.1.0;
+  export linkspan:plugin/handover@0.1.0;
   import wasi:cli/exit@0.2.12;
   import wasi:cli/stdout@0.2.12;
   import wasi:io/poll@0.2.12;
@@ -147,7 +150,15 @@ impl Forged {
         let place = format!(";;{at:?}");
         assert!(text.contains(&place), "no {place}");
         // Where nobody can be asked, it is always done.
-        let unasked = matches!(at, Call::Start | Call::Configure | Call::Update | Call::Changed);
+        let unasked = matches!(
+            at,
+            Call::Start
+                | Call::Configure
+                | Call::Update
+                | Call::Changed
+                | Call::Save
+                | Call::Restore
+        );
         let deed =
             if unasked { deed.to_owned() } else { format!("(if (call $asked) (then {deed}))") };
         text = text.replace(&place, &deed).replace(";;DATA", data);

@@ -11,7 +11,9 @@ use serde_json::Value;
 use super::forge::{Call, Forged};
 use super::rows::{Dropped, Seen, Stranger};
 use super::table::{Innocents, Line};
-use crate::support::{Binary, Client, Down, Origin, eventually, reply, request};
+use crate::support::{
+    Binary, Client, Down, Origin, PATIENCE, eventually, eventually_within, reply, request,
+};
 
 /// How often each is asked: often enough to see it recover, and too seldom to have it parked.
 const TIMES: usize = 3;
@@ -28,7 +30,7 @@ pub(super) struct Harbour {
 type Figures = BTreeMap<String, BTreeSet<String>>;
 
 impl Harbour {
-    /// A proxy with all strangers, and a tame one in the place of each that is yet to be dropped.
+    /// A proxy with all strangers, and what serves in the place of each that is yet to be dropped.
     pub(super) fn open(strangers: &[Stranger], dropped: &[Dropped]) -> Self {
         let origin = Origin::answering(|request| match request.target() {
             "/big" => reply(200, &[], vec![b'x'; 8 << 20]),
@@ -66,12 +68,16 @@ impl Harbour {
             let keys = "limits = { deadline = '20ms' }";
             settle(&mut toml, file.name, Call::Update, &format!("'{address}'"), keys);
         }
-        let linkspan = Binary::prepared(&toml, &[], &["run"], |directory| {
+        let mut linkspan = Binary::prepared(&toml, &[], &["run"], |directory| {
             let put = |name: &str, bytes| fs::write(path(directory, name), bytes).unwrap();
             strangers.iter().for_each(|it| put(it.name, it.forged.bytes()));
-            let tame = Forged::TAME.bytes();
-            put("innocent", tame.clone());
-            dropped.iter().for_each(|it| put(it.name, tame.clone()));
+            put("innocent", Forged::TAME.bytes());
+            dropped.iter().for_each(|it| put(it.name, (it.before)()));
+        });
+        // Where nothing is cached, all of these are compiled first.
+        eventually_within(5 * PATIENCE, "a proxy with so many strangers", || {
+            assert!(linkspan.is_running(), "{}", linkspan.stderr());
+            linkspan.stdout().contains("listening on").then_some(())
         });
         Self { linkspan, _origin: origin }
     }

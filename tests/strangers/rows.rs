@@ -3,12 +3,13 @@
 mod answers;
 mod calls;
 mod files;
+mod handover;
 mod imports;
 mod memory;
 
 use super::forge::{Call, Forged};
 
-pub(super) use files::{Dropped, dropped};
+pub(super) use files::Dropped;
 
 /// A component that loads, and does its deed when it is called.
 #[derive(Debug, Clone, Copy)]
@@ -44,13 +45,20 @@ pub(super) fn all() -> Vec<Stranger> {
     [calls::all(), memory::all(), answers::all(), imports::all()].concat()
 }
 
+/// All files that are dropped, and refused.
+pub(super) fn dropped() -> Vec<Dropped> {
+    [files::all(), handover::all()].concat()
+}
+
 fn stranger(name: &'static str, at: Call, mechanism: &'static str) -> Stranger {
     let seen = match at {
         Call::Pick | Call::Changed | Call::Update => Seen::Status(200),
         Call::OnRequest | Call::OnResponse | Call::Begin => Seen::Status(502),
         Call::Transform | Call::Finish => Seen::Cut,
         Call::Abandon => Seen::Left,
-        Call::Start | Call::Configure | Call::Route => Seen::Status(503),
+        Call::Start | Call::Configure | Call::Route | Call::Save | Call::Restore => {
+            Seen::Status(503)
+        }
     };
     Stranger {
         name,

@@ -55,8 +55,8 @@
     (i32.store (i32.const 1036) (local.get 2))
     (i32.const 1024))
 
-  ;; A list of edits, and how many.
-  (func $edits (param i32 i32) (result i32)
+  ;; A list: of edits, or bytes; and how many.
+  (func $list (param i32 i32) (result i32)
     (i32.store (i32.const 1024) (local.get 0))
     (i32.store (i32.const 1028) (local.get 1))
     (i32.const 1024))
@@ -68,7 +68,7 @@
     (i32.store (i32.const 1080) (local.get 2))
     (i32.store (i32.const 1084) (local.get 3))
     (i32.store (i32.const 1088) (local.get 4))
-    (call $edits (i32.const 1072) (i32.const 1)))
+    (call $list (i32.const 1072) (i32.const 1)))
 
   ;; Bytes, and whether there are more.
   (func $output (param i32 i32 i32) (result i32)
@@ -122,7 +122,18 @@
   (func (export "linkspan:plugin/response-rewriter@0.1.0#on-response") (result i32)
     (call $clear)
     ;;OnResponse
-    (if (call $asked) (then (return (call $edits (i32.const 520) (i32.const 1)))))
+    (if (call $asked) (then (return (call $list (i32.const 520) (i32.const 1)))))
+    (i32.const 1024))
+
+  ;; Of a length that nothing else has.
+  (func (export "linkspan:plugin/handover@0.1.0#save") (result i32)
+    (call $clear)
+    ;;Save
+    (call $list (i32.const 4096) (i32.const 77)))
+
+  (func (export "linkspan:plugin/handover@0.1.0#restore") (param i32 i32) (result i32)
+    (call $clear)
+    ;;Restore
     (i32.const 1024))
 
   (func (export "linkspan:plugin/body@0.1.0#begin") (param i64 i32)

@@ -163,7 +163,7 @@ fn others() -> Vec<Stranger> {
             "edits-20000",
             Call::OnResponse,
             "gives 20,000 edits",
-            "(return (call $edits (i32.const 8192) (i32.const 20000)))",
+            "(return (call $list (i32.const 8192) (i32.const 20000)))",
         )
         .keys("limits = { host-call-bytes = '64MiB', deadline = '1s' }"),
     ]

@@ -17,23 +17,42 @@ pub(in crate::strangers) struct Dropped {
     pub(in crate::strangers) bytes: fn() -> Vec<u8>,
     /// A part of what is said of it.
     pub(in crate::strangers) reason: &'static str,
+    /// What serves before it, and afterwards.
+    pub(in crate::strangers) before: fn() -> Vec<u8>,
+    /// What its predecessor does wrong, as a cause of failures.
+    pub(in crate::strangers) failure: Option<&'static str>,
+}
+
+impl Dropped {
+    /// The metric that rises, and whether no other does.
+    pub(in crate::strangers) fn rises(&self) -> (String, bool) {
+        match self.failure {
+            Some(cause) => (format!("failures {cause}"), false),
+            None => ("candidates refused".to_owned(), true),
+        }
+    }
 }
 
 /// Those that are no components, then those that cannot be compiled, do not fit, or cannot begin.
-pub(in crate::strangers) fn dropped() -> Vec<Dropped> {
-    let all = [bytes(), compiling(), contracts(), births(), beginnings()].concat();
-    all.into_iter()
-        .map(|(name, mechanism, stopped, bytes, reason)| Dropped {
-            name,
-            mechanism,
-            stopped,
-            bytes,
-            reason,
-        })
-        .collect()
+pub(super) fn all() -> Vec<Dropped> {
+    rows([bytes(), compiling(), contracts(), births(), beginnings()].concat())
 }
 
-type Row = (&'static str, &'static str, &'static str, fn() -> Vec<u8>, &'static str);
+/// Each with a component before it that behaves.
+pub(super) fn rows(rows: Vec<Row>) -> Vec<Dropped> {
+    let row = |(name, mechanism, stopped, bytes, reason)| Dropped {
+        name,
+        mechanism,
+        stopped,
+        bytes,
+        reason,
+        before: || Forged::TAME.bytes(),
+        failure: None,
+    };
+    rows.into_iter().map(row).collect()
+}
+
+pub(super) type Row = (&'static str, &'static str, &'static str, fn() -> Vec<u8>, &'static str);
 
 const PREAMBLE: &[u8] = b"\0asm\x0d\0\x01\0";
 const FIRST_BYTES: &str = "the look at its first bytes";
@@ -197,18 +216,26 @@ fn contracts() -> Vec<Row> {
     ]
 }
 
-fn forged(at: Call, deed: &'static str) -> Vec<u8> {
+/// A component that does this in a call.
+pub(super) fn forged(at: Call, deed: &'static str) -> Vec<u8> {
     Forged { at, deed, ..Forged::TAME }.bytes()
 }
 
+pub(super) const LOOP: &str = "(loop (br 0))";
+
+/// Asks about a request.
+pub(super) const OUTSIDE: &str = "(call $path (i32.const 2048))";
+
+/// An error of 400,000 bytes.
+pub(super) const TEXT: &str = "(i32.store8 (i32.const 1024) (i32.const 1))
+                               (i32.store (i32.const 1028) (i32.const 100000))
+                               (i32.store (i32.const 1032) (i32.const 400000))";
+
+/// Takes 4 GiB.
+pub(super) const MEMORY: &str =
+    "(if (i32.eq (memory.grow (i32.const 60000)) (i32.const -1)) (then unreachable))";
+
 fn births() -> Vec<Row> {
-    const LOOP: &str = "(loop (br 0))";
-    const OUTSIDE: &str = "(call $path (i32.const 2048))";
-    const TEXT: &str = "(i32.store8 (i32.const 1024) (i32.const 1))
-                        (i32.store (i32.const 1028) (i32.const 100000))
-                        (i32.store (i32.const 1032) (i32.const 400000))";
-    const MEMORY: &str =
-        "(if (i32.eq (memory.grow (i32.const 60000)) (i32.const -1)) (then unreachable))";
     vec![
         (
             "start-loops",

@@ -124,7 +124,7 @@ fn pointers() -> Vec<Stranger> {
             .deed("(call $path (i32.const -8))")
             .trapped("the engine"),
         stranger("edits-outside", Call::OnRequest, "gives edits that lie outside its memory")
-            .deed("(return (call $edits (i32.const 524280) (i32.const 9)))")
+            .deed("(return (call $list (i32.const 524280) (i32.const 9)))")
             .trapped("the engine"),
         stranger("body-outside", Call::Transform, "gives a part of a body outside its memory")
             .deed("(return (call $output (i32.const 524280) (i32.const 9) (i32.const 0)))")
