@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::thread;
 
 use harbour::Harbour;
+use linkspan::plugin::Refusal;
 use table::{Innocents, Line};
 
 /// The most memory that the process may have had, in which no stranger had more than 64 MiB.
@@ -56,4 +57,17 @@ fn a_stranger_costs_its_own_requests_and_nothing_else() {
     println!("at most {} MiB resident", peak >> 20);
     assert!(peak < PEAK, "{} MiB", peak >> 20);
     assert!(!stderr.contains("panicked"), "{stderr}");
+}
+
+#[test]
+fn the_entries_of_two_tables_of_an_instance_count_together() {
+    let yard = yard::Yard::new();
+    // Of the 20,000 that there may be by default, the component's own wiring takes some, too.
+    let born = |more| {
+        let bytes = forge::Forged { more, ..forge::Forged::TAME }.bytes();
+        yard.birth(&yard.define(&bytes, "{}")).map(drop)
+    };
+    born("(table 12000 funcref) (table 7000 funcref)").unwrap();
+    let refused = born("(table 12000 funcref) (table 9000 funcref)").unwrap_err();
+    assert!(matches!(refused, Refusal::Start { step: "instantiation", .. }), "{refused:?}");
 }

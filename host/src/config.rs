@@ -339,7 +339,7 @@ pub struct Limits {
     pub memory_bytes: usize,
     /// Guest time of one call, 1 ms to 10 s. Default 10 ms.
     pub deadline: Duration,
-    /// Entries of each table. Default 20,000.
+    /// Entries of all tables together. Default 20,000.
     pub table_elements: usize,
     /// Handles held at a time. Default 1,024.
     pub handles: usize,

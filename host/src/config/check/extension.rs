@@ -127,7 +127,7 @@ fn limits(table: &mut Table<'_>) -> Limits {
     let deadlines = Period(Duration::from_millis(1)..=Duration::from_secs(10));
     let deadline = key("deadline", "The longest that a call computes", deadlines);
     let elements =
-        key("table-elements", "The most entries of each of its tables", Whole(1..=10_000_000));
+        key("table-elements", "The most entries of all its tables together", Whole(1..=10_000_000));
     let handles = key("handles", "The most handles that it holds at a time", Whole(1..=1_000_000));
     let instances = "The most instances per worker, where calls overlap";
     let instances = key("instances", instances, Whole(1..=4_096)).such_as(64);
