@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use linkspan::commands::BUILT_IN;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::support::{Binary, Origin, Proxy, plugin};
 
@@ -116,6 +117,23 @@ fn a_link_that_leads_nowhere_does_not_uncover_the_built_in_component() {
     };
     let toml = router("regex-match", "config = { rules = [] }");
     is_refused(&toml, put, COMPONENT, &["cannot be read: No such file"]);
+}
+
+#[test]
+fn what_is_no_regular_file_is_refused_for_what_it_is() {
+    let toml = router("regex-match", "config = { rules = [] }");
+    let link = |to: &'static str| {
+        move |directory: &Path| {
+            std::os::unix::fs::symlink(to, directory.join("regex-match.wasm")).unwrap();
+        }
+    };
+    is_refused(&toml, link("/dev/zero"), COMPONENT, &["it is a device"]);
+    is_refused(&toml, link("/"), COMPONENT, &["it is a directory"]);
+    let pipe = |directory: &Path| {
+        let mode = Mode::RUSR | Mode::WUSR;
+        mknodat(CWD, directory.join("regex-match.wasm"), FileType::Fifo, mode, 0).unwrap();
+    };
+    is_refused(&toml, pipe, COMPONENT, &["it is a pipe"]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::Value;
 
 use crate::support::{Binary, Client, Message, Origin, eventually, one_cluster, plugin, reply};
@@ -179,6 +180,21 @@ fn a_component_that_is_gone_serves_on() {
     bridge.drop("stamps", &stamped("a"));
     eventually("its return", || bridge.told("one")["candidate"].is_null().then_some(()));
     assert_eq!(bridge.candidates("one", "taken"), 0, "it is the one that serves");
+}
+
+#[test]
+fn a_pipe_in_the_plugin_directory_keeps_nobody_waiting() {
+    let mut bridge = Bridge::new();
+    let mut client = bridge.linkspan.connect();
+    fs::remove_file(bridge.path("others")).unwrap();
+    let mode = Mode::RUSR | Mode::WUSR;
+    mknodat(CWD, bridge.path("others"), FileType::Fifo, mode, 0).unwrap();
+    bridge.drop("stamps", &stamped("b"));
+    eventually("the new version", || (stamp(&client.get("/")) == "b").then_some(()));
+    eventually("the refusal", || {
+        let told = bridge.told("other")["candidate"].clone();
+        told["reason"].as_str().is_some_and(|told| told.contains("it is a pipe")).then_some(())
+    });
 }
 
 #[test]

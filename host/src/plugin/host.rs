@@ -2,8 +2,7 @@
 //! loads them, and judges whether they fit their use.
 
 use std::collections::HashMap;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
@@ -15,7 +14,7 @@ use crate::log::gate::Gate;
 use crate::metrics::Metrics;
 use crate::plugin::cache::{Cache, deserialise};
 use crate::plugin::cells::AllCells;
-use crate::plugin::compile::{COMPONENT_BYTES, Compiler};
+use crate::plugin::compile::Compiler;
 use crate::plugin::component::{Component, Kind, check_preamble};
 use crate::plugin::definition::Definition;
 use crate::plugin::engine::Machine;
@@ -23,6 +22,7 @@ use crate::plugin::error::{Misuse, Refusal};
 use crate::plugin::identity::Identity;
 use crate::plugin::members::Members;
 use crate::plugin::parking::Parking;
+use crate::plugin::reading::read_regular;
 use crate::plugin::tally::Tally;
 use crate::plugin::vault::Vault;
 use crate::store::Store;
@@ -197,7 +197,7 @@ impl Host {
     pub fn find(&self, name: &str) -> Result<(Source, Vec<u8>), Refusal> {
         match self.source(name) {
             Some(Source::File(path)) => {
-                let bytes = read(&path)?;
+                let bytes = read_regular(&path)?;
                 Ok((Source::File(path), bytes))
             }
             Some(Source::BuiltIn | Source::Copy) => {
@@ -306,21 +306,6 @@ pub fn version(config: &config::Plugin, component: &Component) -> String {
     digest.update(component.digest.as_bytes());
     digest.update(config.config.as_bytes());
     hex(&digest.finalize()).chars().take(12).collect()
-}
-
-/// Reads a file that should be a component.
-///
-/// # Errors
-///
-/// If it cannot be read, or is larger than a component may be.
-pub fn read(path: &Path) -> Result<Vec<u8>, Refusal> {
-    let mut bytes = Vec::new();
-    let mut fill = || std::fs::File::open(path)?.take(COMPONENT_BYTES + 1).read_to_end(&mut bytes);
-    fill().map_err(|source| Refusal::Unreadable { path: path.to_owned(), source })?;
-    if bytes.len() as u64 > COMPONENT_BYTES {
-        return Err(Refusal::NotComponent(format!("it is larger than {COMPONENT_BYTES} bytes")));
-    }
-    Ok(bytes)
 }
 
 fn misuses(config: &config::Plugin, component: &Component, kinds: &[Kind]) -> Vec<Misuse> {
