@@ -1,6 +1,6 @@
 # Two commands do everything: `make run` to try it, `make test` to test it.
 
-.PHONY: run test check bench fuzz target
+.PHONY: run test check bench soak fuzz target
 
 # Builds the proxy and serves a demo: three origins of its own behind the built-in plugins. Not as a
 # release, which takes three times as long to build.
@@ -35,6 +35,14 @@ bench: target
 	tools/languages.sh c js python
 	python3 bench/languages.py $(OPTIONS)
 	cargo bench --locked -p linkspan --bench calls
+
+# A thousand versions of a plugin under load, and a plugin that loops beside innocents: a quarter of an hour, in which
+# times and memory are judged, so leave the machine alone.
+SWAPS = 1000
+soak: target
+	cargo build --release --locked
+	SWAPS=$(SWAPS) LINKSPAN_PROGRAM=$(CURDIR)/target/release/linkspan cargo test --locked -p linkspan --test e2e soak::judged:: -- \
+	  --ignored --nocapture --test-threads=1
 
 # Looks for bytes of which a promise does not hold, for SECONDS per target. Needs a C++ compiler and
 # `cargo install --locked cargo-fuzz`; without a nightly toolchain, there is no sanitizer.

@@ -41,6 +41,7 @@ mod routing;
 mod schema;
 mod sendfile;
 mod shutdown;
+mod soak;
 mod status;
 mod stores;
 mod strangers;

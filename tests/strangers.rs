@@ -59,6 +59,12 @@ fn a_stranger_costs_its_own_requests_and_nothing_else() {
     assert!(!stderr.contains("panicked"), "{stderr}");
 }
 
+/// A component that loops while it is instantiated.
+pub(crate) fn looping_start() -> Vec<u8> {
+    let deed = "(loop (br 0))";
+    forge::Forged { at: forge::Call::Start, deed, ..forge::Forged::TAME }.bytes()
+}
+
 #[test]
 fn the_entries_of_two_tables_of_an_instance_count_together() {
     let yard = yard::Yard::new();

@@ -1,6 +1,7 @@
 //! The real program in a process of its own, for what only a process has: signals, exit codes,
 //! standard output and memory.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -16,7 +17,11 @@ use super::{Client, cache_home, directory, eventually};
 
 pub(crate) use rustix::process::Signal;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_linkspan");
+/// The program: that which was built with the tests, unless another build is to be judged.
+fn program() -> OsString {
+    let other = std::env::var_os("LINKSPAN_PROGRAM");
+    other.unwrap_or_else(|| env!("CARGO_BIN_EXE_linkspan").into())
+}
 
 /// A running or ended process. Dropped, it is killed.
 #[derive(Debug)]
@@ -65,7 +70,8 @@ impl Binary {
             return Self::start(directory, &["run"]);
         }
         let mut command = Command::new("setpriv");
-        command.args(["--bounding-set=-dac_override,-dac_read_search", "--", PROGRAM, "run"]);
+        command.args(["--bounding-set=-dac_override,-dac_read_search", "--"]);
+        command.arg(program()).arg("run");
         Self::spawn(directory, command, Stdio::null())
     }
 
@@ -95,12 +101,12 @@ impl Binary {
         let directory = directory(&[]);
         fs::write(directory.path().join("linkspan.toml"), toml).unwrap();
         let mut command = Command::new("sh");
-        command.args(["-c", &format!("{limit}; exec \"$0\" run"), PROGRAM]);
+        command.args(["-c", &format!("{limit}; exec \"$0\" run")]).arg(program());
         Self::spawn(directory, command, Stdio::null())
     }
 
     fn start_reading(directory: TempDir, arguments: &[&str], input: Stdio) -> Self {
-        let mut command = Command::new(PROGRAM);
+        let mut command = Command::new(program());
         command.args(arguments);
         Self::spawn(directory, command, input)
     }
@@ -116,7 +122,7 @@ impl Binary {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         meanwhile(&self.directory.path().join("plugins.d"));
-        let mut command = Command::new(PROGRAM);
+        let mut command = Command::new(program());
         let spawned = spawned(self.directory.path(), command.arg("run"), Stdio::null());
         (self.child, self.stdout, self.stderr) = spawned;
     }

@@ -1,0 +1,119 @@
+//! What `make soak` judges: times and memory, of the optimised program on a machine that is left alone.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::ferry::{BROKEN, Ferry};
+use super::load::{Load, Seen, wait_until};
+use crate::support::Client;
+
+const FULL: Load =
+    Load { clients: 40, rate: 2_000, tunnels: 10, downloads: 10, life: Duration::from_secs(10) };
+
+/// Swaps that warm up, and after how many of the others there is a file that is broken.
+const WARMING: usize = 20;
+const EVERY: usize = 20;
+
+/// How long the same load is measured without swaps.
+const CALM: Duration = Duration::from_mins(1);
+
+/// How much longer 99 of 100 requests may take meanwhile.
+const LONGER: Duration = Duration::from_millis(10);
+
+/// How long what is superseded may stay.
+const LINGERING: Duration = Duration::from_mins(1);
+
+/// How many times longer 99 of 100 requests may take while a plugin of others loops.
+const TIMES: f64 = 1.5;
+
+/// Swaps after those that warm up.
+fn swaps() -> usize {
+    std::env::var("SWAPS").map_or(1_000, |swaps| swaps.parse().unwrap())
+}
+
+#[test]
+#[ignore = "takes ten minutes, and judges times and memory: `make soak`"]
+fn a_thousand_versions_cost_no_request_little_time_and_no_memory() {
+    let mut ferry = Ferry::open(2, FULL.life, "");
+    let seen = Seen::default();
+    thread::scope(|scope| {
+        let _over = seen.until_dropped();
+        FULL.begin(scope, ferry.address(), &seen);
+        (0..WARMING).for_each(|_| ferry.swap());
+        seen.p99();
+        wait_until(Instant::now() + CALM);
+        let (calm, start) = (seen.p99(), ferry.linkspan.resident_bytes());
+        println!("before: {seen}; p99 {calm:?}, {} KiB resident", start >> 10);
+        let begun = Instant::now();
+        let swaps = swaps();
+        for number in 0..swaps {
+            ferry.swap();
+            if number % EVERY == 0 {
+                ferry.is_refused(BROKEN[number / EVERY % BROKEN.len()]);
+            }
+        }
+        let (took, busy) = (begun.elapsed(), seen.p99());
+        let most = start + start / 20;
+        let end = Instant::now() + LINGERING;
+        let mut after = ferry.linkspan.resident_bytes();
+        while after > most && Instant::now() < end {
+            wait_until(Instant::now() + Duration::from_secs(1));
+            after = ferry.linkspan.resident_bytes();
+        }
+        println!("{swaps} swaps in {took:?}: {seen}; p99 {busy:?}, {} KiB", after >> 10);
+        assert!(after <= most, "{} KiB were {} KiB", after >> 10, start >> 10);
+        assert!(busy <= calm + LONGER, "{busy:?} of 99 in 100 requests were {calm:?}");
+    });
+    seen.assert_unharmed();
+    ferry.assert_counted();
+}
+
+/// Another listener, with a router that loops if it is asked to.
+const LOOPS: &str = "[listeners.loops]\nbind = '127.0.0.1:0'\ndefault-cluster = 'main'\n\
+                     routers = ['loops']\n[plugins.loops]\ncomponent = 'misbehave'\n\
+                     config = { at = 'route' }\n";
+
+#[test]
+#[ignore = "takes two minutes, and judges times: `make soak`"]
+fn a_plugin_that_loops_makes_innocents_of_its_worker_wait_little() {
+    const INNOCENT: Load = Load { clients: 10, rate: 500, tunnels: 0, downloads: 0, ..FULL };
+    let mut ferry = Ferry::open(1, INNOCENT.life, LOOPS);
+    let (seen, looping) = (Seen::default(), AtomicBool::new(false));
+    let elsewhere = ferry.linkspan.address("loops");
+    thread::scope(|scope| {
+        let _over = seen.until_dropped();
+        INNOCENT.begin(scope, ferry.address(), &seen);
+        scope.spawn(|| ask_elsewhere(elsewhere, &looping, &seen));
+        let measure = |loops, seconds| {
+            looping.store(loops, Ordering::Relaxed);
+            wait_until(Instant::now() + Duration::from_secs(seconds));
+            seen.p99()
+        };
+        measure(false, 10);
+        let (before, during) = (measure(false, 45), measure(true, 60));
+        let failures = ferry.count("failures_total{plugin=\"loops\",cause=\"deadline\"}");
+        println!("p99 {before:?}, and {during:?} while a plugin loops, {failures} times; {seen}");
+        assert!(failures > 5, "it loops {failures} times");
+        assert!(during <= before.mul_f64(TIMES), "{during:?} were {before:?}");
+    });
+    seen.assert_clean();
+}
+
+/// Asks the listener whose plugin may loop, whatever comes of it.
+fn ask_elsewhere(address: SocketAddr, looping: &AtomicBool, seen: &Seen) {
+    let mut client = Client::connect(address);
+    let mut due = Instant::now();
+    while !seen.is_over() {
+        due += Duration::from_millis(50);
+        wait_until(due);
+        let fields: &[(&str, &str)] =
+            if looping.load(Ordering::Relaxed) { &[("x-do", "loop")] } else { &[] };
+        if client.ask("GET", "/", fields, b"").closes() {
+            client = Client::connect(address);
+        }
+    }
+}
