@@ -99,8 +99,7 @@ impl Definition {
         // called beside it, or what is recorded.
         let config::Plugin { log_level, state, canary, .. } = self.config;
         let (shadow, record) = (self.config.shadow.clone(), self.config.record.clone());
-        let config =
-            config::Plugin { log_level, state, canary, shadow, record, ..config.clone() };
+        let config = config::Plugin { log_level, state, canary, shadow, record, ..config.clone() };
         self.config == config && self.version() == version && self.kinds == kinds
     }
 
