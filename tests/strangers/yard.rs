@@ -47,6 +47,9 @@ impl Yard {
             on_failure: None,
             state: State::Kept,
             canary: None,
+            shadow: None,
+            beside: None,
+            record: None,
             limits: Limits::default(),
             grants: Grants { stores: Vec::new(), addresses: Vec::new() },
         };

@@ -101,6 +101,8 @@ impl<'h> Candidate<'h> {
             instances: Instances::PerWorker,
             state: State::Kept,
             canary: None,
+            shadow: None,
+            beside: None,
             record: None,
             log_level: None,
             on_failure: None,
