@@ -64,7 +64,7 @@ fn manual_pages_are_printed_and_written() {
     }
     let directory = tempfile::tempdir().unwrap();
     let (code, written, _) = run(&["man", "--dir", directory.path().to_str().unwrap()]);
-    assert_eq!((code, written.lines().count()), (0, 11), "{written}");
+    assert_eq!((code, written.lines().count()), (0, 12), "{written}");
     for path in written.lines() {
         let page = fs::read_to_string(path).unwrap();
         assert!(page.contains(".SH EXAMPLES"), "{path}");
