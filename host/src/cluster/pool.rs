@@ -243,7 +243,10 @@ impl Shelf {
             let place = each.rposition(|link| link.heads == heads && link.tells_of(told))?;
             let mut link = links.remove(place);
             drop(links);
-            if link.is_usable() {
+            // One that has been used in this very tick is busy, and so is the worker: what comes shows soon,
+            // and asking the system would be a call more for each request.
+            let rested = link.idle_since != self.clock.get();
+            if link.is_open() && (!rested || link.is_quiet()) {
                 return Some(link);
             }
             self.is_over(&mut link);

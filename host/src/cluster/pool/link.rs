@@ -142,9 +142,9 @@ impl Link {
         self.sender.is_ready() && self.meter.is_even()
     }
 
-    /// Whether an idle connection can take a request, as far as the system knows.
-    pub(super) fn is_usable(&mut self) -> bool {
-        self.is_open() && self.meter.is_quiet()
+    /// Whether nothing has come to an idle connection, not even the end, as far as the system knows.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.meter.is_quiet()
     }
 
     /// Whether bytes came that nobody asked for.
