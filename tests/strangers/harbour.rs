@@ -205,15 +205,14 @@ impl Harbour {
         all.as_array().unwrap().iter().filter_map(reason).collect()
     }
 
-    /// What of each plugin is counted and not 0, but for its own figures and times.
+    /// What of each plugin is counted and not 0, but for its own figures and what is no count.
     fn figures(&mut self) -> Figures {
         let mut figures = Figures::new();
         for line in self.administrator("/metrics").lines() {
             let Some(rest) = line.strip_prefix("linkspan_plugin_") else { continue };
             let Some((name, rest)) = rest.split_once('{') else { continue };
             let Some((labels, value)) = rest.rsplit_once("} ") else { continue };
-            let own =
-                name.starts_with("guest_seconds") || ["events_total", "value"].contains(&name);
+            let own = name == "events_total" || !name.ends_with("_total");
             let mut labels = labels.split(',').filter_map(|label| label.split('"').nth(1));
             let (false, true, Some(plugin)) = (own, value != "0", labels.next()) else { continue };
             let name = name.trim_end_matches("_total");
