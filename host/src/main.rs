@@ -7,7 +7,7 @@ use linkspan::cli::{Arguments, Command};
 use linkspan::{commands, memory, plugin};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: memory::Allocator = memory::Allocator;
 
 fn main() -> ExitCode {
     memory::use_small_pages();

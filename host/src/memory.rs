@@ -3,6 +3,13 @@
 //! The allocator gives pages back when it is asked for memory long enough after they became free. A
 //! worker that has let thousands of connections go and then has little to do would keep them.
 
+use std::alloc::{GlobalAlloc, Layout};
+
+use libmimalloc_sys::{
+    mi_collect, mi_free, mi_malloc, mi_malloc_aligned, mi_realloc, mi_realloc_aligned, mi_zalloc,
+    mi_zalloc_aligned,
+};
+
 /// In how many calls it is looked once whether most is over.
 const ROUNDS: u32 = 10;
 
@@ -11,6 +18,66 @@ const MANY: usize = 256;
 
 /// How often all is given back then: some is freed later, such as idle upstream connections.
 const TIMES: u32 = 2;
+
+/// How every block is aligned that has as many bytes. A smaller one is by its size.
+const ALIGNED: usize = 16;
+
+/// The allocator of the process, which is mimalloc.
+///
+/// It is asked for an alignment only where not every block has it: it makes room for one where there is
+/// no need, and takes twice as long.
+#[derive(Debug, Clone, Copy)]
+pub struct Allocator;
+
+/// Whether every block of so many bytes is aligned so.
+const fn is_plain(align: usize, bytes: usize) -> bool {
+    align <= ALIGNED && align <= bytes
+}
+
+// SAFETY: mimalloc is a general allocator; it gives null where there is nothing to give, never unwinds, and
+// may be called by any thread.
+#[expect(unsafe_code, reason = "what an allocator is in Rust")]
+unsafe impl GlobalAlloc for Allocator {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let (bytes, align) = (layout.size(), layout.align());
+        // SAFETY: both take any size, and alignments that are powers of two, as those of layouts are.
+        unsafe {
+            if is_plain(align, bytes) { mi_malloc(bytes) } else { mi_malloc_aligned(bytes, align) }
+        }
+        .cast()
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        let (bytes, align) = (layout.size(), layout.align());
+        // SAFETY: as in `alloc`.
+        unsafe {
+            if is_plain(align, bytes) { mi_zalloc(bytes) } else { mi_zalloc_aligned(bytes, align) }
+        }
+        .cast()
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, block: *mut u8, _layout: Layout) {
+        // SAFETY: the caller has it from this allocator, and lets go of it.
+        unsafe { mi_free(block.cast()) }
+    }
+
+    #[inline]
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
+        let align = layout.align();
+        // SAFETY: as in `alloc` and `dealloc`.
+        unsafe {
+            if is_plain(align, bytes) {
+                mi_realloc(block.cast(), bytes)
+            } else {
+                mi_realloc_aligned(block.cast(), bytes, align)
+            }
+        }
+        .cast()
+    }
+}
 
 /// For the whole process, and those that it starts: no huge pages. A buffer that is hardly used would
 /// take all of one.
@@ -39,7 +106,7 @@ impl Load {
         // SAFETY: it may be called by any thread at any time, whether the thread has used it or not.
         #[expect(unsafe_code, reason = "there is no other way to ask the allocator")]
         unsafe {
-            libmimalloc_sys::mi_collect(all);
+            mi_collect(all);
         }
     }
 
@@ -69,5 +136,29 @@ mod tests {
         let given: Vec<_> =
             [4_000, 3_000, 900, 900, 900, 700, 300, 10, 10, 100, 10].map(&mut rounds).into();
         assert_eq!(given, [0, 0, 1, 1, 0, 0, 1, 1, 1, 0, 0]);
+    }
+
+    #[test]
+    #[expect(unsafe_code, reason = "what is tested is")]
+    fn blocks_are_aligned_as_they_have_to_be() {
+        for align in (0..=12).map(|power| 1_usize << power) {
+            for bytes in (1..300).chain((300..40_000).step_by(89)) {
+                let layout = Layout::from_size_align(bytes, align).unwrap();
+                // SAFETY: the blocks are as large as their layouts say, and freed with what they have become.
+                unsafe {
+                    let block = Allocator.alloc(layout);
+                    assert!(!block.is_null() && block.addr().is_multiple_of(align), "{layout:?}");
+                    block.add(bytes - 1).write(7);
+                    let block = Allocator.realloc(block, layout, bytes + 24);
+                    assert!(!block.is_null() && block.addr().is_multiple_of(align), "{layout:?}");
+                    assert_eq!(block.add(bytes - 1).read(), 7);
+                    Allocator.dealloc(block, Layout::from_size_align(bytes + 24, align).unwrap());
+                    let block = Allocator.alloc_zeroed(layout);
+                    assert!(block.addr().is_multiple_of(align), "{layout:?}");
+                    assert_eq!((block.read(), block.add(bytes - 1).read()), (0, 0));
+                    Allocator.dealloc(block, layout);
+                }
+            }
+        }
     }
 }
