@@ -133,11 +133,22 @@ pub(super) fn text_word(out: &mut Vec<u8>, text: &str) {
 
 /// Whether there is nothing to escape, which is nearly always so.
 fn is_plain(bytes: &[u8]) -> bool {
-    // Without a branch per byte, so that many are looked at at a time.
-    bytes.iter().fold(true, |plain, byte| {
-        plain & (b' '..=b'~').contains(byte) & (*byte != b'"') & (*byte != b'\\')
-    })
+    // Without a branch per byte.
+    let odd = |byte: &u8| ODD.get(usize::from(*byte)).copied().unwrap_or(1);
+    bytes.iter().fold(0, |found, byte| found | odd(byte)) == 0
 }
+
+/// 1 for each byte that is to be escaped.
+#[expect(clippy::indexing_slicing, reason = "while compiling")]
+const ODD: [u8; 256] = {
+    let mut table = [1; 256];
+    let mut byte = b' ';
+    while byte <= b'~' {
+        table[byte as usize] = matches!(byte, b'"' | b'\\') as u8;
+        byte += 1;
+    }
+    table
+};
 
 /// Appends text with quotes and backslashes escaped, and `other` for each character that is not
 /// printable ASCII.
