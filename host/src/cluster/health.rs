@@ -17,8 +17,14 @@ use tokio::time::Instant;
 /// The present, in milliseconds since the process began.
 #[must_use]
 pub fn now() -> u64 {
+    at(Instant::now())
+}
+
+/// A time, in milliseconds since the process began.
+#[must_use]
+pub fn at(time: Instant) -> u64 {
     static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
-    milliseconds(Instant::now().saturating_duration_since(*BEGIN))
+    milliseconds(time.saturating_duration_since(*BEGIN))
 }
 
 /// N and T.

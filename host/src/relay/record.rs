@@ -154,8 +154,8 @@ impl Record {
     }
 
     /// The head of the upstream's response is there.
-    pub(crate) fn first_byte(&mut self) {
-        self.first_byte = Some(self.started.elapsed());
+    pub(crate) fn first_byte(&mut self, at: Instant) {
+        self.first_byte = Some(at.saturating_duration_since(self.started));
     }
 
     /// It begins to wait for an endpoint.
