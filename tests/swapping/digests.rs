@@ -54,4 +54,13 @@ fn a_check_names_what_is_not_listed_and_built_in_components_need_not_be() {
     let said = check.stderr();
     assert!(said.contains("`stamps` is refused: its SHA-256, "), "{said}");
     assert!(!said.contains("round-robin"), "{said}");
+    let mut list = Binary::with(&toml, &["stamps"], &["plugins", "--json"]);
+    assert_eq!(list.wait().code(), Some(1));
+    let told: Value = serde_json::from_str(&list.stdout()).unwrap();
+    let error = |name| {
+        told.as_array().unwrap().iter().find(|entry| entry["name"] == name).unwrap()["error"]
+            .clone()
+    };
+    assert!(error("stamps").as_str().unwrap().contains("server.require-digest"), "{told}");
+    assert_eq!(error("round-robin"), Value::Null);
 }

@@ -75,21 +75,28 @@ async fn judge(reading: &mut Reading) -> Result<Option<Snapshot>, ExitCode> {
     let Some(config) = reading.to_judge() else { return Ok(None) };
     let options = options(None).map_err(|error| fail(&error))?;
     let host = plugin_host(&config, &options, &uncounted()).map_err(|error| fail(&error))?;
-    Ok(judge_with(reading, &host).await)
+    Ok(judge_with(reading, &host).await.unwrap_or_default())
 }
 
 /// The same with an engine that is there.
-pub(super) async fn judge_with(reading: &mut Reading, host: &Host) -> Option<Snapshot> {
-    let config = reading.to_judge()?;
+///
+/// # Errors
+///
+/// The plugins that are refused.
+pub(super) async fn judge_with(
+    reading: &mut Reading,
+    host: &Host,
+) -> Result<Option<Snapshot>, Vec<Refused>> {
+    let Some(config) = reading.to_judge() else { return Ok(None) };
     let registry = Registry::default();
     let answers = tokio::spawn(registry.clone().answer());
     let built = Snapshot::build(host, config, &registry, Before::Nothing, &Crew::to_come(1)).await;
     answers.abort();
     match built {
-        Ok(snapshot) => Some(snapshot).filter(|_| reading.faults().is_empty()),
+        Ok(snapshot) => Ok(Some(snapshot).filter(|_| reading.faults().is_empty())),
         Err(refused) => {
             add(reading, &refused);
-            None
+            Err(refused)
         }
     }
 }

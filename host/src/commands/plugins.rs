@@ -68,8 +68,14 @@ pub async fn plugins(wanted: &Plugins) -> ExitCode {
             entries.push(Entry::new(&host, &name, None).await);
         }
     }
-    // Whether they take their configurations shows when they are given them.
-    check::judge_with(&mut reading, &host).await;
+    // Whether they may serve, and take their configurations, shows when they are to.
+    let judged = check::judge_with(&mut reading, &host).await;
+    for refused in judged.err().unwrap_or_default() {
+        let mut own = entries.iter_mut().filter(|e| e.name.as_ref() == Some(&refused.plugin));
+        if let Some(entry) = own.find(|entry| entry.error.is_none()) {
+            entry.error = Some(refused.refusal.to_string());
+        }
+    }
     if wanted.json {
         say(&json(&entries));
     } else {

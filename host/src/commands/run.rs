@@ -187,7 +187,8 @@ impl Service {
     async fn take(&mut self, run: &Run, path: &Path) -> Result<u64, String> {
         let mut reading = Reading::load(path);
         let Some(mut config) = reading.sound().cloned() else {
-            check::judge_with(&mut reading, self.proxy.plugin_host()).await;
+            // What is refused is among the faults then.
+            let _ = check::judge_with(&mut reading, self.proxy.plugin_host()).await;
             return Err(reading.faults().to_string());
         };
         config.override_bind(run.host, run.port).map_err(|error| error.to_string())?;

@@ -200,9 +200,7 @@ impl Host {
                 let bytes = read_regular(&path)?;
                 Ok((Source::File(path), bytes))
             }
-            Some(Source::BuiltIn | Source::Copy) => {
-                Ok((Source::BuiltIn, self.built_in(name).unwrap_or_default().to_vec()))
-            }
+            Some(source) => Ok((source, self.built_in(name).unwrap_or_default().to_vec())),
             None => Err(Refusal::Missing {
                 name: name.to_owned(),
                 directory: self.settings.plugin_dir.clone(),
