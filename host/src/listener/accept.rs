@@ -15,7 +15,7 @@ use std::thread::{self, JoinHandle};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 
 use super::descriptors;
 use super::door::Door;
@@ -23,10 +23,14 @@ use super::places::{Books, Line, Room, Seats, Ticket};
 use super::refuse::Refusals;
 use super::shortage::{BACK_OFF, Seldom, Shortage};
 use crate::config::{self, Name, Opening};
+use crate::memory::Load;
 use crate::metrics::{ELSEWHERE, ListenerMetrics, Refusal};
 
 /// Connections that wait in the kernel to be accepted.
 const BACKLOG: i32 = 4096;
+
+/// What connections are handed on in is this thread's to give back: so often is it looked at.
+const TIDY: Duration = Duration::from_secs(1);
 
 /// Connections that wait for their worker to take them.
 pub const INBOX: usize = 1024;
@@ -182,7 +186,16 @@ async fn serve(mut orders: mpsc::Receiver<Order>, desks: &Arc<[Desk]>) {
         refusals: Refusals::new(),
     };
     let mut listeners = tokio::task::JoinSet::new();
-    while let Some(order) = orders.recv().await {
+    let (mut tidy, mut load) = (tokio::time::interval(TIDY), Load::default());
+    loop {
+        let order = tokio::select! {
+            order = orders.recv() => order,
+            _ = tidy.tick() => {
+                load.give_back(hall.room.taken());
+                continue;
+            }
+        };
+        let Some(order) = order else { break };
         let name = Arc::clone(&order.door.listener);
         let listening = listen(order, hall.clone());
         listeners.spawn(async move {

@@ -73,7 +73,7 @@ impl Room {
     /// asks, so that what it has seen to be free in its own room stays free; in that of all, the others
     /// may take one more each.
     pub(super) async fn vacancy(&self, most: usize, full: impl FnOnce()) {
-        let is_full = || self.taken.load(Ordering::SeqCst) >= most;
+        let is_full = || self.taken() >= most;
         if is_full() {
             full();
         }
@@ -86,6 +86,10 @@ impl Room {
             }
             left.await;
         }
+    }
+
+    pub(super) fn taken(&self) -> usize {
+        self.taken.load(Ordering::SeqCst)
     }
 
     pub(super) fn take(self: &Arc<Self>) -> Seat {
