@@ -87,6 +87,20 @@ pub fn use_small_pages() {
     let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
+/// Gives back all that this thread has freed, and others of what was its own. Takes longer, the more that is:
+/// for threads that have time.
+pub fn give_back_all() {
+    collect(true);
+}
+
+fn collect(all: bool) {
+    // SAFETY: it may be called by any thread at any time, whether the thread has used it or not.
+    #[expect(unsafe_code, reason = "there is no other way to ask the allocator")]
+    unsafe {
+        mi_collect(all);
+    }
+}
+
 /// How much a thread has to do, as far as its memory goes.
 #[derive(Debug, Default)]
 pub struct Load {
@@ -103,12 +117,7 @@ impl Load {
     ///
     /// When most of it is over, all that is free goes, which takes longer.
     pub fn give_back(&mut self, now: usize) {
-        let all = self.is_over(now);
-        // SAFETY: it may be called by any thread at any time, whether the thread has used it or not.
-        #[expect(unsafe_code, reason = "there is no other way to ask the allocator")]
-        unsafe {
-            mi_collect(all);
-        }
+        collect(self.is_over(now));
     }
 
     fn is_over(&mut self, now: usize) -> bool {

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -12,8 +13,13 @@ use crate::commands::{check, fail, options, say};
 use crate::config::{Config, Name, Reading, STDIN};
 use crate::listener::descriptors;
 use crate::log::Logs;
+use crate::memory;
 use crate::proxy::Proxy;
 use crate::watch::{News, Watch};
+
+/// How often this thread gives back what it has freed, and what workers have freed of its own: plugins and
+/// configurations, which take more when they come than when they serve.
+const TIDY: Duration = Duration::from_secs(10);
 
 /// Serves until a signal says to leave.
 pub async fn run(run: &Run) -> ExitCode {
@@ -124,8 +130,13 @@ impl Service {
     /// if it can be.
     pub(super) async fn serve(mut self, source: Option<(&Run, &Path)>) -> ExitCode {
         self.introduce(source.map(|(_, path)| path));
+        let mut tidy = tokio::time::interval(TIDY);
         let grace = loop {
             let (wish, order) = tokio::select! {
+                _ = tidy.tick() => {
+                    memory::give_back_all();
+                    continue;
+                }
                 wish = self.signals.next() => (wish, None),
                 order = self.proxy.wish() => (Wish::to(order.as_ref()), order),
                 news = self.watch.changed() => (Wish::of(news), None),
