@@ -135,17 +135,19 @@ impl Pool {
     /// A slot on an idle connection to the endpoint that `key` identifies, or else on a new one
     /// to `peer`. The settings hold for the connections of that endpoint from now on. If connections
     /// have to tell of the downstream connection, `told` is what they tell, and is one value for all
-    /// requests of one.
+    /// requests of one. The system is asked about a connection that is there if a request is `single`, which
+    /// cannot be repeated when that turns out to be closed.
     pub async fn acquire(
         &self,
         key: u64,
         peer: &Peer,
         settings: &ConnectSettings,
         told: &Rc<Subject>,
+        single: bool,
     ) -> Result<Slot, ConnectError> {
         let shelf = self.shelf(key, settings);
         let told = settings.proxy_protocol.map(|version| (version, told));
-        if let Some(mut link) = shelf.take(told.map(|(_, told)| told), settings.heads) {
+        if let Some(mut link) = shelf.take(told.map(|(_, told)| told), settings.heads, single) {
             link.home = Some(shelf);
             return Ok(Slot { link, reused: true });
         }
@@ -236,17 +238,17 @@ impl fmt::Debug for Pool {
 impl Shelf {
     /// The last one that tells of the same as the new one would, and was opened for such heads: a
     /// reload may have changed what they may be.
-    fn take(&self, told: Option<&Rc<Subject>>, heads: Limits) -> Option<Box<Link>> {
+    fn take(&self, told: Option<&Rc<Subject>>, heads: Limits, single: bool) -> Option<Box<Link>> {
         loop {
             let mut links = self.links.borrow_mut();
             let mut each = links.iter();
             let place = each.rposition(|link| link.heads == heads && link.tells_of(told))?;
             let mut link = links.remove(place);
             drop(links);
-            // One that has been used in this very tick is busy, and so is the worker: what comes shows soon,
-            // and asking the system would be a call more for each request.
-            let rested = link.idle_since != self.clock.get();
-            if link.is_open() && (!rested || link.is_quiet()) {
+            // The runtime hears of what comes within a turn of the worker. To ask the system as well is a call
+            // more: of little use where it has been used in this very tick, unless all depends on it.
+            let ask = single || link.idle_since != self.clock.get();
+            if link.is_open() && (!ask || link.is_quiet()) {
                 return Some(link);
             }
             self.is_over(&mut link);

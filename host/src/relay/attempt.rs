@@ -205,7 +205,8 @@ impl Attempts<'_> {
         exchange.endpoint = Some(Arc::clone(endpoint.label()));
         exchange.taken.host = Some(self.host(endpoint, exchange));
         loop {
-            let slot = self.connect(endpoint, now).await.map_err(Next::Another)?;
+            let single = !exchange.request.method.is_idempotent();
+            let slot = self.connect(endpoint, now, single).await.map_err(Next::Another)?;
             // The clock is read where it has moved: each time costs a quarter of what calling a plugin does.
             if !slot.reused() {
                 now = Instant::now();
@@ -217,10 +218,15 @@ impl Attempts<'_> {
         }
     }
 
-    async fn connect(&mut self, endpoint: &Arc<Endpoint>, now: Instant) -> Result<Slot, Error> {
+    async fn connect(
+        &mut self,
+        endpoint: &Arc<Endpoint>,
+        now: Instant,
+        single: bool,
+    ) -> Result<Slot, Error> {
         let (key, peer) = (endpoint.key(), endpoint.peer());
         let (settings, told) = (&self.cluster.connect, &self.client.subject);
-        let acquired = self.worker.pool.acquire(key, peer, settings, told).await;
+        let acquired = self.worker.pool.acquire(key, peer, settings, told, single).await;
         // Taking a connection that was there is no connecting, and takes no time.
         let reused = acquired.as_ref().is_ok_and(Slot::reused);
         let time = if reused { Duration::ZERO } else { now.elapsed() };

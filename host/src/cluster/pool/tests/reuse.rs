@@ -224,8 +224,8 @@ async fn idle_connections_are_few_and_grow_old() {
 
     // A lower limit holds from the next use.
     let one = ConnectSettings { max_idle: 1, ..SETTINGS };
-    drop(pool.acquire(KEY + 1, &peer, &one, &nobody()).await);
-    drop(pool.acquire(KEY, &peer, &one, &nobody()).await.unwrap());
+    drop(pool.acquire(KEY + 1, &peer, &one, &nobody(), true).await);
+    drop(pool.acquire(KEY, &peer, &one, &nobody(), true).await.unwrap());
     pool.sweep();
     assert_eq!(pool.idle_count(), 1);
 

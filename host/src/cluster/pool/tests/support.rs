@@ -117,7 +117,7 @@ pub(super) fn nobody() -> Rc<Subject> {
 }
 
 pub(super) async fn acquire(pool: &Pool, peer: &Peer) -> Slot {
-    pool.acquire(KEY, peer, &SETTINGS, &nobody()).await.unwrap()
+    pool.acquire(KEY, peer, &SETTINGS, &nobody(), true).await.unwrap()
 }
 
 /// Sends a request without a body, and waits for all of the answer.

@@ -22,7 +22,7 @@ async fn exchange(
     settings: &ConnectSettings,
     told: &Rc<Subject>,
 ) -> bool {
-    let slot = pool.acquire(KEY, peer, settings, told).await.unwrap();
+    let slot = pool.acquire(KEY, peer, settings, told, true).await.unwrap();
     let reused = slot.reused();
     let response = within(10, slot.send(request(Method::GET), &LIMITS, |_, _| {})).await.unwrap();
     within(10, response.into_body().collect()).await.unwrap();
@@ -33,7 +33,7 @@ async fn exchange(
 async fn the_header_comes_before_any_request() {
     let (listener, peer) = upstream().await;
     let pool = Pool::new();
-    let _slot = pool.acquire(KEY, &peer, &TELLING, &nobody()).await.unwrap();
+    let _slot = pool.acquire(KEY, &peer, &TELLING, &nobody(), true).await.unwrap();
     let mut stream = accept(&listener).await;
     assert_eq!(read_to(&mut stream, "\n").await, "PROXY UNKNOWN\r\n");
 }
@@ -63,7 +63,7 @@ async fn what_comes_back_after_its_client_left_is_not_kept() {
     let pool = Pool::new();
     serve(listener, vec![vec![OK]]);
     let told = nobody();
-    let slot = pool.acquire(KEY, &peer, &TELLING, &told).await.unwrap();
+    let slot = pool.acquire(KEY, &peer, &TELLING, &told, true).await.unwrap();
     let response = within(10, slot.send(request(Method::GET), &LIMITS, |_, _| {})).await.unwrap();
     drop(told);
     within(10, response.into_body().collect()).await.unwrap();
