@@ -45,6 +45,8 @@ pub struct Watch {
     told: Seen,
     /// What is not yet settled, since when, and when it was first seen to differ.
     unsettled: Option<(Seen, Instant, Instant)>,
+    /// When the files are looked at although nobody tells of any.
+    next: Instant,
     event: Arc<Notify>,
     /// What the system tells of, as long as there is this.
     watcher: Option<notify::RecommendedWatcher>,
@@ -97,7 +99,8 @@ impl Watch {
             tracing::info!("the system does not tell of changes, so files are looked at: {error}");
         });
         let told = Seen::look(plugins.as_deref(), file.as_deref());
-        let mut watch = Self { plugins, file, told, unsettled: None, event, watcher: watcher.ok() };
+        let (watcher, next) = (watcher.ok(), Instant::now() + ROUND);
+        let mut watch = Self { plugins, file, told, unsettled: None, next, event, watcher };
         watch.follow_file();
         watch
     }
@@ -118,7 +121,7 @@ impl Watch {
         loop {
             let wake = match &self.unsettled {
                 Some((_, since, _)) => *since + QUIET,
-                None => Instant::now() + ROUND,
+                None => self.next,
             };
             match &self.unsettled {
                 // What comes while files are written changes nothing before they are quiet.
@@ -138,6 +141,7 @@ impl Watch {
         // A file system that hangs is to keep nobody from anything else.
         let look = move || Seen::look(plugins.as_deref(), file.as_deref());
         let seen = tokio::task::spawn_blocking(look).await.ok()?;
+        self.next = Instant::now() + ROUND;
         if seen == self.told {
             self.unsettled = None;
             return None;
