@@ -195,11 +195,15 @@ impl Snapshot {
         };
         let staffing = Staffing { host, previous, committed: Some(committed), crew };
         let refused = snapshot.staff_all(staffing, committed).await;
+        // What serves and is on trial is touched only by what takes its place.
+        if !refused.is_empty() {
+            return Err(refused);
+        }
         snapshot.carry_on(previous);
         snapshot.remember(committed);
         snapshot.compare();
         snapshot.recorders = snapshot.recorders(previous, host.metrics());
-        if refused.is_empty() { Ok(snapshot) } else { Err(refused) }
+        Ok(snapshot)
     }
 
     /// The plugins with their components and versions, each once, in order.

@@ -1,5 +1,7 @@
 //! Versions that are tried with a share of the requests, and the way back to the version before.
 
+use std::fs;
+
 use serde_json::Value;
 
 use super::{Bridge, stamp, stamped};
@@ -75,6 +77,25 @@ fn a_version_that_fails_is_withdrawn_at_once_and_not_tried_again() {
     assert_eq!(seen(&mut client, 50), ["a"]);
     trial(&mut bridge, "c");
     assert_eq!(bridge.told("one")["candidate"], Value::Null);
+}
+
+#[test]
+fn a_version_on_trial_is_judged_on_after_a_configuration_that_is_refused() {
+    let mut bridge =
+        Bridge::with("on-failure = 'skip'", "[plugins.one.canary]\nshare = '50%'\nfor = '1h'");
+    // Traps when it is called, which nobody does yet.
+    trial(&mut bridge, "?");
+    let file = bridge.linkspan.file();
+    let more = fs::read_to_string(&file).unwrap() + "\n[plugins.two]\ncomponent = 'nowhere'\n";
+    fs::write(&file, more).unwrap();
+    let (status, text) = bridge.order("/api/reload");
+    assert_eq!(status, 422, "{text}");
+    let mut client = bridge.linkspan.connect();
+    eventually("the verdict", || {
+        assert_eq!(client.get("/").status(), 200);
+        bridge.told("one")["candidate"].is_object().then_some(())
+    });
+    assert_eq!(bridge.candidates("one", "withdrawn"), 1);
 }
 
 #[test]
