@@ -11,10 +11,11 @@ run: target
 # and plugins are built in other languages than Rust, but for those of LINKSPAN_TESTS_WITHOUT.
 # What the status page looks like is then in target/tmp/screenshots.
 export LINKSPAN_TESTS_WITHOUT ?= go
+comma = ,
 test: target
 	tools/need.sh nginx haproxy memcached curl ab wrk python3 chromium
 	tools/tombi.sh
-	tools/languages.sh rust $(filter-out $(LINKSPAN_TESTS_WITHOUT),c js python go)
+	tools/languages.sh rust $(filter-out $(subst $(comma), ,$(LINKSPAN_TESTS_WITHOUT)),c js python go)
 	cargo test --workspace --locked
 
 # What has to hold besides the tests.
@@ -41,7 +42,8 @@ bench: target
 SWAPS = 1000
 soak: target
 	cargo build --release --locked
-	SWAPS=$(SWAPS) LINKSPAN_PROGRAM=$(CURDIR)/target/release/linkspan cargo test --locked -p linkspan --test e2e soak::judged:: -- \
+	SWAPS=$(SWAPS) LINKSPAN_PROGRAM=$(CURDIR)/target/release/linkspan \
+	  cargo test --locked --profile quick -p linkspan --test e2e soak::judged:: -- \
 	  --ignored --nocapture --test-threads=1
 
 # Looks for bytes of which a promise does not hold, for SECONDS per target. Needs a C++ compiler and
