@@ -228,3 +228,38 @@ fn two_plugins_do_not_record_into_one_file() {
     let refused = Proxy::try_start(toml, &[]).err().unwrap();
     assert!(refused.contains("another plugin records into this file"), "{refused}");
 }
+
+#[test]
+fn a_shadow_leaves_the_recording_to_the_plugin_that_decides() {
+    let shelf = Shelf::new();
+    let origin = Origin::replying("");
+    let toml = three(&shelf, origin.address(), "")
+        .replace("[plugins.marks]\n", "[plugins.marks]\nshadow = 'stamps'\n");
+    let proxy = Proxy::start_with(&toml, &["stamps"]);
+    proxy.get("/a");
+    let lines = shelf.lines("marks", 1);
+    assert!(lines.len() > 1 && lines[0]["plugin"] == "marks", "{lines:#?}");
+    assert!(!shelf.path("marks.1").exists());
+}
+
+#[test]
+fn a_recording_that_could_not_begin_does_so_when_the_configuration_is_read_again() {
+    let shelf = Shelf::new();
+    let origin = Origin::replying("");
+    let path = shelf.path("turns");
+    fs::write(&path, "not a recording\n").unwrap();
+    let toml = format!(
+        "[plugins.turns]\ncomponent = 'round-robin'\n{}\n{}",
+        shelf.record("turns", ""),
+        one_cluster(&[origin.address()], "", "balancer = 'turns'")
+    );
+    let mut linkspan = Binary::serve(&toml);
+    linkspan.wait_for_stderr("nothing is recorded");
+    fs::remove_file(&path).unwrap();
+    linkspan.signal(Signal::HUP);
+    let mut client = linkspan.connect();
+    eventually("the recording", || {
+        assert_eq!(client.get("/").status(), 200);
+        fs::read_to_string(&path).unwrap_or_default().contains("\"pick\"").then_some(())
+    });
+}

@@ -274,6 +274,8 @@ impl Plugin {
             shadow: None,
             // It decides nothing, so that there is nothing to be careful about.
             canary: None,
+            // What it says is compared, not recorded.
+            record: None,
             ..self.clone()
         })
     }

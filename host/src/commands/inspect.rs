@@ -16,7 +16,7 @@ use crate::plugin::{self, CONTRACT, Compiler, Component, Host, Refusal, Settings
 
 /// How long compiling may take: who is waiting can stop it, and components of Python take minutes where
 /// the processor is busy.
-const PATIENCE: Duration = Duration::from_mins(10);
+pub(super) const PATIENCE: Duration = Duration::from_mins(10);
 
 /// What there is to tell. What is not known is absent.
 #[derive(Default, Serialize)]

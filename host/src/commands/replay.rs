@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::cli::Replay;
+use crate::commands::inspect::PATIENCE;
 use crate::commands::terminal::Terminal;
 use crate::commands::{BUILT_IN, complain, json, say, uncounted};
 use crate::plugin::{
@@ -86,7 +87,7 @@ fn host() -> Result<Host, String> {
         plugin_dir: None,
         cache_dir: None,
         cache_bytes: 0,
-        compiler: Compiler { program, timeout: Duration::from_mins(1), memory_bytes: 2 << 30 },
+        compiler: Compiler { program, timeout: PATIENCE, memory_bytes: 2 << 30 },
         built_in: BUILT_IN,
         metrics: uncounted(),
     };

@@ -1,6 +1,7 @@
 //! Which of a plugin's decisions are recorded, and where.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use http::HeaderName;
 
@@ -22,5 +23,13 @@ impl Sample {
     #[must_use]
     pub fn new(file: PathBuf) -> Self {
         Self { file, headers: Vec::new(), share: 10_000, max_bytes: 16 << 20 }
+    }
+
+    /// Where the recording is kept that was in a file before: `FILE.1`.
+    #[must_use]
+    pub fn before(file: &Path) -> PathBuf {
+        let mut before = OsString::from(file);
+        before.push(".1");
+        before.into()
     }
 }

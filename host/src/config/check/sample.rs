@@ -46,9 +46,12 @@ impl SampleKind<'_> {
         Some(Sample { file: file?, headers, share, max_bytes })
     }
 
-    /// The file, unless another plugin records into it.
+    /// The file, unless another plugin records into it, or keeps the recording before there.
     fn once(&self, value: &Value<'_>, file: PathBuf) -> Option<PathBuf> {
-        if self.0.recordings.borrow_mut().insert(file.clone()) {
+        let mut taken = self.0.recordings.borrow_mut();
+        let own = [file.clone(), Sample::before(&file)];
+        if own.iter().all(|file| !taken.contains(file)) {
+            taken.extend(own);
             return Some(file);
         }
         let expected = "expected a file of its own for each plugin";

@@ -4,7 +4,6 @@
 //! one before that; anything else that is there is left alone, and nothing is recorded. A line is
 //! written as a whole or not at all.
 
-use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -12,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use crate::config::Name;
+use crate::config::{Name, Sample};
 use crate::plugin::recording::BEGINNING;
 use crate::plugin::recording::recorder::{Order, State};
 
@@ -54,6 +53,9 @@ impl Tape {
             tracing::info!(plugin, path = %path, "decisions are recorded");
             self.write(&mut file, bytes, orders)
         });
+        if !matches!(end, Ok(End::Left | End::Full)) {
+            self.state.breaks();
+        }
         self.state.ends();
         match end {
             Ok(End::Left) => {}
@@ -85,9 +87,7 @@ impl Tape {
         let path = &self.path;
         let failed = |source| Trouble::Io { path: path.clone(), source };
         if exists(path)? {
-            let mut before = OsString::from(path);
-            before.push(".1");
-            let before = PathBuf::from(before);
+            let before = Sample::before(path);
             exists(&before)?;
             fs::rename(path, &before).map_err(failed)?;
             let plugin = &*self.plugin;

@@ -119,6 +119,10 @@ impl<'r> Noting<'r> {
         decided: impl FnOnce(&Shown) -> Option<Decided>,
     ) {
         exchange.trail.measured = self.measured;
+        // It was parked, or had no instance to spare, and decided nothing.
+        if !exchange.trail.cost.called {
+            return;
+        }
         let shown = self.recorder.shown();
         let cost = exchange.trail.cost;
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -133,7 +137,7 @@ impl<'r> Noting<'r> {
                 pick: self.pick,
             },
             outcome: Outcome { decision: decided(shown), failed: cost.failed.map(str::to_owned) },
-            cost_ns: cost.called.then(|| u64::try_from(cost.time.as_nanos()).unwrap_or(u64::MAX)),
+            cost_ns: Some(u64::try_from(cost.time.as_nanos()).unwrap_or(u64::MAX)),
         };
         self.recorder.offer(&line);
     }

@@ -36,6 +36,8 @@ pub struct Recorder {
 pub(super) struct State {
     /// Whether lines are taken.
     on: AtomicBool,
+    /// Whether it has ended before its time, or never begun.
+    broken: AtomicBool,
     /// Bytes that wait.
     pending: AtomicUsize,
     metrics: Arc<PluginMetrics>,
@@ -54,6 +56,11 @@ impl State {
     pub(super) fn begins(&self) {
         self.metrics.recording_begins();
         self.on.store(true, Ordering::Relaxed);
+    }
+
+    /// The file could not be made, or written to.
+    pub(super) fn breaks(&self) {
+        self.broken.store(true, Ordering::Relaxed);
     }
 
     /// Lines are not taken any more.
@@ -107,20 +114,23 @@ impl Recorder {
             salt: salt.clone(),
         };
         let shown = Shown::new(sample.headers.clone(), salt);
-        let (on, pending) = (AtomicBool::new(false), AtomicUsize::new(0));
-        let state = Arc::new(State { on, pending, metrics });
+        let (on, broken) = (AtomicBool::new(false), AtomicBool::new(false));
+        let pending = AtomicUsize::new(0);
+        let state = Arc::new(State { on, broken, pending, metrics });
         Some(Self { plugin: plugin.clone(), sample, heading, shown, state, queue: OnceLock::new() })
     }
 
     /// Whether a plugin that is configured like this goes on in the same recording: all that its first
-    /// line tells is still so, but which bytes there are.
+    /// line tells is still so, but which bytes there are. One that broke is begun anew.
     #[must_use]
     pub fn goes_on(&self, plugin: &config::Plugin, clusters: &[Name]) -> bool {
         let own = &self.plugin;
         let same = (&own.component, &own.config, own.instances, own.limits, &own.grants)
             == (&plugin.component, &plugin.config, plugin.instances, plugin.limits, &plugin.grants);
         let known = self.heading.clusters.iter().map(String::as_str);
-        same && own.record == plugin.record && known.eq(clusters.iter().map(|name| &**name))
+        let goes_on =
+            same && own.record == plugin.record && !self.state.broken.load(Ordering::Relaxed);
+        goes_on && known.eq(clusters.iter().map(|name| &**name))
     }
 
     /// Begins, if that has not been done: the file is made by the thread that writes it.
