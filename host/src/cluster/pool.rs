@@ -20,6 +20,7 @@ mod driver;
 mod error;
 mod fate;
 mod link;
+mod shelf;
 #[cfg(test)]
 mod tests;
 mod wakeups;
@@ -35,8 +36,8 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use tokio::time::{Duration, Instant};
 
 pub use self::error::{SendError, SendErrorKind};
-use self::fate::Fate;
 use self::link::Link;
+use self::shelf::Shelf;
 use crate::body::{DownloadLimits, RequestBody, UpstreamBody};
 use crate::cluster::connect::{ConnectError, connect};
 use crate::cluster::peer::Peer;
@@ -68,12 +69,6 @@ pub struct SendLimits {
     pub download: DownloadLimits,
 }
 
-/// How soon after a response what nobody asked for is likely to belong to it.
-const SURPLUS: Duration = Duration::from_secs(3);
-
-/// How long an endpoint that has sent such is asked once per connection.
-const WARINESS: Duration = Duration::from_mins(1);
-
 /// The upstream connections of one worker. Clones share them.
 #[derive(Clone)]
 pub struct Pool(Rc<Shared>);
@@ -103,19 +98,6 @@ impl Hasher for KeyHasher {
     fn finish(&self) -> u64 {
         self.0
     }
-}
-
-/// The idle connections to one endpoint.
-#[expect(clippy::vec_box, reason = "a link is boxed for life, and large")]
-struct Shelf {
-    links: RefCell<Vec<Box<Link>>>,
-    max_idle: Cell<usize>,
-    idle_timeout: Cell<Duration>,
-    /// Connections that are in use go back to an open shelf only.
-    open: Cell<bool>,
-    /// Until when no connection is used twice.
-    wary: Cell<Option<Instant>>,
-    clock: Rc<Cell<Instant>>,
 }
 
 /// The right to send one request over a connection. Dropped unused, it closes the connection.
@@ -163,14 +145,12 @@ impl Pool {
     /// Closes what is idle: others need the descriptors.
     fn relieve(&self) {
         let shelves: Vec<_> = self.0.shelves.borrow().values().map(Rc::clone).collect();
-        for mut link in shelves.iter().flat_map(|shelf| shelf.links.take()) {
-            link.fate = Fate::Cleared;
-        }
+        shelves.iter().for_each(|shelf| shelf.clear());
     }
 
     /// How many connections are idle.
     pub fn idle_count(&self) -> usize {
-        self.0.shelves.borrow().values().map(|shelf| shelf.links.borrow().len()).sum()
+        self.0.shelves.borrow().values().map(|shelf| shelf.len()).sum()
     }
 
     /// Closes the connections to the endpoint that `key` identifies: idle ones now, others when
@@ -201,24 +181,14 @@ impl Pool {
         self.0.shelves.borrow_mut().retain(|_key, shelf| {
             shelf.sweep(now);
             // Slots and bodies hold the shelf that they return their connection to.
-            Rc::strong_count(shelf) > 1 || !shelf.links.borrow().is_empty()
+            Rc::strong_count(shelf) > 1 || shelf.len() > 0
         });
     }
 
     fn shelf(&self, key: u64, settings: &ConnectSettings) -> Rc<Shelf> {
         let mut shelves = self.0.shelves.borrow_mut();
-        let shelf = shelves.entry(key).or_insert_with(|| {
-            Rc::new(Shelf {
-                links: RefCell::default(),
-                max_idle: Cell::default(),
-                idle_timeout: Cell::default(),
-                open: Cell::new(true),
-                wary: Cell::default(),
-                clock: Rc::clone(&self.0.clock),
-            })
-        });
-        shelf.max_idle.set(settings.max_idle);
-        shelf.idle_timeout.set(settings.idle_timeout);
+        let shelf = shelves.entry(key).or_insert_with(|| Shelf::new(&self.0.clock));
+        shelf.adopt(settings);
         Rc::clone(shelf)
     }
 }
@@ -232,113 +202,6 @@ impl Default for Pool {
 impl fmt::Debug for Pool {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Pool").field("idle", &self.idle_count()).finish()
-    }
-}
-
-impl Shelf {
-    /// The last one that tells of the same as the new one would, and was opened for such heads: a
-    /// reload may have changed what they may be.
-    fn take(&self, told: Option<&Rc<Subject>>, heads: Limits, single: bool) -> Option<Box<Link>> {
-        loop {
-            let mut links = self.links.borrow_mut();
-            let mut each = links.iter();
-            let place = each.rposition(|link| link.heads == heads && link.tells_of(told))?;
-            let mut link = links.remove(place);
-            drop(links);
-            // The runtime hears of what comes within a turn of the worker. To ask the system as well is a call
-            // more: of little use where it has been used in this very tick, unless all depends on it.
-            let ask = single || link.idle_since != self.clock.get();
-            if link.is_open() && (!ask || link.is_quiet()) {
-                return Some(link);
-            }
-            self.is_over(&mut link);
-        }
-    }
-
-    /// An idle connection has ended, or has to. That of an endpoint which has sent more than it was
-    /// asked for right after its last response makes wary of all: what it sends a moment later would be
-    /// taken for the response to another request.
-    fn is_over(&self, link: &mut Link) {
-        link.fate = Fate::Closed;
-        if !link.has_unasked() {
-            return;
-        }
-        link.fate = Fate::Talkative;
-        let now = self.clock.get();
-        // Servers that are about to close say so after a while (408): that is no surplus.
-        if now.duration_since(link.idle_since) > SURPLUS {
-            return;
-        }
-        self.beware(link);
-    }
-
-    /// Its endpoint sends more than it is asked.
-    fn beware(&self, link: &Link) {
-        if self.wary.replace(Some(self.clock.get() + WARINESS)).is_none() {
-            link.warn();
-        }
-        for mut other in self.links.take() {
-            other.fate = Fate::Talkative;
-        }
-    }
-
-    fn put(&self, mut link: Box<Link>) {
-        let mut links = self.links.borrow_mut();
-        // Of what serves one client each, the newer is the likelier to be wanted again; of what serves all,
-        // one is as good as another.
-        let stale = match links.len() >= self.max_idle.get() {
-            true => Some(links.iter().position(|old| old.told.is_some() || link.told.is_some())),
-            false => None,
-        };
-        if !self.open.get() {
-            link.fate = Fate::Gone;
-        } else if self.wary.get().is_some() {
-            link.fate = Fate::Talkative;
-        } else if link.is_forsaken() {
-            link.fate = Fate::Forsaken;
-        } else if stale == Some(None) {
-            link.fate = Fate::Surplus;
-        } else {
-            if let Some(Some(place)) = stale {
-                links.remove(place).fate = Fate::Surplus;
-            }
-            link.idle_since = self.clock.get();
-            link.tell("connection returned");
-            links.push(link);
-        }
-    }
-
-    fn close(&self) {
-        self.open.set(false);
-        for mut link in self.links.take() {
-            link.fate = Fate::Gone;
-        }
-    }
-
-    fn sweep(&self, now: Instant) {
-        self.wary.set(self.wary.get().filter(|until| now < *until));
-        let mut links = self.links.borrow_mut();
-        let timeout = self.idle_timeout.get();
-        let gone = links.extract_if(.., |link| {
-            let fresh = now - link.idle_since < timeout;
-            let wanted = !link.is_forsaken();
-            link.fate = match (wanted, fresh) {
-                (false, _) => Fate::Forsaken,
-                (true, false) => Fate::Idle,
-                (true, true) => Fate::Closed,
-            };
-            let kept = wanted && fresh && link.is_open();
-            if kept {
-                link.fate = Fate::Dropped;
-            }
-            !kept
-        });
-        let over: Vec<_> = gone.filter(|link| link.fate == Fate::Closed).collect();
-        let surplus = links.len().saturating_sub(self.max_idle.get());
-        links.drain(..surplus).for_each(|mut link| link.fate = Fate::Surplus);
-        links.iter().for_each(|link| link.rest());
-        drop(links);
-        over.into_iter().for_each(|mut link| self.is_over(&mut link));
     }
 }
 

@@ -16,10 +16,10 @@ use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Duration, Instant};
 
-use super::Shelf;
 use super::driver::{Driver, Turn};
 use super::fate::Fate;
 use super::gated::{Gated, Meter};
+use super::shelf::Shelf;
 use super::wakeups::Wakeups;
 use crate::body::{DownloadLimits, RequestBody, Transport, Upload, UpstreamBody};
 use crate::cluster::peer::Peer;

@@ -35,7 +35,7 @@ pub(super) fn cluster(
     let response = "The longest from sending a request to the head of its response";
     let body = "The longest silence within a response's body";
     let tunnel = "The longest silence of both sides after an upgrade, as to WebSocket";
-    let idle = "How long an unused connection is kept";
+    let idle = "The longest that an unused connection is kept";
     let max_idle = "The most unused connections that are kept of an endpoint";
     let max_idle = key("max-idle-per-endpoint", max_idle, Whole(0..=100_000));
     let most = key(MAX_CONNECTIONS, "The most requests in flight at each endpoint", IN_FLIGHT);

@@ -239,6 +239,31 @@ async fn idle_connections_are_few_and_grow_old() {
 }
 
 #[tokio::test(flavor = "local")]
+async fn connections_that_a_burst_has_left_go_by_halves_and_one_stays() {
+    let (listener, peer) = upstream().await;
+    let pool = Pool::new();
+    serve(listener, vec![vec![HELLO]; 8]);
+    let many = ConnectSettings { max_idle: 9, ..SETTINGS };
+    let mut slots = Vec::new();
+    for _ in 0..8 {
+        slots.push(pool.acquire(KEY, &peer, &many, &nobody(), true).await.unwrap());
+    }
+    for slot in slots {
+        let response = slot.send(request(Method::GET), &LIMITS, |_, _| {});
+        within(10, response).await.unwrap().into_body().collect().await.unwrap();
+    }
+    tokio::time::pause();
+    pool.sweep();
+    assert_eq!(pool.idle_count(), 8);
+    tokio::time::advance(Duration::from_secs(10)).await;
+    let left = [(); 5].map(|()| {
+        pool.sweep();
+        pool.idle_count()
+    });
+    assert_eq!(left, [4, 2, 1, 1, 1]);
+}
+
+#[tokio::test(flavor = "local")]
 async fn connections_to_a_closed_endpoint_do_not_come_back() {
     let (listener, peer) = upstream().await;
     let pool = Pool::new();
