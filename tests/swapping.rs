@@ -120,6 +120,16 @@ fn stamp(response: &Message) -> String {
 }
 
 #[test]
+fn a_component_that_comes_with_a_broken_configuration_serves_all_the_same() {
+    let mut bridge = Bridge::new();
+    let mut client = bridge.linkspan.connect();
+    fs::write(bridge.linkspan.file(), "[nonsense").unwrap();
+    bridge.drop("stamps", &stamped("b"));
+    bridge.linkspan.wait_for_stderr("configuration not taken");
+    eventually("the version", || (stamp(&client.get("/")) == "b").then_some(()));
+}
+
+#[test]
 fn a_component_that_is_dropped_in_serves_the_next_requests() {
     let mut bridge = Bridge::new();
     let mut client = bridge.linkspan.connect();

@@ -185,10 +185,8 @@ impl Service {
                 tracing::error!("configuration not taken, the one before stays:\n{text}");
             }
         }
-        if taken.is_ok() {
-            // What has come besides, and is not for a configuration to take.
-            self.proxy.swap().await;
-        }
+        // What has come besides, and is not for a configuration to take.
+        self.proxy.swap().await;
         if let Some(order) = order {
             order.answer(taken);
         }
