@@ -41,3 +41,25 @@ fn what_versions_had_is_given_back_when_they_go() {
     let page = bridge.ask("/");
     assert!(page.contains("Instances") && page.contains("at most"), "{page}");
 }
+
+#[test]
+fn a_parked_version_that_another_replaces_is_parked_no_more() {
+    let mut bridge = Bridge::with("on-failure = 'skip'", "");
+    let mut client = bridge.linkspan.connect();
+    let parked = |bridge: &mut Bridge, number: u32| {
+        let line = format!("linkspan_plugin_parked{{plugin=\"one\"}} {number}");
+        bridge.ask("/metrics").lines().any(|told| told == line)
+    };
+    // Traps when it is called.
+    bridge.drop("stamps", &stamped("?"));
+    eventually("the parking", || {
+        assert_eq!(client.get("/").status(), 200);
+        parked(&mut bridge, 1).then_some(())
+    });
+    bridge.drop("stamps", &stamped("b"));
+    eventually("the next version", || {
+        let answered = client.get("/").value("x-answered").map(str::to_owned);
+        answered.is_some_and(|version| version.starts_with("b-")).then_some(())
+    });
+    assert!(parked(&mut bridge, 0), "{}", bridge.ask("/metrics"));
+}

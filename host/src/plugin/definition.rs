@@ -108,6 +108,11 @@ impl Definition {
         self.identity.tally.watch(watched);
     }
 
+    /// Another version takes its place: it is kept to go back to, and begins anew if that happens.
+    pub fn retire(&self) {
+        self.identity.unpark();
+    }
+
     /// What it has done since it is watched.
     #[must_use]
     pub fn counted(&self) -> Counted {

@@ -53,6 +53,13 @@ pub(super) struct Identity {
 }
 
 impl Identity {
+    /// It is parked no more, if it was.
+    pub(super) fn unpark(&self) {
+        if self.parking.recovered() {
+            self.metrics.unpark();
+        }
+    }
+
     /// The gate of a kind of failure.
     pub(super) fn failure_gate(&self, failure: &Failure) -> &Gate {
         let gate = failure.index().and_then(|index| self.failure_gates.get(index));
@@ -62,8 +69,6 @@ impl Identity {
 
 impl Drop for Identity {
     fn drop(&mut self) {
-        if self.parking.concerns() {
-            self.metrics.unpark();
-        }
+        self.unpark();
     }
 }

@@ -86,20 +86,23 @@ impl Parking {
         Some(FIRST)
     }
 
-    /// The probing call failed. Gives the pause until the next.
-    pub(super) fn probe_failed(&self, now: Duration) -> Duration {
+    /// The probing call failed. Gives the pause until the next, unless it is not parked any more.
+    pub(super) fn probe_failed(&self, now: Duration) -> Option<Duration> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.probing = false;
+        if !self.concerns() {
+            return None;
+        }
         state.pause = (state.pause * 2).min(LONGEST);
         self.park(now + state.pause);
-        state.pause
+        Some(state.pause)
     }
 
-    /// The probing call succeeded.
-    pub(super) fn recovered(&self) {
+    /// The probing call succeeded, or nobody is to call it any more. Gives whether it was parked.
+    pub(super) fn recovered(&self) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         *state = State::default();
-        self.until.store(0, Ordering::Relaxed);
+        self.until.swap(0, Ordering::Relaxed) != 0
     }
 
     /// The probing call was not made after all: the next may be one.
@@ -145,7 +148,7 @@ mod tests {
         let mut now = at(5);
         for pause in [10, 20, 40, 80, 160, 300, 300] {
             assert_eq!(parking.permission(now), Permission::Probe);
-            assert_eq!(parking.probe_failed(now), Duration::from_secs(pause));
+            assert_eq!(parking.probe_failed(now), Some(Duration::from_secs(pause)));
             assert_eq!(
                 parking.permission(now + Duration::from_secs(pause - 1)),
                 Permission::Parked
@@ -155,7 +158,8 @@ mod tests {
         assert_eq!(parking.permission(now), Permission::Probe);
         parking.release();
         assert_eq!(parking.permission(now), Permission::Probe);
-        parking.recovered();
+        assert!(parking.recovered() && !parking.recovered());
+        assert_eq!(parking.probe_failed(now), None);
         assert_eq!(parking.permission(now), Permission::Call);
     }
 }

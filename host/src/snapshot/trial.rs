@@ -190,6 +190,7 @@ impl Snapshot {
         let retired: Retired = self
             .uses_of(plugin)
             .map(|(used, staffed)| {
+                staffed.definition.retire();
                 (used.clone(), Arc::clone(&staffed.definition), staffed.source.clone())
             })
             .collect();

@@ -38,8 +38,7 @@ impl Pool {
             if let Some(identity) = probe.and_then(Probe::over) {
                 let (plugin, version) = (&*identity.name, &*identity.version);
                 tracing::info!(plugin, version, id, listener, "answers again, no longer parked");
-                identity.parking.recovered();
-                identity.metrics.unpark();
+                identity.unpark();
             }
             return;
         };
@@ -51,7 +50,7 @@ impl Pool {
         }
         let (probes, now) = (probe.and_then(Probe::over).is_some(), time::since_start());
         let pause = if probes {
-            Some(identity.parking.probe_failed(now))
+            identity.parking.probe_failed(now)
         } else if failure.parks() {
             identity.parking.failed(now).inspect(|_| identity.metrics.park())
         } else {
