@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::Value;
 
 use super::{Bridge, stamp, stamped};
-use crate::support::eventually;
+use crate::support::{eventually, plugin};
 
 /// A proxy that serves by this version, which came while it served.
 fn serving(bridge: &mut Bridge, version: &str) {
@@ -78,6 +78,18 @@ fn what_was_rolled_back_is_not_taken_by_the_next_process() {
     });
     assert_eq!(bridge.told("one")["candidate"], Value::Null, "it is not there any more");
     serving(&mut bridge, "c");
+}
+
+#[test]
+fn what_was_rolled_back_to_a_built_in_component_is_not_taken_by_the_next_process() {
+    let mut bridge = Bridge::new();
+    bridge.drop("round-robin", plugin("counts"));
+    eventually("the swap", || (bridge.candidates("round-robin", "taken") == 1).then_some(()));
+    assert_eq!(bridge.order("/api/plugins/round-robin/rollback").0, 200);
+    bridge.killed_and_back(|_| {});
+    let told = bridge.told("round-robin");
+    assert_eq!(told["source"], "built-in", "{told}");
+    assert!(told["candidate"]["reason"].as_str().unwrap().contains("rolled back"), "{told}");
 }
 
 #[test]

@@ -209,6 +209,12 @@ impl Host {
         }
     }
 
+    /// The bytes of a built-in component, if it has this digest.
+    #[must_use]
+    pub fn built_in_as(&self, name: &str, wanted: &str) -> Option<Vec<u8>> {
+        self.built_in(name).filter(|bytes| digest(bytes) == wanted).map(<[u8]>::to_vec)
+    }
+
     /// Turns bytes into a component that fits the contract.
     ///
     /// # Errors

@@ -16,7 +16,13 @@ impl Snapshot {
     /// What is served, as it is kept.
     #[must_use]
     pub fn committed(&self) -> Committed {
-        let files = self.plugins.iter().filter(|(_, staffed)| staffed.source != Source::BuiltIn);
+        // A built-in component is there for the next process as well, which has to know of it only where a
+        // file would take its place.
+        let disputed = |name| self.refused.contains_key(name) || self.trials.contains_key(name);
+        let files = self
+            .plugins
+            .iter()
+            .filter(|(used, staffed)| staffed.source != Source::BuiltIn || disputed(&used.plugin));
         let serving = files.map(|(used, staffed)| {
             let definition = &staffed.definition;
             let name = definition.config.component.clone();
@@ -52,6 +58,9 @@ impl Snapshot {
         let same = found.is_ok_and(|(_, bytes)| digest(bytes) == kept.digest);
         if same || kept.name != plugin.component {
             return None;
+        }
+        if let Some(bytes) = host.built_in_as(&kept.name, &kept.digest) {
+            return Some((Source::BuiltIn, bytes));
         }
         let bytes = host.vault()?.bytes(&kept.digest);
         let bytes = bytes.inspect_err(|error| {
