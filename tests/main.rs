@@ -49,6 +49,7 @@ mod streaming;
 mod substitute;
 mod support;
 mod swapping;
+mod takeover;
 mod tidy;
 mod upgrades;
 mod upstreams;

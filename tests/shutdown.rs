@@ -1,5 +1,6 @@
 //! Beginning and end of the process: what it prints, whom it waits for, and its exit code.
 
+use std::fs;
 use std::io::{ErrorKind, Read as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Mutex, mpsc};
@@ -10,7 +11,7 @@ use crate::support::{
 };
 
 /// An origin that answers when it is told to, in two halves.
-fn patient() -> (Origin, mpsc::Sender<()>) {
+pub(crate) fn patient() -> (Origin, mpsc::Sender<()>) {
     let (go_on, going) = mpsc::channel();
     let going = Mutex::new(going);
     let origin = Origin::scripted(move |peer| {
@@ -90,8 +91,60 @@ fn term_cuts_off_after_the_grace_period() {
     let (mut proxy, mut client) = busy(&origin, "shutdown-grace = '200ms'");
     proxy.signal(Signal::TERM);
     client.expect_closed();
-    proxy.wait();
-    assert!(proxy.stderr().contains("cut off"), "{}", proxy.stderr());
+    assert_eq!(proxy.wait().code(), Some(0), "it left as it was told to");
+    let said = proxy.stderr();
+    assert!(
+        said.contains("connections were cut off") && said.contains("\"connections\":1"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_second_int_or_term_cuts_off_at_once() {
+    for (first, second) in [(Signal::INT, Signal::INT), (Signal::TERM, Signal::INT)] {
+        let (origin, _go_on) = patient();
+        let (mut proxy, mut client) = busy(&origin, "shutdown-grace = '1h'");
+        proxy.signal(first);
+        proxy.wait_for_stderr("leaving");
+        assert!(proxy.is_running());
+        proxy.signal(second);
+        client.expect_closed();
+        assert_eq!(proxy.wait().code(), Some(0));
+        assert!(proxy.stderr().contains("connections were cut off"), "{}", proxy.stderr());
+    }
+}
+
+#[test]
+fn term_after_quit_waits_for_the_grace_and_no_longer() {
+    let (origin, _go_on) = patient();
+    let (mut proxy, mut client) = busy(&origin, "shutdown-grace = '200ms'");
+    proxy.signal(Signal::QUIT);
+    proxy.wait_for_stderr("leaving");
+    assert!(client.is_quiet_for(Duration::from_millis(400)), "longer than the grace");
+    proxy.signal(Signal::TERM);
+    client.expect_closed();
+    assert_eq!(proxy.wait().code(), Some(0));
+}
+
+#[test]
+fn while_it_leaves_files_are_reopened_and_nothing_is_taken() {
+    let (origin, go_on) = patient();
+    let directory = tempfile::tempdir().unwrap();
+    let (file, moved) = (directory.path().join("own.log"), directory.path().join("moved"));
+    let server = format!("shutdown-grace = '1m'\n[log]\nfile = '{}'", file.display());
+    let (mut proxy, mut client) = busy(&origin, &server);
+    let says = |what: &str| fs::read_to_string(&file).is_ok_and(|text| text.contains(what));
+    proxy.signal(Signal::TERM);
+    eventually("it to leave", || says("leaving").then_some(()));
+    fs::rename(&file, &moved).unwrap();
+    proxy.signal(Signal::USR1);
+    eventually("the file to be made anew", || file.exists().then_some(()));
+    proxy.signal(Signal::HUP);
+    eventually("the reload to be refused", || says("nothing is taken any more").then_some(()));
+    go_on.send(()).unwrap();
+    go_on.send(()).unwrap();
+    assert_eq!(client.response().text(), "half");
+    assert_eq!(proxy.wait().code(), Some(0));
 }
 
 #[test]

@@ -27,6 +27,7 @@ mod states;
 
 use std::convert::Infallible;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc as blocking};
 use std::thread;
@@ -44,6 +45,7 @@ use crate::config::{AdminBind, Name};
 use crate::listener::shortage::{BACK_OFF, Shortage};
 use crate::listener::stream::Downstream;
 use crate::socket::Stream;
+use crate::socket::path::Given;
 use crate::status::Sources;
 use crate::wire::Limits;
 
@@ -113,6 +115,8 @@ impl Wanted {
 #[derive(Debug)]
 pub struct Server {
     bind: AdminBind,
+    socket: OwnedFd,
+    given: Option<Given>,
     stop: Option<oneshot::Sender<()>>,
     closed: blocking::Receiver<()>,
 }
@@ -125,12 +129,29 @@ impl Server {
     /// If the system gives no thread.
     pub fn start(socket: Socket, handles: Handles) -> io::Result<Self> {
         let bind = socket.bound().clone();
+        let (own, given) = socket.share()?;
         let (stop, stopped) = oneshot::channel();
         let (closing, closed) = blocking::sync_channel(0);
         thread::Builder::new()
             .name("linkspan-admin".to_owned())
             .spawn(move || run(socket, handles, stopped, closing))?;
-        Ok(Self { bind, stop: Some(stop), closed })
+        Ok(Self { bind, socket: own, given, stop: Some(stop), closed })
+    }
+
+    /// Another handle of its socket.
+    ///
+    /// # Errors
+    ///
+    /// If there are no more descriptors.
+    pub fn share(&self) -> io::Result<OwnedFd> {
+        self.socket.try_clone()
+    }
+
+    /// Leaves the path of a Unix socket to another process.
+    pub fn give_away(&self) {
+        if let Some(given) = &self.given {
+            given.away();
+        }
     }
 
     /// Where it listens.

@@ -141,6 +141,10 @@ pub struct Run {
     /// Listen on this port instead of the only listener's
     #[arg(short, long, value_name = "PORT")]
     pub port: Option<u16>,
+    /// Take the listening sockets of the process that serves now, at the configuration's
+    /// `server.takeover`, which leaves then; without such a process, start as usual
+    #[arg(long)]
+    pub takeover: bool,
 }
 
 /// Whose plugins to list, and how.

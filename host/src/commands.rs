@@ -4,11 +4,13 @@ mod check;
 mod config;
 mod demo;
 mod inspect;
+mod manager;
 mod manual;
 mod new;
 mod plugins;
 mod replay;
 mod run;
+mod signals;
 mod terminal;
 
 use std::io::{self, Write};

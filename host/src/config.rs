@@ -163,6 +163,8 @@ pub struct Server {
     /// The SHA-256 of the components that may serve besides those built in, as lower-case hexadecimal
     /// digits. `None`: any.
     pub require_digest: Option<Vec<String>>,
+    /// Where a process that is to replace this one finds it, made absolute. `None`: it cannot be replaced so.
+    pub takeover: Option<PathBuf>,
 }
 
 /// What accepts downstream connections.

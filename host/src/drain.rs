@@ -2,16 +2,14 @@
 //!
 //! [`Drain`] stays with whoever ends the process; each task that has to know gets a [`Watcher`], and
 //! holds a [`Guard`] while it must not be cut off. All three work across threads and runtimes. The
-//! signal is given once and never taken back. What becomes of work that outlasts the grace is up to
-//! the caller.
+//! signal is given once and never taken back. How long is waited, and what becomes of work that takes
+//! longer, is up to the caller.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time;
 
 /// The signal's owner.
 #[derive(Debug)]
@@ -22,6 +20,7 @@ impl Drain {
     #[must_use]
     pub fn new() -> Self {
         let shared = Shared {
+            lingering: AtomicBool::new(false),
             begun: AtomicBool::new(false),
             signal: watch::Sender::new(()),
             guards: watch::Sender::new(()),
@@ -35,23 +34,26 @@ impl Drain {
         Watcher(Arc::clone(&self.0))
     }
 
+    /// Announces the signal: whoever comes to its end by itself does not go on, and nobody else ends.
+    pub fn linger(&self) {
+        self.0.lingering.store(true, Ordering::SeqCst);
+    }
+
     /// Gives the signal.
     pub fn begin(&self) {
         self.0.begun.store(true, Ordering::SeqCst);
         self.0.signal.send_replace(());
     }
 
-    /// Waits until no guard is held, without limit if `grace` is absent. Answers whether that came
-    /// to be. Guards may still be taken meanwhile, and are waited for.
-    pub async fn wait(&self, grace: Option<Duration>) -> bool {
-        let released = self.0.guards.closed();
-        match grace {
-            Some(grace) => time::timeout(grace, released).await.is_ok(),
-            None => {
-                released.await;
-                true
-            }
-        }
+    /// Waits until no guard is held. Guards may still be taken meanwhile, and are waited for.
+    pub async fn wait(&self) {
+        self.0.guards.closed().await;
+    }
+
+    /// How many guards are held.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.0.guards.receiver_count()
     }
 }
 
@@ -71,10 +73,16 @@ impl Watcher {
         Guard { _held: self.0.guards.subscribe() }
     }
 
-    /// Whether the signal has been given. One load.
+    /// Whether the signal has been given, or announced.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.0.begun.load(Ordering::Relaxed)
+        self.is_lingering() || self.0.begun.load(Ordering::Relaxed)
+    }
+
+    /// Whether the signal has been announced. One load.
+    #[must_use]
+    pub fn is_lingering(&self) -> bool {
+        self.0.lingering.load(Ordering::Relaxed)
     }
 
     /// Waits for the signal.
@@ -104,6 +112,7 @@ pub struct Guard {
 
 #[derive(Debug)]
 struct Shared {
+    lingering: AtomicBool,
     begun: AtomicBool,
     signal: watch::Sender<()>,
     /// Its receivers are the guards: it counts them and wakes who waits for the last to go.
@@ -113,28 +122,30 @@ struct Shared {
 #[cfg(test)]
 mod tests {
     use std::thread;
+    use std::time::Duration;
 
     use tokio::runtime;
+    use tokio::time::timeout;
 
     use super::*;
 
-    const LONG: Option<Duration> = Some(Duration::from_secs(60));
-    const SHORT: Option<Duration> = Some(Duration::from_millis(20));
+    const LONG: Duration = Duration::from_secs(60);
+    const SHORT: Duration = Duration::from_millis(20);
 
     #[tokio::test]
-    async fn the_end_waits_for_guards_as_long_as_the_grace() {
+    async fn the_end_waits_for_guards() {
         let drain = Drain::new();
         let watcher = drain.watch();
-        assert!(drain.wait(SHORT).await, "nothing is held");
+        drain.wait().await;
         let guard = watcher.guard();
         assert!(!watcher.is_draining());
         drain.begin();
         assert!(watcher.is_draining());
-        let before = time::Instant::now();
-        assert!(!drain.wait(SHORT).await);
-        assert!(before.elapsed() >= Duration::from_millis(20));
+        assert_eq!(drain.held(), 1);
+        assert!(timeout(SHORT, drain.wait()).await.is_err());
         drop(guard);
-        assert!(drain.wait(None).await);
+        drain.wait().await;
+        assert_eq!(drain.held(), 0);
     }
 
     #[tokio::test]
@@ -148,6 +159,17 @@ mod tests {
         drain.watch().draining().await;
         drain.begin();
         drain.watch().draining().await;
+    }
+
+    #[tokio::test]
+    async fn what_is_announced_wakes_nobody() {
+        let drain = Drain::new();
+        let watcher = drain.watch();
+        drain.linger();
+        assert!(watcher.is_draining() && watcher.is_lingering());
+        assert!(timeout(SHORT, watcher.draining()).await.is_err());
+        drain.begin();
+        watcher.draining().await;
     }
 
     #[test]
@@ -173,9 +195,9 @@ mod tests {
                 });
             }
             local().block_on(async {
-                assert!(!drain.wait(SHORT).await);
+                assert!(timeout(SHORT, drain.wait()).await.is_err());
                 drain.begin();
-                assert!(drain.wait(LONG).await);
+                timeout(LONG, drain.wait()).await.unwrap();
             });
         });
     }

@@ -63,6 +63,12 @@
 //! Where client and upstream agree on another protocol, hyper hands both connections back, and what
 //! comes from one goes to the other ([`tunnel`]).
 //!
+//! # How a process ends, and begins
+//!
+//! Whoever works holds a guard ([`drain`]); the control thread waits for these, as long as it has to. Listening
+//! sockets can be had from the process before or from a service manager ([`takeover`]): then somebody
+//! accepts at any time.
+//!
 //! # What is not
 //!
 //! - Plugins never see sockets, files, the environment or each other's memory. WASI links, and denies.
@@ -81,6 +87,7 @@
 pub mod contract;
 pub mod proxy_protocol;
 pub mod socket;
+pub mod takeover;
 pub mod memory;
 pub mod deadline;
 pub mod tunnel;

@@ -45,6 +45,7 @@ pub struct Metrics {
     plugins: Table<PluginMetrics>,
     stores: Table<StoreMetrics>,
     errors: PerWorker<Box<[AtomicU64]>>,
+    beats: PerWorker<AtomicU64>,
     logs: Mutex<Vec<Log>>,
 }
 
@@ -69,8 +70,20 @@ impl Metrics {
             plugins: Table::default(),
             stores: Table::default(),
             errors: PerWorker::new(workers, || counters(words.errors)),
+            beats: PerWorker::new(workers, AtomicU64::default),
             logs: Mutex::default(),
         }
+    }
+
+    /// A worker has had time for its house-keeping.
+    pub fn beat(&self, worker: usize) {
+        increment(self.beats.of(worker));
+    }
+
+    /// How often each worker has had time so far, the first one first.
+    #[must_use]
+    pub fn beats(&self) -> Vec<u64> {
+        (0..self.workers).map(|worker| self.beats.of(worker).load(Ordering::Relaxed)).collect()
     }
 
     /// The counters of a listener.

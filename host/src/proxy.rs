@@ -5,15 +5,16 @@
 //! the workers and takes reloads.
 
 mod births;
+mod error;
 mod fixed;
 mod office;
 mod swap;
 mod thread;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
@@ -32,11 +33,15 @@ use crate::log::access::AccessLog;
 use crate::metrics::{Metrics, Words};
 use crate::plugin::{BuiltIn, Compiler, FAILURES, Host, Nursery, Refusal, Settings};
 use crate::relay::error::LABELS;
-use crate::snapshot::{Before, Crew, Refused, Snapshot, Stage, Wish};
+use crate::snapshot::{Before, Crew, Snapshot, Stage, Wish};
 use crate::status::Sources;
+use crate::takeover::{Inherited, label};
 use crate::view::Make;
 
+pub use error::StartError;
+
 use births::births;
+use error::refused;
 use fixed::warn_of_fixed;
 use office::Office;
 use swap::committed;
@@ -56,50 +61,6 @@ pub struct Options {
     pub built_in: BuiltIn,
     /// Where access lines go.
     pub access: AccessLog,
-}
-
-/// Why a proxy does not start, or a configuration is not taken.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A listener's address cannot be had.
-    #[error("listener {listener:?} cannot listen on {address}: {source}")]
-    Bind {
-        /// The listener.
-        listener: Name,
-        /// The address.
-        address: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
-    /// The administrator's address cannot be had.
-    #[error("the admin listener cannot listen on {bind}: {source}")]
-    Admin {
-        /// The address.
-        bind: AdminBind,
-        /// Why.
-        source: io::Error,
-    },
-    /// Plugins are refused.
-    #[error("{}", Lines(.0))]
-    Plugins(Vec<Refused>),
-    /// The plugin engine cannot be started.
-    #[error(transparent)]
-    Engine(#[from] Refusal),
-    /// The system gives no threads.
-    #[error("a thread cannot be started: {0}")]
-    Thread(#[source] io::Error),
-}
-
-struct Lines<'a>(&'a [Refused]);
-
-impl fmt::Display for Lines<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, refused) in self.0.iter().enumerate() {
-            let end = if place == 0 { "" } else { "\n" };
-            write!(formatter, "{end}{refused}")?;
-        }
-        Ok(())
-    }
 }
 
 /// A plugin engine for a configuration.
@@ -155,10 +116,25 @@ impl Proxy {
     ///
     /// What keeps it from starting; nothing is left running then.
     pub async fn start(config: Config, options: &Options) -> Result<Self, StartError> {
-        let listeners: Vec<_> = config.listeners.values().cloned().collect();
+        Self::start_with(config, options, &mut Inherited::default()).await
+    }
+
+    /// Starts a proxy that takes the sockets that it has a use for, where some listen already.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_with(
+        config: Config,
+        options: &Options,
+        inherited: &mut Inherited,
+    ) -> Result<Self, StartError> {
+        let listeners = config.listeners.values().cloned();
+        let listeners = listeners.map(|l| (inherited.take(&l.name, l.bind), l));
+        let listeners: Vec<_> = listeners.collect();
         // Before anything that takes time: an address in use is the most common fault. Only when
         // plugins have been judged are they listened on: who can connect is to be served.
-        for listener in &listeners {
+        for (_, listener) in listeners.iter().filter(|(socket, _)| socket.is_none()) {
             probe(listener.bind).map_err(|source| refused(listener, source))?;
         }
         let count = config.server.workers;
@@ -173,11 +149,11 @@ impl Proxy {
             .await
             .map_err(StartError::Plugins)?;
         let mut sockets = Vec::new();
-        for listener in listeners {
-            let socket = open(&listener)?;
+        for (socket, listener) in listeners {
+            let socket = socket.map_or_else(|| open(&listener), Ok)?;
             sockets.push((listener, socket));
         }
-        let admin = office::open(&snapshot.config)?;
+        let admin = office::open(&snapshot.config, inherited)?;
         let addresses: BTreeMap<_, _> = sockets.iter().map(local).collect();
         let snapshot = snapshot.listening_on(&addresses, office::address(admin.as_ref()));
         let stage = Arc::new(Stage::new(Arc::new(snapshot)));
@@ -343,27 +319,59 @@ impl Proxy {
         self.acceptor.listen(listener, metrics, socket).await;
     }
 
-    /// Stops accepting, and waits for open requests: as long as `grace` says, or without limit.
-    /// Then ends whatever is left. Answers whether nothing had to be cut off.
-    pub async fn shut_down(mut self, grace: Option<Duration>) -> bool {
+    /// The listening sockets, each with what it is for, as [`Inherited`] knows it.
+    ///
+    /// # Errors
+    ///
+    /// If there are no more descriptors.
+    pub fn share(&self) -> io::Result<Vec<(String, OwnedFd)>> {
+        let share = |(name, (bind, socket)): (&Name, &(SocketAddr, TcpListener))| {
+            Ok((label(name, *bind), socket.try_clone()?.into()))
+        };
+        self.sockets.iter().map(share).chain(self.office.share()).collect()
+    }
+
+    /// Accepts no more. What listens is another process's, which does.
+    pub fn give_away(&mut self) {
+        self.stop_accepting();
+        self.office.give_away();
+    }
+
+    fn stop_accepting(&mut self) {
         self.acceptor.stop();
         self.sockets.clear();
-        self.drain.begin();
-        let clean = self.drain.wait(grace).await;
+    }
+
+    /// Stops accepting, and waits for what is open until `cut` says that it is to be waited no longer.
+    /// Then ends whatever is left. Answers how many connections had to be cut off.
+    ///
+    /// For as long as `linger` says connections that are idle stay so: who sends a request just then gets its answer,
+    /// and is told that no more are taken. Where nobody else listens there is no sense in that.
+    pub async fn shut_down(mut self, linger: Duration, cut: impl Future<Output = ()>) -> usize {
+        self.stop_accepting();
+        self.office.take_no_wishes();
+        let end = async {
+            if !linger.is_zero() {
+                self.drain.linger();
+                let _ = tokio::time::timeout(linger, self.drain.wait()).await;
+            }
+            self.drain.begin();
+            self.drain.wait().await;
+        };
+        let left = tokio::select! {
+            () = end => 0,
+            () = cut => self.drain.held(),
+        };
         self.desks.clear();
         let workers = std::mem::take(&mut self.workers);
         thread::join(workers, self.stage.snapshot()).await;
         self.tasks.iter().for_each(TaskHandle::abort);
-        clean
+        left
     }
 }
 
 fn open(listener: &config::Listener) -> Result<TcpListener, StartError> {
     bind(listener.bind).map_err(|source| refused(listener, source))
-}
-
-fn refused(listener: &config::Listener, source: io::Error) -> StartError {
-    StartError::Bind { listener: Arc::clone(&listener.name), address: listener.bind, source }
 }
 
 fn local((listener, socket): &(config::Listener, TcpListener)) -> (Name, SocketAddr) {

@@ -116,7 +116,8 @@ async fn answer(
     };
     let open_ended = record.is_open_ended(&response);
     client.stream.open_ended(open_ended);
-    let used_up = listener.is_some_and(|listener| client.is_used_up(&listener.settings));
+    let used_up = listener.is_some_and(|listener| client.is_used_up(&listener.settings))
+        || worker.is_lingering();
     if used_up || leaves_body {
         client.stream.last();
     }

@@ -2,6 +2,8 @@
 //!
 //! A new kind, such as TLS, is a case more here and nowhere else.
 
+pub mod path;
+
 use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;

@@ -90,6 +90,16 @@ impl Worker {
         self.ending.get()
     }
 
+    /// Whether the process is about to leave, so that connections end with the answers that they get.
+    pub(crate) fn is_lingering(&self) -> bool {
+        self.sources.drain.is_lingering()
+    }
+
+    /// Shows that it is not stuck.
+    pub fn beat(&self) {
+        self.sources.metrics.beat(self.index);
+    }
+
     /// Writes an access line.
     pub(crate) fn write(&self, record: &AccessRecord<'_>) {
         self.access.borrow_mut().record(record);

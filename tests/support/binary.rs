@@ -29,7 +29,7 @@ pub(crate) struct Binary {
     child: Child,
     stdout: Arc<Mutex<String>>,
     stderr: Arc<Mutex<String>>,
-    directory: TempDir,
+    directory: Arc<TempDir>,
 }
 
 impl Binary {
@@ -112,8 +112,29 @@ impl Binary {
     }
 
     fn spawn(directory: TempDir, mut command: Command, input: Stdio) -> Self {
-        let (child, stdout, stderr) = spawned(directory.path(), &mut command, input);
+        Self::within(Arc::new(directory), &mut command, input)
+    }
+
+    fn within(directory: Arc<TempDir>, command: &mut Command, input: Stdio) -> Self {
+        let (child, stdout, stderr) = spawned(directory.path(), command, input);
         Self { child, stdout, stderr, directory }
+    }
+
+    /// Another process in the same directory.
+    pub(crate) fn beside(&self, arguments: &[&str]) -> Self {
+        let mut command = Command::new(program());
+        Self::within(Arc::clone(&self.directory), command.args(arguments), Stdio::null())
+    }
+
+    /// Serves a configuration as a service manager has it, with these variables, after the shell has done
+    /// `before`: descriptors below ten can be passed there.
+    pub(crate) fn service(toml: &str, variables: &[(&str, &str)], before: &str) -> Self {
+        let directory = directory(&[]);
+        fs::write(directory.path().join("linkspan.toml"), toml).unwrap();
+        let mut command = Command::new("bash");
+        command.args(["-c", &format!("{before}\nexec \"$0\" run")]).arg(program());
+        command.envs(variables.iter().copied());
+        Self::spawn(directory, command, Stdio::null())
     }
 
     /// Kills it, and serves the same configuration again after `meanwhile` has been done to

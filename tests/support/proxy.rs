@@ -197,9 +197,15 @@ fn control(
                     reply.send(taken.map(|()| places(&proxy))).unwrap();
                 }
                 Order::ShutDown(grace, reply) => {
-                    let clean = proxy.shut_down(grace).await;
+                    let cut = async {
+                        match grace {
+                            Some(grace) => tokio::time::sleep(grace).await,
+                            None => std::future::pending().await,
+                        }
+                    };
+                    let cut_off = proxy.shut_down(Duration::ZERO, cut).await;
                     // Who drops a proxy does not ask.
-                    let _ = reply.send(clean);
+                    let _ = reply.send(cut_off == 0);
                     return;
                 }
             }

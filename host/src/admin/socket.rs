@@ -1,17 +1,14 @@
 //! The socket of the administrator's listener: TCP, or Unix with a file that only its owner may use.
 
-use std::fs;
 use std::io;
 use std::net::{self, SocketAddr};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::fd::OwnedFd;
 use std::os::unix::net as unix;
-use std::path::{Path, PathBuf};
-
-use socket2::{Domain, SockAddr, Type};
 
 use crate::config::AdminBind;
 use crate::listener::accept::bind;
 use crate::socket::Stream;
+use crate::socket::path::{Claim, Given, listen};
 
 /// Connections that wait in the kernel to be accepted.
 const BACKLOG: i32 = 64;
@@ -21,7 +18,7 @@ const BACKLOG: i32 = 64;
 pub struct Socket {
     bound: AdminBind,
     socket: Kind,
-    _file: Option<File>,
+    claim: Option<Claim>,
 }
 
 #[derive(Debug)]
@@ -41,13 +38,49 @@ impl Socket {
             AdminBind::Tcp(address) => {
                 let socket = bind(*address)?;
                 let bound = AdminBind::Tcp(socket.local_addr()?);
-                Ok(Self { bound, socket: Kind::Tcp(socket), _file: None })
+                Ok(Self { bound, socket: Kind::Tcp(socket), claim: None })
             }
             AdminBind::Unix(path) => {
-                let (socket, file) = open(path)?;
-                Ok(Self { bound: wanted.clone(), socket: Kind::Unix(socket), _file: Some(file) })
+                let (socket, claim) = listen(path, 0o600, BACKLOG)?;
+                let socket = Kind::Unix(socket);
+                Ok(Self { bound: wanted.clone(), socket, claim: Some(claim) })
             }
         }
+    }
+
+    /// A socket that listens already, as it was wanted.
+    ///
+    /// # Errors
+    ///
+    /// The system's, such as that the path of a Unix socket is gone.
+    pub fn adopt(wanted: &AdminBind, socket: OwnedFd) -> io::Result<Self> {
+        match wanted {
+            AdminBind::Tcp(_) => {
+                let socket = net::TcpListener::from(socket);
+                socket.set_nonblocking(true)?;
+                let bound = AdminBind::Tcp(socket.local_addr()?);
+                Ok(Self { bound, socket: Kind::Tcp(socket), claim: None })
+            }
+            AdminBind::Unix(path) => {
+                let socket = unix::UnixListener::from(socket);
+                socket.set_nonblocking(true)?;
+                let claim = Some(Claim::new(path)?);
+                Ok(Self { bound: wanted.clone(), socket: Kind::Unix(socket), claim })
+            }
+        }
+    }
+
+    /// Another handle of it, and what gives its path away.
+    ///
+    /// # Errors
+    ///
+    /// If there are no more descriptors.
+    pub fn share(&self) -> io::Result<(OwnedFd, Option<Given>)> {
+        let socket = match &self.socket {
+            Kind::Tcp(socket) => socket.try_clone()?.into(),
+            Kind::Unix(socket) => socket.try_clone()?.into(),
+        };
+        Ok((socket, self.claim.as_ref().map(Claim::given)))
     }
 
     /// Where it listens: what was wanted, but for port 0.
@@ -97,55 +130,11 @@ fn is_local(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
 
-/// Opens a Unix socket that only this user may connect to. What an ended process has left at its
-/// path is removed.
-fn open(path: &Path) -> io::Result<(unix::UnixListener, File)> {
-    let is_socket = fs::symlink_metadata(path).is_ok_and(|about| about.file_type().is_socket());
-    if is_socket && unix::UnixStream::connect(path).is_err_and(|error| is_dead(&error)) {
-        fs::remove_file(path)?;
-    }
-    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&SockAddr::unix(path)?)?;
-    let file = File::new(path)?;
-    // Before it listens, so that nobody else can have connected.
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-    socket.listen(BACKLOG)?;
-    Ok((socket.into(), file))
-}
-
-fn is_dead(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::ConnectionRefused
-}
-
-/// The file of a socket that is ours.
-#[derive(Debug)]
-struct File {
-    path: PathBuf,
-    identity: (u64, u64),
-}
-
-impl File {
-    fn new(path: &Path) -> io::Result<Self> {
-        Ok(Self { path: path.to_owned(), identity: identity(path)? })
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        // Another process may have put its own there.
-        if identity(&self.path).is_ok_and(|found| found == self.identity) {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    fs::symlink_metadata(path).map(|about| (about.dev(), about.ino()))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]

@@ -35,17 +35,18 @@ Examples:
   linkspan run -c linkspan.toml           this one
   linkspan -c linkspan.toml -p 8081       on another port; `run` need not be said
   linkspan run -h 0.0.0.0 -p 80           on all addresses
+  linkspan run --takeover                 in place of the process that serves now
 
 Signals:
   HUP        load the configuration and its plugins again; a faulty one changes nothing
   USR1       open the log files again
   TERM, INT  accept no more, wait for open requests as long as `shutdown-grace` says, and leave;
              a second one does not wait
-  QUIT       the same, but wait without limit
+  QUIT       the same, but wait without limit; a TERM or INT then asks for the grace
 
 Exit codes:
-  0  it was told to leave, and all requests came to their end
-  1  it could not start, or cut off connections when it left
+  0  it was told to leave, and has left
+  1  it could not start
   2  the command line is wrong";
 
 /// Of `check`.

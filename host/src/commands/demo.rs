@@ -14,10 +14,11 @@ use std::time::Duration;
 
 use crate::cli::Demo;
 use crate::commands::demo::origin::Origin;
-use crate::commands::run::Service;
+use crate::commands::run::{Begin, Service};
 use crate::commands::{fail, say};
 use crate::config::{AdminBind, Config, Reading};
 use crate::listener::accept::bind;
+use crate::takeover::Inherited;
 
 /// What the demo serves; the variables `ORIGIN1` to `ORIGIN3` are the addresses of its origins.
 const CONFIG: &str = include_str!("../../../examples/demo/linkspan.toml");
@@ -47,7 +48,9 @@ pub async fn demo(wanted: &Demo) -> ExitCode {
         Ok(both) => both,
         Err(text) => return fail(&text),
     };
-    let service = match Service::start(config, &mut reading, true, None).await {
+    let inherited = Inherited::default();
+    let begin = Begin { moved: true, file: None, inherited, replaces: false };
+    let service = match Service::start(config, &mut reading, begin).await {
         Ok(service) => service,
         Err(code) => return code,
     };

@@ -1,25 +1,29 @@
 //! Serving, until a signal says to leave.
 
-use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
-
-use crate::admin::{Change, Wanted};
+use crate::admin::Wanted;
 use crate::cli::Run;
+use crate::commands::manager::{self, Watchdog};
+use crate::commands::signals::{Signals, Wish, step};
 use crate::commands::{check, fail, options, say};
-use crate::config::{Config, Name, Reading, STDIN};
+use crate::config::{Config, Reading, STDIN};
 use crate::listener::descriptors;
 use crate::log::Logs;
 use crate::memory;
 use crate::proxy::Proxy;
-use crate::watch::{News, Watch};
+use crate::takeover::{Inherited, Offer, Predecessor};
+use crate::watch::Watch;
 
 /// How often this thread gives back what it has freed, and what workers have freed of its own: plugins and
 /// configurations, which take more when they come than when they serve.
 const TIDY: Duration = Duration::from_secs(10);
+
+/// How long connections stay that are idle, when another process has taken over: most clients send the next
+/// request within that time, and are told.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// Serves until a signal says to leave.
 pub async fn run(run: &Run) -> ExitCode {
@@ -27,6 +31,8 @@ pub async fn run(run: &Run) -> ExitCode {
         Ok(path) => path,
         Err(text) => return fail(&text),
     };
+    // Before there are threads.
+    let mut inherited = Inherited::from_manager();
     let mut reading = Reading::load(&path);
     let Some(mut config) = reading.sound().cloned() else {
         return check::refuse(&mut reading).await;
@@ -34,10 +40,17 @@ pub async fn run(run: &Run) -> ExitCode {
     if let Err(error) = config.override_bind(run.host, run.port) {
         return fail(&error);
     }
+    let before = match run.takeover.then(|| predecessor(&config, &mut inherited)).transpose() {
+        Ok(before) => before.flatten(),
+        Err(text) => return fail(&text),
+    };
     let file = Some(path.as_path()).filter(|path| *path != Path::new(STDIN));
-    match Service::start(config, &mut reading, is_moved(run), file).await {
-        Ok(service) => {
+    let begin = Begin { moved: is_moved(run), file, inherited, replaces: before.is_some() };
+    match Service::start(config, &mut reading, begin).await {
+        Ok(mut service) => {
             service.announce(&[]);
+            service.relieve(before).await;
+            manager::ready();
             let source = file.map(|path| (run, path));
             service.serve(source).await
         }
@@ -45,9 +58,41 @@ pub async fn run(run: &Run) -> ExitCode {
     }
 }
 
+/// The process that serves by now, and its sockets.
+fn predecessor(config: &Config, inherited: &mut Inherited) -> Result<Option<Predecessor>, String> {
+    let text =
+        "--takeover needs the path at which the process before is found: `takeover` of [server]";
+    let path = config.server.takeover.as_deref().ok_or(text)?;
+    let found = Inherited::from_process(path);
+    let found =
+        found.map_err(|error| format!("{} cannot be taken over: {error}", path.display()))?;
+    Ok(found.map(|(sockets, before)| {
+        inherited.join(sockets);
+        before
+    }))
+}
+
 /// Whether the address to listen on is not the file's.
 fn is_moved(run: &Run) -> bool {
     run.host.is_some() || run.port.is_some()
+}
+
+/// Where a service comes from.
+pub(super) struct Begin<'a> {
+    /// Whether the address to listen on is not the file's.
+    pub(super) moved: bool,
+    /// The configuration, which is watched.
+    pub(super) file: Option<&'a Path>,
+    /// Sockets that listen already.
+    pub(super) inherited: Inherited,
+    /// Whether another process serves until this one does.
+    pub(super) replaces: bool,
+}
+
+/// Where a process that is to replace this one finds it.
+fn offer(path: &Path) -> Result<Offer, String> {
+    let text = |error| format!("nobody can take over at {}: {error}", path.display());
+    Offer::open(path).map_err(text)
 }
 
 /// A running proxy, with its logs and with who tells it what to do.
@@ -56,11 +101,11 @@ pub(super) struct Service {
     signals: Signals,
     watch: Watch,
     proxy: Proxy,
+    offer: Option<Offer>,
 }
 
 impl Service {
-    /// Starts serving a configuration, as it was read. `moved` says that the address to listen on
-    /// is not the file's; `file` is watched, and so is the directory of plugins.
+    /// Starts serving a configuration, as it was read. The directory of plugins is watched as its file is.
     ///
     /// # Errors
     ///
@@ -68,9 +113,9 @@ impl Service {
     pub(super) async fn start(
         config: Config,
         reading: &mut Reading,
-        moved: bool,
-        file: Option<&Path>,
+        begin: Begin<'_>,
     ) -> Result<Self, ExitCode> {
+        let Begin { moved, file, mut inherited, replaces } = begin;
         descriptors::raise();
         let logs = Logs::open(&config.log).map_err(|error| fail(&error))?;
         logs.install().map_err(|error| fail(&error))?;
@@ -79,14 +124,35 @@ impl Service {
         let signals = Signals::new().map_err(|error| fail(&error))?;
         // Before the files are read as components: what changes meanwhile is told of.
         let watch = Watch::new(config.server.plugin_dir.clone(), file.map(Path::to_path_buf));
-        let proxy = Proxy::start(config, &options).await.map_err(|error| {
+        let path = config.server.takeover.as_deref().filter(|_| !replaces);
+        let offer = path.map(offer).transpose().map_err(|error| fail(&error))?;
+        let proxy = Proxy::start_with(config, &options, &mut inherited).await.map_err(|error| {
             let told = check::explain(reading, &error, moved);
             if told { check::tell(reading.faults()) } else { fail(&error) }
         })?;
         proxy.metrics().watch_log("diagnostics", logs.dropped());
         check::warn(reading, &proxy.snapshot());
         descriptors::warn(&proxy.snapshot().config);
-        Ok(Self { logs, signals, watch, proxy })
+        for socket in inherited.unclaimed() {
+            tracing::warn!("no listener has a use for a socket that was passed: {socket}");
+        }
+        Ok(Self { logs, signals, watch, proxy, offer })
+    }
+
+    /// Serves from now on alone: the process before leaves, and this one can be replaced in its turn.
+    async fn relieve(&mut self, before: Option<Predecessor>) {
+        let Some(before) = before else { return };
+        // Guests may be waited for meanwhile.
+        let _ = tokio::task::spawn_blocking(move || before.serves()).await;
+        tracing::info!("the process before has been taken over from");
+        let snapshot = self.proxy.snapshot();
+        self.offer = match snapshot.config.server.takeover.as_deref().map(offer).transpose() {
+            Ok(offer) => offer,
+            Err(error) => {
+                tracing::error!("{error}");
+                None
+            }
+        };
     }
 
     /// What is running.
@@ -131,8 +197,14 @@ impl Service {
     pub(super) async fn serve(mut self, source: Option<(&Run, &Path)>) -> ExitCode {
         self.introduce(source.map(|(_, path)| path));
         let mut tidy = tokio::time::interval(TIDY);
+        let mut watchdog = Watchdog::new();
+        let mut linger = Duration::ZERO;
         let grace = loop {
             let (wish, order) = tokio::select! {
+                () = watchdog.due() => {
+                    watchdog.feed(self.proxy.metrics().beats());
+                    continue;
+                }
                 _ = tidy.tick() => {
                     memory::give_back_all();
                     continue;
@@ -140,12 +212,15 @@ impl Service {
                 wish = self.signals.next() => (wish, None),
                 order = self.proxy.wish() => (Wish::to(order.as_ref()), order),
                 news = self.watch.changed() => (Wish::of(news), None),
+                step = step(&mut self.offer) => (Wish::by(step), None),
             };
             match wish {
                 Wish::Finish => break None,
                 Wish::Leave => break Some(self.proxy.snapshot().config.server.shutdown_grace),
                 Wish::Reload => {
+                    manager::reloading();
                     self.reload(source, order).await;
+                    manager::ready();
                     self.logs.follow(&self.proxy.snapshot().config);
                 }
                 Wish::Swap => drop(self.proxy.swap().await),
@@ -155,18 +230,45 @@ impl Service {
                     order.into_iter().for_each(|order| order.answer(answer.clone()));
                 }
                 Wish::Reopen => self.logs.reopen(),
+                Wish::HandOver => self.hand_over(),
+                Wish::Yield => {
+                    self.proxy.give_away();
+                    linger = LINGER;
+                    break Some(self.proxy.snapshot().config.server.shutdown_grace);
+                }
             }
         };
-        tracing::info!("leaving");
-        let clean = tokio::select! {
-            clean = self.proxy.shut_down(grace) => clean,
-            () = self.signals.hurry() => false,
-        };
-        if clean {
-            return ExitCode::SUCCESS;
+        self.leave(grace, linger).await;
+        ExitCode::SUCCESS
+    }
+
+    /// Gives the sockets to the process that asks for them. It is to serve before this one ends.
+    fn hand_over(&mut self) {
+        let Some(offer) = &mut self.offer else { return };
+        match self.proxy.share() {
+            Ok(sockets) => {
+                tracing::info!(sockets = sockets.len(), "another process asks to take over");
+                offer.give(&sockets);
+            }
+            Err(error) => tracing::error!("nothing can be handed over: {error}"),
         }
-        tracing::warn!("connections were cut off");
-        ExitCode::FAILURE
+    }
+
+    /// Ends, when what is open has ended or may take no longer.
+    async fn leave(self, grace: Option<Duration>, linger: Duration) {
+        let Self { logs, mut signals, watch, proxy, offer } = self;
+        // Nothing is taken any more.
+        drop(watch);
+        if let Some(offer) = offer {
+            offer.end();
+        }
+        let usual = proxy.snapshot().config.server.shutdown_grace;
+        tracing::info!(?grace, "leaving");
+        manager::stopping();
+        match proxy.shut_down(linger, signals.cut(grace, usual, &logs)).await {
+            0 => tracing::info!("left"),
+            connections => tracing::warn!(connections, "connections were cut off"),
+        }
     }
 
     /// Reads the configuration again, and tells the administrator who asked for it.
@@ -208,79 +310,5 @@ impl Service {
         check::warn(&mut reading, &self.proxy.snapshot());
         descriptors::warn(&self.proxy.snapshot().config);
         Ok(self.proxy.snapshot().generation)
-    }
-}
-
-/// What a signal asks for.
-enum Wish {
-    /// To end after all open requests.
-    Finish,
-    /// To end after them, or after the grace period.
-    Leave,
-    /// To read the configuration again.
-    Reload,
-    /// To look for other components.
-    Swap,
-    /// To judge versions that are on trial.
-    Judge,
-    /// To go back to a plugin's version before.
-    RollBack(Name),
-    /// To open the log files again.
-    Reopen,
-}
-
-impl Wish {
-    /// What an administrator asks for; without, there is something to judge.
-    fn to(order: Option<&Wanted>) -> Self {
-        match order.map(|order| &order.change) {
-            Some(Change::Reload) => Self::Reload,
-            Some(Change::RollBack(plugin)) => Self::RollBack(plugin.clone()),
-            None => Self::Judge,
-        }
-    }
-
-    fn of(news: News) -> Self {
-        match news {
-            News::Plugins => Self::Swap,
-            News::Configuration => Self::Reload,
-        }
-    }
-}
-
-struct Signals {
-    quit: Signal,
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-    user1: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            quit: signal(SignalKind::quit())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-            user1: signal(SignalKind::user_defined1())?,
-        })
-    }
-
-    /// A further signal to end while that is under way: not to wait any longer.
-    async fn hurry(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-
-    async fn next(&mut self) -> Wish {
-        tokio::select! {
-            _ = self.quit.recv() => Wish::Finish,
-            _ = self.terminate.recv() => Wish::Leave,
-            _ = self.interrupt.recv() => Wish::Leave,
-            _ = self.hang_up.recv() => Wish::Reload,
-            _ = self.user1.recv() => Wish::Reopen,
-        }
     }
 }

@@ -275,6 +275,8 @@ fn server(table: &mut Table<'_>, context: &Context<'_>, variables: Variables<'_>
         key("compile-memory-bytes", "The most memory that compiling one takes", compile_memory);
     let digests = "The SHA-256 of components that may serve, besides those built in";
     let digests = key("require-digest", digests, List(DIGEST));
+    let takeover = "Unix socket by which `run --takeover` replaces this process";
+    let takeover = key("takeover", takeover, context.path()).such_as("/run/linkspan/takeover.sock");
     let grace = Period(Duration::ZERO..=DAY);
     let grace = key("shutdown-grace", "How long TERM lets open requests take", grace);
     Server {
@@ -292,6 +294,7 @@ fn server(table: &mut Table<'_>, context: &Context<'_>, variables: Variables<'_>
         compile_memory_bytes: table.or(compile_memory, 2 << 30),
         require_digest: table.optional(digests.such_as(vec![EXAMPLE_DIGEST.to_owned()]), "any"),
         shutdown_grace: table.or(grace, Duration::from_secs(10)),
+        takeover: table.optional(takeover, "it cannot be replaced so"),
     }
 }
 

@@ -12,6 +12,7 @@ pub(super) fn warn_of_fixed(before: &Config, now: &Config) {
         ("server.cache-bytes", old.cache_bytes != new.cache_bytes),
         ("server.compile-timeout", old.compile_timeout != new.compile_timeout),
         ("server.compile-memory-bytes", old.compile_memory_bytes != new.compile_memory_bytes),
+        ("server.takeover", old.takeover != new.takeover),
         ("log.format", before.log.format != now.log.format),
         ("log.file", before.log.file != now.log.file),
         ("log.access", before.log.access != now.log.access),

@@ -1,6 +1,8 @@
 //! The administrator's listener of a proxy, which reloads may move.
 
+use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 
 use tokio::sync::mpsc;
 
@@ -8,6 +10,7 @@ use crate::admin::{Handles, Server, Socket, Wanted};
 use crate::config::{AdminBind, Config};
 use crate::proxy::StartError;
 use crate::status::Sources;
+use crate::takeover::Inherited;
 
 /// Wishes that wait for one that is under way.
 const WISHES: usize = 1;
@@ -29,12 +32,24 @@ pub(super) enum Change {
     To(Option<Socket>),
 }
 
-/// Opens the socket that a configuration wants.
-pub(super) fn open(config: &Config) -> Result<Option<Socket>, StartError> {
-    let open = |bind: &AdminBind| {
-        Socket::open(bind).map_err(|source| StartError::Admin { bind: bind.clone(), source })
+/// Opens the socket that a configuration wants, or takes it from those that there are.
+pub(super) fn open(
+    config: &Config,
+    inherited: &mut Inherited,
+) -> Result<Option<Socket>, StartError> {
+    let mut open = |bind: &AdminBind| {
+        let socket = match inherited.take_labelled(&label(bind)) {
+            Some(socket) => Socket::adopt(bind, socket),
+            None => Socket::open(bind),
+        };
+        socket.map_err(|source| StartError::Admin { bind: bind.clone(), source })
     };
     config.admin.as_ref().map(|admin| open(&admin.bind)).transpose()
+}
+
+/// What the administrator's socket is for, between processes.
+fn label(bind: &AdminBind) -> String {
+    format!("admin {bind}")
 }
 
 /// The address of a socket, if it has one.
@@ -62,6 +77,19 @@ impl Office {
         self.server.as_ref().map(Server::bind)
     }
 
+    /// A handle of its socket, with what it is for.
+    pub(super) fn share(&self) -> Option<io::Result<(String, OwnedFd)>> {
+        let (server, wanted) = (self.server.as_ref()?, self.wanted.as_ref()?);
+        Some(server.share().map(|socket| (label(wanted), socket)))
+    }
+
+    /// Another process serves on its socket by now, and removes its path.
+    pub(super) fn give_away(&self) {
+        if let Some(server) = &self.server {
+            server.give_away();
+        }
+    }
+
     /// The next wish; without an administrator there is none, and no end of waiting.
     pub(super) async fn wish(&mut self) -> Wanted {
         match self.wishes.recv().await {
@@ -70,12 +98,18 @@ impl Office {
         }
     }
 
+    /// From now on whoever wishes for something is told that the process leaves.
+    pub(super) fn take_no_wishes(&mut self) {
+        self.wishes.close();
+        while self.wishes.try_recv().is_ok() {}
+    }
+
     /// Prepares a move to where another configuration wants it.
     pub(super) fn prepare(&self, config: &Config) -> Result<Change, StartError> {
         if self.wanted.as_ref() == config.admin.as_ref().map(|admin| &admin.bind) {
             return Ok(Change::None);
         }
-        open(config).map(Change::To)
+        open(config, &mut Inherited::default()).map(Change::To)
     }
 
     /// The address that it will have.

@@ -101,6 +101,7 @@ async fn keep_house(worker: Rc<Worker>) {
     for round in 0_u32.. {
         flush.tick().await;
         worker.flush();
+        worker.beat();
         if round.is_multiple_of(SWEEP) {
             worker.sweep();
             // Each connection holds it, and whatever runs for one.

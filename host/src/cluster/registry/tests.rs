@@ -46,6 +46,7 @@ fn config(clusters: &[(&str, Vec<config::Endpoint>)]) -> Config {
             compile_timeout: Duration::ZERO,
             compile_memory_bytes: 0,
             require_digest: None,
+            takeover: None,
         },
         listeners: BTreeMap::new(),
         clusters: clusters.collect(),

@@ -1,0 +1,141 @@
+//! What the one who runs the process wishes for, by signals above all.
+
+use std::future::pending;
+use std::io;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, sleep_until};
+
+use crate::admin::{Change, Wanted};
+use crate::config::Name;
+use crate::log::Logs;
+use crate::takeover::{Offer, Step};
+use crate::watch::News;
+
+/// What is wished for.
+pub(super) enum Wish {
+    /// To end after all open requests.
+    Finish,
+    /// To end after them, or after the grace period.
+    Leave,
+    /// To read the configuration again.
+    Reload,
+    /// To look for other components.
+    Swap,
+    /// To judge versions that are on trial.
+    Judge,
+    /// To go back to a plugin's version before.
+    RollBack(Name),
+    /// To open the log files again.
+    Reopen,
+    /// To give the listening sockets to the process that is to serve on.
+    HandOver,
+    /// To leave to it what listens, and end.
+    Yield,
+}
+
+impl Wish {
+    /// What an administrator asks for; without, there is something to judge.
+    pub(super) fn to(order: Option<&Wanted>) -> Self {
+        match order.map(|order| &order.change) {
+            Some(Change::Reload) => Self::Reload,
+            Some(Change::RollBack(plugin)) => Self::RollBack(plugin.clone()),
+            None => Self::Judge,
+        }
+    }
+
+    pub(super) fn of(news: News) -> Self {
+        match news {
+            News::Plugins => Self::Swap,
+            News::Configuration => Self::Reload,
+        }
+    }
+
+    /// What a successor needs.
+    pub(super) fn by(step: Step) -> Self {
+        match step {
+            Step::Asks => Self::HandOver,
+            Step::Serves => Self::Yield,
+        }
+    }
+}
+
+/// The signals that are obeyed.
+pub(super) struct Signals {
+    quit: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+    user1: Signal,
+}
+
+impl Signals {
+    /// Obeys them from now on.
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            quit: signal(SignalKind::quit())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+            user1: signal(SignalKind::user_defined1())?,
+        })
+    }
+
+    /// The next one.
+    pub(super) async fn next(&mut self) -> Wish {
+        tokio::select! {
+            _ = self.quit.recv() => Wish::Finish,
+            _ = self.terminate.recv() => Wish::Leave,
+            _ = self.interrupt.recv() => Wish::Leave,
+            _ = self.hang_up.recv() => Wish::Reload,
+            _ = self.user1.recv() => Wish::Reopen,
+        }
+    }
+
+    /// While the process leaves: waits until what is open is to be cut off, which is after `grace`. Where
+    /// there is none (QUIT), TERM or INT ask for the `usual` one; where there is one, they ask for the cut.
+    pub(super) async fn cut(&mut self, grace: Option<Duration>, usual: Duration, logs: &Logs) {
+        let mut end = grace.map(|grace| Instant::now() + grace);
+        loop {
+            let wish = tokio::select! {
+                () = at(end) => return,
+                wish = self.next() => wish,
+            };
+            match (wish, end) {
+                (Wish::Leave, Some(_)) => return,
+                (Wish::Leave, None) => {
+                    tracing::info!(grace = ?usual, "to be waited no longer");
+                    end = Some(Instant::now() + usual);
+                }
+                (Wish::Reopen, _) => logs.reopen(),
+                (Wish::Reload, _) => tracing::warn!("leaving: nothing is taken any more"),
+                // It is under way, or comes from nobody who sends signals.
+                (
+                    Wish::Finish
+                    | Wish::Swap
+                    | Wish::Judge
+                    | Wish::RollBack(_)
+                    | Wish::HandOver
+                    | Wish::Yield,
+                    _,
+                ) => {}
+            }
+        }
+    }
+}
+
+/// The next step of a successor, if this process can have one.
+pub(super) async fn step(offer: &mut Option<Offer>) -> Step {
+    match offer {
+        Some(offer) => offer.next().await,
+        None => pending().await,
+    }
+}
+
+async fn at(end: Option<Instant>) {
+    match end {
+        Some(end) => sleep_until(end).await,
+        None => pending().await,
+    }
+}

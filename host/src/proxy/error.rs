@@ -1,0 +1,59 @@
+//! Why a proxy does not start, or does not take a configuration.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::config::{self, AdminBind, Name};
+use crate::plugin::Refusal;
+use crate::snapshot::Refused;
+
+/// Why a proxy does not start, or a configuration is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener's address cannot be had.
+    #[error("listener {listener:?} cannot listen on {address}: {source}")]
+    Bind {
+        /// The listener.
+        listener: Name,
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The administrator's address cannot be had.
+    #[error("the admin listener cannot listen on {bind}: {source}")]
+    Admin {
+        /// The address.
+        bind: AdminBind,
+        /// Why.
+        source: io::Error,
+    },
+    /// Plugins are refused.
+    #[error("{}", Lines(.0))]
+    Plugins(Vec<Refused>),
+    /// The plugin engine cannot be started.
+    #[error(transparent)]
+    Engine(#[from] Refusal),
+    /// The system gives no threads.
+    #[error("a thread cannot be started: {0}")]
+    Thread(#[source] io::Error),
+}
+
+struct Lines<'a>(&'a [Refused]);
+
+impl fmt::Display for Lines<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, refused) in self.0.iter().enumerate() {
+            let end = if place == 0 { "" } else { "\n" };
+            write!(formatter, "{end}{refused}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A listener whose address cannot be had.
+pub(super) fn refused(listener: &config::Listener, source: io::Error) -> StartError {
+    StartError::Bind { listener: Arc::clone(&listener.name), address: listener.bind, source }
+}
