@@ -40,6 +40,7 @@ mod rewriting;
 mod routing;
 mod schema;
 mod sendfile;
+mod service;
 mod shutdown;
 mod soak;
 mod status;

@@ -10,6 +10,7 @@ package() {
     cc) echo gcc libc6-dev ;;
     nginx) echo nginx-light ;;
     pip3) echo python3-pip ;;
+    systemd-analyze) echo systemd ;;
     *) echo "$1" ;;
   esac
 }
