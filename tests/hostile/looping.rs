@@ -51,6 +51,25 @@ fn neighbours_wait_once_and_then_calls_yield() {
 }
 
 #[test]
+fn sockets_are_looked_at_each_time_that_a_looping_call_yields() {
+    // Each of these needs three looks or so, of which a second of yielding gives a thousand; it gave 16.
+    const REQUESTS: usize = 20;
+    let (_origin, proxy) = looping("route");
+    assert_eq!(ask(&mut proxy.connect(), "loop").status(), 503, "all wait for this one");
+    let mut looping = proxy.connect();
+    let mut client = Client::connect(proxy.address("other"));
+    assert_eq!(client.get("/").text(), "hello");
+    send_loop(&mut looping);
+    let calls = || proxy.counter("linkspan_plugin_calls_total", &[("plugin", "web")]);
+    eventually("the call", || (calls() == 2).then_some(()));
+    for request in 0..REQUESTS {
+        assert_eq!(client.get("/").text(), "hello");
+        assert!(looping.is_quiet_for(Duration::from_millis(1)), "{request} in all of the loop");
+    }
+    assert_eq!(looping.response().status(), 503);
+}
+
+#[test]
 fn a_client_that_leaves_ends_neither_the_call_nor_its_account() {
     let (_origin, proxy) = looping("on-response");
     assert_eq!(ask(&mut proxy.connect(), "loop").status(), 502);

@@ -205,7 +205,9 @@ pub(super) fn on_epoch(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Resul
     guest.identity.ticker.touch();
     match guest.clock.tick() {
         Tick::Continue => Ok(UpdateDeadline::Continue(1)),
-        Tick::Yield => Ok(UpdateDeadline::Yield(1)),
+        // wasmtime's own yield has the task polled again at once, and tokio looks at sockets only every
+        // 61 polls as long as any task is ready: nobody would be heard within a call of 10 ms.
+        Tick::Yield => Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))),
         Tick::Expired => Err(wasmtime::Error::msg("deadline expired")),
     }
 }
