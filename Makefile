@@ -37,8 +37,8 @@ bench: target
 	python3 bench/languages.py $(OPTIONS)
 	cargo bench --locked -p linkspan --bench calls
 
-# A thousand versions of a plugin under load, and a plugin that loops beside innocents: a quarter of an hour, in which
-# times and memory are judged, so leave the machine alone.
+# A thousand versions of a plugin under load, and plugins that loop beside innocents: a quarter of an hour, in which
+# times and memory are judged, so leave the machine alone. With fewer SWAPS it says that it is short, and judges neither.
 SWAPS = 1000
 soak: target
 	cargo build --release --locked

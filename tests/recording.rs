@@ -96,7 +96,7 @@ fn a_recording_has_each_decision_and_no_header_that_is_not_listed() {
         (&"on-request".into(), &"on-response".into())
     );
     assert_eq!(marked[2]["response"]["headers"].to_string(), r#"[["content-language","de"]]"#);
-    assert_eq!(marked[1]["decision"]["edits"][0]["set"][0], "x-asked");
+    assert_eq!(marked[1]["decision"]["edits"][0]["append"][0], "x-asked");
 
     for name in ["routes", "turns", "marks"] {
         let (path, text) = (shelf.path(name), text(&shelf.path(name)));

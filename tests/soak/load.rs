@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::support::{Client, Message, Origin, Peer, eventually, reply, request};
+use crate::support::{Client, Message, Origin, Peer, eventually, request};
 
 /// What a download consists of, how many of these, and how long its origin waits after each.
 const PIECE: [u8; 16 << 10] = [b'p'; 16 << 10];
@@ -73,12 +73,15 @@ pub(super) fn origin(life: Duration) -> Origin {
     let pieces = usize::try_from(life.as_millis() / PAUSE.as_millis()).unwrap();
     Origin::scripted(move |peer| {
         while let Some(head) = peer.request_head() {
-            let asked = head.value("x-asked").unwrap_or("nobody").to_owned();
-            let fields = [("x-asked", asked.as_str())];
+            // As often as it came: each version that was asked has added one.
+            let asked = head.values("x-asked").into_iter();
+            let asked: String = asked.map(|by| format!("x-asked: {by}\r\n")).collect();
             let done = match head.target() {
                 "/tunnel" => return tunnel(peer, &asked),
                 "/download" => download(peer, &asked, pieces),
-                _ => peer.write(reply(200, &fields, "hello")),
+                _ => {
+                    peer.write(format!("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n{asked}\r\nhello"))
+                }
             };
             if done.is_err() {
                 return;
@@ -90,7 +93,7 @@ pub(super) fn origin(life: Duration) -> Origin {
 fn tunnel(peer: &mut Peer, asked: &str) {
     let agreed = peer.write(format!(
         "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
-         x-asked: {asked}\r\n\r\n"
+         {asked}\r\n"
     ));
     let mut said = Vec::new();
     while agreed.is_ok() && peer.take(8, &mut said).is_ok() && peer.write(&said).is_ok() {
@@ -100,7 +103,7 @@ fn tunnel(peer: &mut Peer, asked: &str) {
 
 fn download(peer: &mut Peer, asked: &str, pieces: usize) -> std::io::Result<()> {
     let length = pieces * PIECE.len();
-    peer.write(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nx-asked: {asked}\r\n\r\n"))?;
+    peer.write(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n{asked}\r\n"))?;
     for _ in 0..pieces {
         peer.write(PIECE)?;
         wait_until(Instant::now() + PAUSE);
@@ -108,7 +111,8 @@ fn download(peer: &mut Peer, asked: &str, pieces: usize) -> std::io::Result<()> 
     Ok(())
 }
 
-/// The version that a response is stamped by, once, as its request was.
+/// The version that a response is stamped by, once, as its request was: stamps are appended, so that
+/// there would be two of two versions.
 pub(super) fn stamp(answer: &Message) -> Result<String, String> {
     let (asked, answered) = (answer.values("x-asked"), answer.values("x-answered"));
     match (asked.as_slice(), answered.as_slice()) {

@@ -49,7 +49,7 @@ fn a_shadow_is_compared_and_decides_nothing() {
     assert!(told["since"].is_string() && told["candidate"].is_null(), "{told}");
     let said = "its shadow decides otherwise, by values that are not told";
     bridge.linkspan.wait_for_stderr(said);
-    assert!(bridge.linkspan.stderr().contains("set x-a"), "{}", bridge.linkspan.stderr());
+    assert!(bridge.linkspan.stderr().contains("append x-a"), "{}", bridge.linkspan.stderr());
 
     // Another version of it, which is compared from nothing.
     bridge.drop("others", &stamped("a"));

@@ -1,4 +1,5 @@
-//! Test guest: a rewriter that says which of its versions it is. Its versions differ in the bytes of
+//! Test guest: a rewriter that says which of its versions it is, in fields that it appends, so that two
+//! versions about one request would show. Its versions differ in the bytes of
 //! `STAMP` alone, which tests write into the compiled component. One whose stamp begins with a `!`
 //! traps in `configure`, and one with `~` never comes out of it. One with a `^` traps in each call, one with a
 //! `?` in each but that by which the host probes it, and one with a `*` never comes out of those; one with `%`
@@ -59,12 +60,12 @@ impl request_rewriter::Guest for Plugin {
             }
             _ => {}
         }
-        vec![Edit::Set(Field { name: "x-asked".into(), value: stamp() })]
+        vec![Edit::Append(Field { name: "x-asked".into(), value: stamp() })]
     }
 }
 
 impl response_rewriter::Guest for Plugin {
     fn on_response() -> Vec<Edit> {
-        vec![Edit::Set(Field { name: "x-answered".into(), value: stamp() })]
+        vec![Edit::Append(Field { name: "x-answered".into(), value: stamp() })]
     }
 }
