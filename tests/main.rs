@@ -30,6 +30,7 @@ mod limits;
 mod loading;
 mod logs;
 mod names;
+mod outcomes;
 mod proxy_protocol;
 mod queueing;
 mod readme;

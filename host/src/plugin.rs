@@ -9,8 +9,9 @@
 //! files or the environment. Calls are synchronous, on the worker's own thread, unless a component
 //! can wait for a store or has once missed its deadline: then they yield, and run in a task of
 //! their own that outlives its request. Calls about a body always do, and go to the instance that
-//! began it ([`Session`]). Another component may be asked the same beside one, with copies and after
-//! the fact; what it says is compared ([`Comparison`]), and never reaches a caller.
+//! began it ([`Session`]); what becomes of a choice is told to the one that made it ([`Witness`]).
+//! Another component may be asked the same beside one, with copies and after the fact; what it says
+//! is compared ([`Comparison`]), and never reaches a caller.
 
 mod ask;
 mod bindings;
@@ -33,6 +34,7 @@ mod instance;
 mod members;
 mod names;
 mod nursery;
+mod outcomes;
 mod parking;
 mod pool;
 mod probing;
@@ -71,6 +73,7 @@ pub use members::{
 };
 pub use names::has_names;
 pub use nursery::{Nursery, Order};
+pub use outcomes::{Broke, Witness};
 pub use pool::{Session, Shared, Transformed};
 pub use reading::read;
 pub use recording::{Decided, Heading, Line, Outcome, Phase, Reader, Recorder, Unreadable};

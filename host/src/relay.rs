@@ -11,6 +11,7 @@ pub mod error;
 mod labels;
 mod hops;
 mod introduction;
+mod outcome;
 pub(crate) mod record;
 mod reply;
 mod respond;

@@ -1,6 +1,9 @@
 //! What plugins say is wrong, shown where that stands.
 
+use std::fs;
+
 use super::{odd, places, refused};
+use crate::strangers::with_stream_router;
 use crate::support::{Binary, Proxy};
 
 /// A file whose router `bad` is the guest that refuses what it gets, and says this.
@@ -212,16 +215,19 @@ fn a_rule_must_name_a_cluster_that_is_there_at_every_load() {
 
 #[test]
 fn what_a_component_has_and_nobody_calls_is_a_warning() {
-    let toml = odd("balancer = 'observes'\n[server]\nplugin-dir = 'plugins.d'");
-    let mut linkspan = Binary::with(&toml, &["observes"], &["check"]);
-    assert_eq!(linkspan.wait().code(), Some(0), "{}", linkspan.stderr());
-    let said = linkspan.stderr();
+    let toml = odd("balancer = 'both'\n[server]\nplugin-dir = 'plugins.d'");
+    let run = |arguments: &[&str]| {
+        let mut linkspan = Binary::prepared(&toml, &[], arguments, |directory| {
+            fs::write(directory.join("both.wasm"), with_stream_router()).unwrap();
+        });
+        assert_eq!(linkspan.wait().code(), Some(0), "{}", linkspan.stderr());
+        linkspan
+    };
+    let said = run(&["check"]).stderr();
     assert_eq!(places(&said), ["6:12"], "{said}");
-    assert!(said.contains("`observes` exports `outcomes`, which this version never"), "{said}");
-    let file = "plugins.d/observes.wasm";
-    let mut linkspan = Binary::with(&toml, &["observes"], &["inspect", file]);
-    assert_eq!(linkspan.wait().code(), Some(0));
-    assert!(linkspan.stdout().contains("uncalled  outcomes\n"), "{}", linkspan.stdout());
+    assert!(said.contains("`both` exports `stream-router`, which this version never"), "{said}");
+    let told = run(&["inspect", "plugins.d/both.wasm"]).stdout();
+    assert!(told.contains("uncalled  stream-router\n"), "{told}");
 }
 
 #[test]

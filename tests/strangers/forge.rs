@@ -20,6 +20,10 @@ pub(super) enum Call {
     Changed,
     Route,
     Pick,
+    Chosen,
+    Connected,
+    Failed,
+    Finished,
     OnRequest,
     OnResponse,
     Begin,
@@ -28,6 +32,13 @@ pub(super) enum Call {
     Abandon,
     Save,
     Restore,
+}
+
+impl Call {
+    /// Whether it tells of a choice that was made before.
+    pub(super) fn is_outcome(self) -> bool {
+        matches!(self, Self::Chosen | Self::Connected | Self::Failed | Self::Finished)
+    }
 }
 
 /// The parts of a component, in WebAssembly's text format.
@@ -53,7 +64,7 @@ package linkspan:test;
 
 world stranger {
   include linkspan:plugin/router-plugin@0.1.0;
-  include linkspan:plugin/balancer-plugin@0.1.0;
+  include linkspan:plugin/observing-balancer-plugin@0.1.0;
   include linkspan:plugin/body-rewriter-plugin@0.1.0;
   export linkspan:plugin/handover@0.1.0;
   import wasi:cli/exit@0.2.12;
@@ -147,7 +158,8 @@ impl Forged {
             // Else the place is left to others.
             text = text.replace(";;MORE", more);
         }
-        let place = format!(";;{at:?}");
+        // With the line's end, as one's name can be the beginning of another's.
+        let place = format!(";;{at:?}\n");
         assert!(text.contains(&place), "no {place}");
         // Where nobody can be asked, it is always done.
         let unasked = matches!(
@@ -159,9 +171,16 @@ impl Forged {
                 | Call::Save
                 | Call::Restore
         );
-        let deed =
-            if unasked { deed.to_owned() } else { format!("(if (call $asked) (then {deed}))") };
-        text = text.replace(&place, &deed).replace(";;DATA", data);
+        let deed = if unasked {
+            deed.to_owned()
+        } else if at.is_outcome() {
+            // Who asks is known when it picks, and cannot be looked at afterwards.
+            text = text.replace(";;Pick", "(global.set $evil (call $asked))");
+            format!("(if (global.get $evil) (then {deed}))")
+        } else {
+            format!("(if (call $asked) (then {deed}))")
+        };
+        text = text.replace(&place, &format!("{deed}\n")).replace(";;DATA", data);
         let used = |name: &str| text.contains(&format!("(call {name}"));
         let imports: String = IMPORTS
             .iter()

@@ -54,15 +54,17 @@ impl Harbour {
             };
             let keys = format!("{}\n{limits}", stranger.keys);
             let dead = Down::new();
-            let (endpoints, more) = match stranger.forged.at {
-                Call::Changed => (
-                    format!("'{}', '{address}'", dead.address()),
-                    "[clusters.loops-in-changed.health]\nattempts = 1\n",
-                ),
+            let after_dead = || format!("'{}', '{address}'", dead.address());
+            let (endpoints, health) = match stranger.forged.at {
+                Call::Changed => (after_dead(), "attempts = 1"),
+                // Tried by every request.
+                Call::Failed => (after_dead(), "offline = '0s'"),
                 _ => (format!("'{address}'"), ""),
             };
             settle(&mut toml, stranger.name, stranger.forged.at, &endpoints, &keys);
-            toml.push_str(more);
+            if !health.is_empty() {
+                let _ = writeln!(toml, "[clusters.{}.health]\n{health}", stranger.name);
+            }
         }
         for file in dropped {
             let keys = "limits = { deadline = '20ms' }";
@@ -239,6 +241,7 @@ fn path(directory: &Path, name: &str) -> std::path::PathBuf {
 fn settle(toml: &mut String, name: &str, at: Call, endpoints: &str, keys: &str) {
     let (listener, cluster) = match at {
         Call::Update => (format!("routers = ['{name}']"), format!("balancer = '{name}'")),
+        at if at.is_outcome() => (String::new(), format!("balancer = '{name}'")),
         Call::Changed | Call::Pick => (String::new(), format!("balancer = '{name}'")),
         Call::Route | Call::Start | Call::Configure => {
             (format!("routers = ['{name}']"), String::new())

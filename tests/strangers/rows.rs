@@ -53,6 +53,7 @@ pub(super) fn dropped() -> Vec<Dropped> {
 fn stranger(name: &'static str, at: Call, mechanism: &'static str) -> Stranger {
     let seen = match at {
         Call::Pick | Call::Changed | Call::Update => Seen::Status(200),
+        Call::Chosen | Call::Connected | Call::Failed | Call::Finished => Seen::Status(200),
         Call::OnRequest | Call::OnResponse | Call::Begin => Seen::Status(502),
         Call::Transform | Call::Finish => Seen::Cut,
         Call::Abandon => Seen::Left,

@@ -108,6 +108,20 @@
       (select (global.get $last) (global.get $first) (local.get 1)))
     (i32.const 1024))
 
+  ;; What becomes of choices: the cluster, the endpoint and the token, and what there is to say.
+  (func (export "linkspan:plugin/outcomes@0.1.0#chosen") (param i32 i32 i64)
+    ;;Chosen
+  )
+  (func (export "linkspan:plugin/outcomes@0.1.0#connected") (param i32 i32 i64 i64)
+    ;;Connected
+  )
+  (func (export "linkspan:plugin/outcomes@0.1.0#failed") (param i32 i32 i64 i32)
+    ;;Failed
+  )
+  (func (export "linkspan:plugin/outcomes@0.1.0#finished") (param i32 i32 i64 i32 i64)
+    ;;Finished
+  )
+
   (func (export "linkspan:plugin/router@0.1.0#route") (result i32)
     (call $clear)
     ;;Route

@@ -49,6 +49,6 @@ wasmtime::component::bindgen!({
 
 pub(super) use linkspan::plugin::{
     attempts, balancer, body, cells, clock, clusters, edits, endpoints, giving_up, grants, hashing,
-    keyvalue, log, metrics, original, phases, random, reports, request, response, router, served,
-    types,
+    keyvalue, log, metrics, original, outcomes, phases, random, reports, request, response, router,
+    served, types,
 };

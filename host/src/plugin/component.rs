@@ -64,6 +64,56 @@ pub(super) struct Exports {
     pub(super) abandon: Option<ComponentExportIndex>,
     pub(super) save: Option<ComponentExportIndex>,
     pub(super) restore: Option<ComponentExportIndex>,
+    pub(super) chosen: Option<ComponentExportIndex>,
+    pub(super) connected: Option<ComponentExportIndex>,
+    pub(super) failed: Option<ComponentExportIndex>,
+    pub(super) finished: Option<ComponentExportIndex>,
+}
+
+impl Exports {
+    /// Looks up the functions of an interface. Whether that is one that is served.
+    fn take(
+        &mut self,
+        interface: &str,
+        function: impl Fn(&str) -> Option<ComponentExportIndex>,
+    ) -> bool {
+        match interface {
+            "lifecycle" => self.configure = function("configure"),
+            "router" => self.route = function("route"),
+            "balancer" => {
+                self.update = function("update");
+                self.changed = function("changed");
+                self.pick = function("pick");
+            }
+            "request-rewriter" => self.on_request = function("on-request"),
+            "response-rewriter" => self.on_response = function("on-response"),
+            "body" => {
+                self.begin = function("begin");
+                self.transform = function("transform");
+                self.finish = function("finish");
+                self.abandon = function("abandon");
+            }
+            "handover" => {
+                self.save = function("save");
+                self.restore = function("restore");
+            }
+            "outcomes" => {
+                self.chosen = function("chosen");
+                self.connected = function("connected");
+                self.failed = function("failed");
+                self.finished = function("finished");
+            }
+            "stream-router" => self.decide = function("decide"),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Whether it is to be told what becomes of its choices.
+    pub(super) fn asks_outcomes(&self) -> bool {
+        let Self { chosen, connected, failed, finished, .. } = self;
+        [chosen, connected, failed, finished].iter().any(|export| export.is_some())
+    }
 }
 
 /// A component that fits the contract.
@@ -225,33 +275,13 @@ fn find_exports(
             continue;
         }
         let parent = component.get_export_index(None, name);
-        let function = |function| component.get_export_index(parent.as_ref(), function);
-        match interface {
-            "lifecycle" => exports.configure = function("configure"),
-            "router" => exports.route = function("route"),
-            "balancer" => {
-                exports.update = function("update");
-                exports.changed = function("changed");
-                exports.pick = function("pick");
-            }
-            "request-rewriter" => exports.on_request = function("on-request"),
-            "response-rewriter" => exports.on_response = function("on-response"),
-            "body" => {
-                exports.begin = function("begin");
-                exports.transform = function("transform");
-                exports.finish = function("finish");
-                exports.abandon = function("abandon");
-            }
-            "handover" => {
-                exports.save = function("save");
-                exports.restore = function("restore");
-            }
-            "stream-router" => {
-                exports.decide = function("decide");
-                uncalled.push(interface.to_owned());
-            }
-            _ => uncalled.push(interface.to_owned()),
+        let function = |function: &str| component.get_export_index(parent.as_ref(), function);
+        if !exports.take(interface, function) || interface == "stream-router" {
+            uncalled.push(interface.to_owned());
         }
+    }
+    if exports.asks_outcomes() && exports.pick.is_none() {
+        uncalled.push("outcomes".to_owned());
     }
     if exports.route.is_some() {
         kinds.insert(Kind::Router);

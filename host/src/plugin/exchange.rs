@@ -4,7 +4,7 @@
 //! from it. Nothing is copied ahead of a plugin asking.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use http::{HeaderValue, Request, Response, Uri, request, response};
 use smallvec::SmallVec;
@@ -13,6 +13,7 @@ use crate::config::Name;
 use crate::log::access::calls::Cost;
 use crate::log::id::RequestId;
 use crate::plugin::members::{EndpointId, Siblings};
+use crate::plugin::outcomes::Mailbox;
 
 /// What all requests of a downstream connection have in common.
 #[derive(Debug)]
@@ -118,13 +119,16 @@ pub struct Trail {
     pub cost: Cost,
     /// What the last call asked a hash of, if that is traced.
     pub hashed: Option<Hashed>,
+    /// Where the instance that was called last can be told what becomes of its choice.
+    pub(super) chooser: Option<Weak<Mailbox>>,
 }
 
 impl Trail {
     /// That of a request which nothing was called about yet.
     #[must_use]
     pub fn new(id: RequestId, measured: bool) -> Self {
-        Self { id, measured, cost: Cost::default(), hashed: None }
+        let (hashed, chooser) = (None, None);
+        Self { id, measured, cost: Cost::default(), hashed, chooser }
     }
 }
 

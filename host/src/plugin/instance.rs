@@ -2,17 +2,22 @@
 //!
 //! A call that fails leaves an instance that must not be called again: its owner drops it.
 
+mod hearing;
+
+use std::sync::Arc;
+
 use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, Instance as Wasm, Lift, Lower, TypedFunc};
 
 use crate::plugin::bindings::types::{Phase, Picked};
-use crate::plugin::bindings::{balancer, body, edits, router};
+use crate::plugin::bindings::{balancer, body, edits, outcomes, router};
 use crate::plugin::component::Exports;
 use crate::plugin::definition::Definition;
 use crate::plugin::error::{Failure, Refusal};
 use crate::plugin::exchange::Exchange;
 use crate::plugin::guest::{Guest, Running, on_epoch};
 use crate::plugin::members::{EndpointId, EndpointState, Members};
+use crate::plugin::outcomes::Mailbox;
 
 /// How long an instance may take to begin, in guest time: instantiation, `configure`, `update`.
 const BIRTH: std::time::Duration = std::time::Duration::from_secs(5);
@@ -44,6 +49,10 @@ pub(super) struct Faces {
     changed: Option<TypedFunc<ChangedParams, ()>>,
     save: Option<TypedFunc<(), (Vec<u8>,)>>,
     restore: Option<TypedFunc<(Vec<u8>,), Answer>>,
+    chosen: Option<TypedFunc<(u32, Picked), ()>>,
+    connected: Option<TypedFunc<(u32, Picked, u64), ()>>,
+    failed: Option<TypedFunc<(u32, Picked, outcomes::Failure), ()>>,
+    finished: Option<TypedFunc<(u32, Picked, u16, u64), ()>>,
 }
 
 /// What `configure` and `restore` answer.
@@ -61,6 +70,8 @@ pub(super) struct Instance {
     faces: Faces,
     /// What a balancer has been told of its cluster.
     told: Told,
+    /// What it has yet to be told of its choices, where it asks for that.
+    mailbox: Option<Arc<Mailbox>>,
 }
 
 #[derive(Default)]
@@ -93,7 +104,9 @@ impl Instance {
         let wasm = wasm.map_err(|error| start("instantiation", &store, error))?;
         let faces = look_up(&component.exports, &wasm, &mut store)
             .map_err(|error| Refusal::Unfit(format!("{error:#}")))?;
-        let mut instance = Box::new(Self { store, faces, told: Told::default() });
+        let asks = definition.members.is_some() && component.exports.asks_outcomes();
+        let mailbox = asks.then(Arc::default);
+        let mut instance = Box::new(Self { store, faces, told: Told::default(), mailbox });
         instance.configure(&component.exports, &wasm, &definition.config.config).await?;
         // All instances are configured alike, and the first speaks for them.
         let _ = definition.identity.skips.set(instance.store.data().skips);
@@ -350,5 +363,9 @@ fn look_up(exports: &Exports, wasm: &Wasm, store: &mut Store<Guest>) -> wasmtime
         changed: face!(changed),
         save: face!(save),
         restore: face!(restore),
+        chosen: face!(chosen),
+        connected: face!(connected),
+        failed: face!(failed),
+        finished: face!(finished),
     })
 }

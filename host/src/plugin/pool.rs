@@ -11,6 +11,7 @@
 
 mod bodies;
 mod instances;
+mod post;
 mod shared;
 mod verdict;
 
@@ -158,6 +159,7 @@ impl Pool {
                 return uncalled(exchange, failure);
             }
         };
+        exchange.trail.chooser = instance.address();
         let definition = &self.definition;
         definition.machine.ticker.touch();
         let stale = definition.members.as_deref().is_some_and(|m| instance.is_stale(m));
@@ -246,15 +248,17 @@ impl Pool {
         probe: Option<Probe>,
     ) {
         let Held { instance, vacancy, .. } = held;
-        if failure.is_none() {
-            vacancy.fill(instance);
-        } else {
+        if failure.is_some() {
             drop(instance);
             drop(vacancy);
+            self.judge(failure, about, probe);
+            return self.replace();
         }
-        self.judge(failure, about, probe);
-        if failure.is_some() {
-            self.replace();
+        self.judge(None, about, probe);
+        if instance.has_letters() {
+            self.deliver(instance, vacancy);
+        } else {
+            vacancy.fill(instance);
         }
     }
 

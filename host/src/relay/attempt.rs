@@ -3,15 +3,15 @@
 //! one, or if its method is idempotent, no response byte has come, and its body can be replayed).
 
 mod queue;
+mod request;
 mod tell;
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{EXPECT, HOST, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
-use http_body::Body as _;
+use http::header::UPGRADE;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
@@ -19,12 +19,13 @@ use crate::body::{Upload, UpstreamBody};
 use crate::cluster::endpoint::Endpoint;
 use crate::cluster::pool::{SendError, SendErrorKind, Slot};
 use crate::cluster::{Admission, health};
-use crate::headers::{self, clean_interim, upstream_host};
-use crate::plugin::{Exchange, Pick, Picked};
+use crate::headers::{self, clean_interim};
+use crate::plugin::{Exchange, Pick, Picked, Witness};
 use crate::relay::attempt::tell::none_by;
 use crate::relay::client::Client;
 use crate::relay::error::{Error, Limit, Side};
 use crate::relay::failed;
+use crate::relay::outcome::Following;
 use crate::relay::record::Record;
 use crate::view::{ClusterUse, Listener};
 use crate::worker::Worker;
@@ -50,6 +51,8 @@ struct Tried {
     /// The last choice, and the balancer that made it: nobody else's token means anything to a
     /// balancer.
     previous: Option<(usize, Picked)>,
+    /// Who is to be told what becomes of the choice that was made last.
+    witness: Option<Witness>,
     /// Those that were passed over because they have as many requests in flight as they may.
     full: SmallVec<[Arc<Endpoint>; 4]>,
     /// These, and those that were passed over because they are out.
@@ -124,7 +127,10 @@ impl Attempts<'_> {
             if let Some(error) = tried.last.take() {
                 self.record.retry_after(&error);
             }
-            match self.attempt(&endpoint, &mut exchange, now).await {
+            self.record.following = tried.witness.take().map(Following::begin);
+            let ended = self.attempt(&endpoint, &mut exchange, now).await;
+            self.tell_outcome(&ended);
+            match ended {
                 Ok(response) => return (exchange, Ok(response)),
                 Err(Next::Fail(error)) => break error,
                 Err(Next::Another(error)) => tried.last = Some(error),
@@ -146,6 +152,7 @@ impl Attempts<'_> {
         let cluster = &self.cluster.cluster;
         let attempt = tried.asked;
         tried.asked += 1;
+        tried.witness = None;
         for (place, balancer) in self.cluster.balancers.iter().enumerate() {
             let balancer = balancer.version_for(&exchange);
             let choice;
@@ -165,7 +172,12 @@ impl Attempts<'_> {
             };
             self.tell_pick(balancer, &exchange, attempt, (&choice, chosen.as_ref()));
             match choice {
-                Ok(Pick::Endpoint(picked)) => tried.previous = Some((place, picked)),
+                Ok(Pick::Endpoint(picked)) => {
+                    tried.previous = Some((place, picked));
+                    let witness = balancer.witness(&mut exchange, picked);
+                    let its_own = chosen.as_ref().is_some_and(|it| it.id() == picked.id);
+                    tried.witness = witness.filter(|_| its_own);
+                }
                 Ok(Pick::Next) => continue,
                 Ok(Pick::None | Pick::Fallback) => {}
                 Err(rejected) => return (exchange, Err(failed("balancer", balancer, &rejected))),
@@ -237,6 +249,9 @@ impl Attempts<'_> {
                     self.cluster.cluster.connected(endpoint, health::now());
                 }
                 self.tell_connection(endpoint, reused, time);
+                if let Some(following) = &self.record.following {
+                    following.connected(time);
+                }
                 Ok(slot)
             }
             Err(error) => {
@@ -279,9 +294,12 @@ impl Attempts<'_> {
             Ok(response) => {
                 self.upload.refuse();
                 let arrived = Instant::now();
-                let now = health::at(arrived);
-                endpoint.observe_latency(arrived.saturating_duration_since(begun), now);
+                let (now, took) = (health::at(arrived), arrived.saturating_duration_since(begun));
+                endpoint.observe_latency(took, now);
                 let status = response.status().as_u16();
+                if let Some(following) = &mut self.record.following {
+                    following.answered(status, took);
+                }
                 let news = self.cluster.cluster.responded(endpoint, status, now);
                 self.tell_failing(endpoint, news, status);
                 self.record.first_byte(arrived);
@@ -356,42 +374,5 @@ impl Attempts<'_> {
             SendErrorKind::UploadMalformed(fault) => Next::Fail(Error::Request(fault, None)),
             SendErrorKind::UploadBroken => Next::Fail(Error::ClientGone(received)),
         }
-    }
-
-    /// The Host that this endpoint gets.
-    fn host(&self, endpoint: &Endpoint, exchange: &Exchange) -> HeaderValue {
-        let rule = self.cluster.cluster.settings().host_header;
-        let sent = exchange.request.headers.get(HOST);
-        upstream_host(rule, self.host.as_ref(), sent, endpoint.authority()).clone()
-    }
-
-    /// The request as this endpoint gets it.
-    fn request(
-        &self,
-        endpoint: &Endpoint,
-        exchange: &Exchange,
-    ) -> Request<crate::body::RequestBody> {
-        let body = self.upload.body();
-        let unknown_length = body.size_hint().exact().is_none();
-        let mut request = Request::new(body);
-        *request.method_mut() = exchange.request.method.clone();
-        *request.uri_mut() = exchange.request.uri.clone();
-        *request.version_mut() = Version::HTTP_11;
-        *request.headers_mut() = exchange.request.headers.clone();
-        let fields = request.headers_mut();
-        let host = exchange.taken.host.clone();
-        fields.insert(HOST, host.unwrap_or_else(|| self.host(endpoint, exchange)));
-        if unknown_length {
-            // hyper would take a GET for one without a body.
-            fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        }
-        if !self.upload.held() {
-            fields.remove(EXPECT);
-        }
-        if let Some(offer) = exchange.taken.upgrade.as_ref().and_then(headers::offered) {
-            // Without room the upstream is not asked to switch.
-            let _ = headers::switch(fields, offer);
-        }
-        request
     }
 }

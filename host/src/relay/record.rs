@@ -26,6 +26,7 @@ use crate::metrics::{ListenerMetrics, Tunnel};
 use crate::plugin::{Exchange, Plugin};
 use crate::relay::client::{Client, OpenRequest};
 use crate::relay::error::{Error, Limit};
+use crate::relay::outcome::Following;
 use crate::relay::switch::Switch;
 use crate::relay::transform::Transformation;
 use crate::tunnel::Side;
@@ -57,6 +58,8 @@ pub(crate) struct Record {
     balancer: Option<(Plugin, bool)>,
     /// Attempts at an endpoint.
     pub(crate) attempts: u32,
+    /// The last of them, where its balancer is told how that goes.
+    pub(crate) following: Option<Box<Following>>,
     calls: Calls,
     /// What plugins do to the body of the response, where they do.
     transformation: Option<Rc<Transformation>>,
@@ -121,6 +124,7 @@ impl Record {
             endpoint: None,
             balancer: None,
             attempts: 0,
+            following: None,
             calls: Calls::default(),
             transformation: None,
             retried: String::new(),
@@ -338,6 +342,9 @@ impl Observer for Record {
 impl Drop for Record {
     fn drop(&mut self) {
         self.queue_ends();
+        if let Some(following) = self.following.take_if(|_| self.worker.is_ending()) {
+            following.forget();
+        }
         let bytes_up = self.upload.received_bytes() + self.tunnelled;
         if let Some(endpoint) = &self.endpoint {
             endpoint.add_sent(bytes_up);

@@ -5,7 +5,34 @@ use super::{Call, Stranger, route, stranger};
 const LOOP: &str = "(loop (br 0))";
 
 pub(super) fn all() -> Vec<Stranger> {
-    let looping = |name, at, mechanism| stranger(name, at, mechanism).deed(LOOP).timed_out();
+    [outcomes(), calls()].concat()
+}
+
+fn looping(name: &'static str, at: Call, mechanism: &'static str) -> Stranger {
+    stranger(name, at, mechanism).deed(LOOP).timed_out()
+}
+
+/// When they are told what has become of their choices, after the fact.
+fn outcomes() -> Vec<Stranger> {
+    let trapping = |name, at, mechanism| {
+        stranger(name, at, mechanism).deed("(unreachable)").trapped("the engine")
+    };
+    vec![
+        looping("loops-in-chosen", Call::Chosen, "loops when told of its choice"),
+        looping("loops-in-connected", Call::Connected, "loops when told of a connection"),
+        looping("loops-in-failed", Call::Failed, "loops when told of a failure"),
+        looping("loops-in-finished", Call::Finished, "loops when told of a response's end"),
+        trapping("traps-in-chosen", Call::Chosen, "traps when told of its choice"),
+        trapping("traps-in-connected", Call::Connected, "traps when told of a connection"),
+        trapping("traps-in-failed", Call::Failed, "traps when told of a failure"),
+        trapping("traps-in-finished", Call::Finished, "traps when told of a response's end"),
+        stranger("asks-in-finished", Call::Finished, "asks about a request that is over")
+            .deed("(call $path (i32.const 2048))")
+            .trapped("the host"),
+    ]
+}
+
+fn calls() -> Vec<Stranger> {
     vec![
         looping("loops-in-route", Call::Route, "loops in route"),
         looping("loops-in-pick", Call::Pick, "loops in pick"),

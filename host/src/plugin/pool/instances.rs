@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::sync::{OwnedMutexGuard, oneshot};
@@ -12,6 +13,7 @@ use super::{PATIENCE, Pool};
 use crate::plugin::definition::Newborn;
 use crate::plugin::error::Failure;
 use crate::plugin::instance::Instance;
+use crate::plugin::outcomes::Mailbox;
 
 /// The most requests that wait for an instance.
 const QUEUE: usize = 1024;
@@ -42,6 +44,19 @@ impl Pool {
             None => self.wait().await?,
         };
         Ok((instance, Vacancy::own(self)))
+    }
+
+    /// Takes the instance whose mailbox this is, unless it is at work, or gone.
+    pub(super) fn take(
+        self: &Rc<Self>,
+        mailbox: &Arc<Mailbox>,
+    ) -> Option<(Box<Instance>, Vacancy)> {
+        let mut idle = self.idle.borrow_mut();
+        // Those used last are last.
+        let at = idle.iter().rposition(|instance| instance.is_at(mailbox))?;
+        let instance = idle.remove(at);
+        self.rest.left(idle.len());
+        Some((instance, Vacancy::own(self)))
     }
 
     /// Whether an instance is there, or may be made.

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, OwnedMutexGuard};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
@@ -14,6 +14,7 @@ use super::{PATIENCE, Pool};
 use crate::plugin::definition::Newborn;
 use crate::plugin::error::Failure;
 use crate::plugin::instance::Instance;
+use crate::plugin::outcomes::Mailbox;
 
 /// The place of the shared instance. Cloning shares it.
 #[derive(Clone)]
@@ -79,6 +80,34 @@ impl Pool {
             }
             self.replace_shared(shared);
             born.await;
+        }
+    }
+
+    /// Has the instance look into its mailbox, if that is still this one. Where a call is running, that
+    /// is done after it.
+    pub(super) fn call_on_shared(self: &Rc<Self>, shared: &Shared, mailbox: &Arc<Mailbox>) {
+        if let Ok(place) = Arc::clone(&shared.0.instance).try_lock_owned() {
+            return self.deliver_at(place, mailbox);
+        }
+        let (pool, shared, mailbox) = (Rc::clone(self), shared.clone(), Arc::clone(mailbox));
+        spawn_local(async move {
+            let place = Arc::clone(&shared.0.instance).lock_owned();
+            if let Ok(place) = timeout(PATIENCE, place).await {
+                pool.deliver_at(place, &mailbox);
+            }
+        });
+    }
+
+    fn deliver_at(
+        self: &Rc<Self>,
+        mut place: OwnedMutexGuard<Option<Newborn>>,
+        mailbox: &Arc<Mailbox>,
+    ) {
+        if !place.as_ref().is_some_and(|newborn| newborn.0.is_at(mailbox)) {
+            return;
+        }
+        if let Some(Newborn(instance)) = place.take() {
+            self.deliver(instance, Vacancy::shared(place));
         }
     }
 

@@ -69,7 +69,7 @@ impl Pool {
         self.judge(Some(failure), about, None);
     }
 
-    fn count(&self, failure: &Failure) {
+    pub(super) fn count(&self, failure: &Failure) {
         let metrics = &self.definition.identity.metrics;
         match failure.index() {
             Some(cause) => metrics.failure(self.worker, cause),

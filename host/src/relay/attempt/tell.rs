@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use http::Response;
 use rustix::io::Errno;
 
-use super::{Attempts, Tried};
+use super::{Attempts, Next, Tried};
+use crate::body::UpstreamBody;
 use crate::cluster::connect::ConnectError;
 use crate::cluster::endpoint::Endpoint;
 use crate::cluster::health::Offline;
@@ -107,6 +109,15 @@ impl Attempts<'_> {
         };
         let endpoint = chosen.map(|endpoint| &**endpoint.label());
         tracing::trace!(%id, plugin, cluster, attempt, answer, endpoint, token, key, hash, "pick");
+    }
+
+    /// Tells the balancer that has made the choice, if it asks for that, that the attempt has failed.
+    pub(super) fn tell_outcome(&mut self, ended: &Result<Response<UpstreamBody>, Next>) {
+        if let Err(Next::Another(error) | Next::Fail(error)) = ended
+            && let Some(following) = self.record.following.take()
+        {
+            following.failed(error);
+        }
     }
 
     pub(super) fn tell_connection(&self, endpoint: &Endpoint, reused: bool, time: Duration) {
