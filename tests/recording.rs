@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{Binary, Client, Origin, Proxy, Signal, eventually, one_cluster, reply};
+use crate::support::{
+    Binary, Client, Origin, Proxy, Signal, eventually, one_cluster, reply, request,
+};
 
 /// A directory for recordings.
 struct Shelf(TempDir);
@@ -155,6 +157,45 @@ fn a_recording_ends_at_its_bound_and_says_so_once() {
     let text = text(&shelf.path("turns"));
     assert!(text.len() <= 4096 && text.len() > 2048 && text.ends_with('\n'), "{}", text.len());
     assert!(text.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{text}");
+}
+
+#[test]
+fn a_full_recording_has_all_of_each_request_or_nothing() {
+    let shelf = Shelf::new();
+    let origin = Origin::scripted(|peer| {
+        while let Some(request) = peer.request() {
+            if request.target() == "/waits" {
+                return peer.hang();
+            }
+            if peer.write(reply(200, &[], "")).is_err() {
+                return;
+            }
+        }
+    });
+    // Lines of other lengths, so that sometimes the second about a request is the first too many.
+    for length in [1, 50, 100, 150] {
+        let toml = format!(
+            "[plugins.marks]\ncomponent = 'stamps'\n{}\n{}",
+            shelf.record("marks", "max-bytes = '8KiB'"),
+            one_cluster(&[origin.address()], "rewriters = ['marks']", "")
+        );
+        let proxy = Proxy::start_with(&toml, &["stamps"]);
+        let mut waits = proxy.connect();
+        waits.send(request("GET", "/waits", &[], b""));
+        let whole = shelf.lines("marks", 1);
+        assert_eq!(whole[1]["request"]["path"], "/waits");
+        let (mut client, target) = (proxy.connect(), format!("/{}", "a".repeat(length)));
+        let recording = || proxy.counter("linkspan_plugin_recording", &[("plugin", "marks")]);
+        eventually("the end of the recording", || {
+            assert_eq!(client.get(&target).status(), 200);
+            (recording() == 0).then_some(())
+        });
+        let lines = shelf.lines("marks", 2);
+        let phases: Vec<_> = lines.iter().skip(1).map(|line| &line["phase"]).collect();
+        assert!(phases.len() > 6 && phases.len() % 2 == 0, "{length}: {}", phases.len());
+        assert!(phases.chunks(2).all(|both| *both == ["on-request", "on-response"]), "{phases:?}");
+        assert!(!text(&shelf.path("marks")).contains("/waits"), "its response had not come");
+    }
 }
 
 #[test]

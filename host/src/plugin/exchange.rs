@@ -121,14 +121,16 @@ pub struct Trail {
     pub hashed: Option<Hashed>,
     /// Where the instance that was called last can be told what becomes of its choice.
     pub(super) chooser: Option<Weak<Mailbox>>,
+    /// Held as long as more may be recorded of the request, once something is.
+    pub(super) recorded: Option<Arc<()>>,
 }
 
 impl Trail {
     /// That of a request which nothing was called about yet.
     #[must_use]
     pub fn new(id: RequestId, measured: bool) -> Self {
-        let (hashed, chooser) = (None, None);
-        Self { id, measured, cost: Cost::default(), hashed, chooser }
+        let (hashed, chooser, recorded) = (None, None, None);
+        Self { id, measured, cost: Cost::default(), hashed, chooser, recorded }
     }
 }
 

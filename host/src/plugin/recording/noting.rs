@@ -8,6 +8,7 @@ use http::header::{HOST, UPGRADE};
 use crate::plugin::exchange::Exchange;
 use crate::plugin::members::{Figure, Members, Picked};
 use crate::plugin::recording::line::{Input, Member, Picking, Report, Request, Response};
+use crate::plugin::recording::recorder::Room;
 use crate::plugin::recording::shown::plain;
 use crate::plugin::recording::{Decided, Line, Outcome, Phase, Recorder, Shown};
 use crate::plugin::{Endpoint, Pick, Plugin};
@@ -15,6 +16,8 @@ use crate::plugin::{Endpoint, Pick, Plugin};
 /// A call that is recorded.
 pub(in crate::plugin) struct Noting<'r> {
     recorder: &'r Recorder,
+    /// Where its line will wait.
+    room: Room<'r>,
     /// Whether it would be measured anyway.
     measured: bool,
     pick: Option<Picking>,
@@ -66,9 +69,9 @@ impl Pick {
 
 impl<'r> Noting<'r> {
     /// Begins to note a call, which is measured therefore.
-    pub(super) fn begin(recorder: &'r Recorder, exchange: &mut Exchange) -> Self {
+    pub(super) fn begin(recorder: &'r Recorder, room: Room<'r>, exchange: &mut Exchange) -> Self {
         let measured = std::mem::replace(&mut exchange.trail.measured, true);
-        Self { recorder, measured, pick: None }
+        Self { recorder, room, measured, pick: None }
     }
 
     /// Notes what a balancer chooses from.
@@ -139,7 +142,8 @@ impl<'r> Noting<'r> {
             outcome: Outcome { decision: decided(shown), failed: cost.failed.map(str::to_owned) },
             cost_ns: Some(u64::try_from(cost.time.as_nanos()).unwrap_or(u64::MAX)),
         };
-        self.recorder.offer(&line);
+        let mark = exchange.trail.recorded.get_or_insert_default();
+        self.recorder.offer(&line, mark, self.room);
     }
 }
 

@@ -38,15 +38,35 @@ pub(super) struct State {
     on: AtomicBool,
     /// Whether it has ended before its time, or never begun.
     broken: AtomicBool,
+    /// Lines that wait, or will when their calls are over.
+    lines: AtomicUsize,
     /// Bytes that wait.
     pending: AtomicUsize,
     metrics: Arc<PluginMetrics>,
 }
 
+/// Room for a line that is yet to come; free again when dropped.
+pub(super) struct Room<'r>(Option<&'r State>);
+
+impl Room<'_> {
+    /// A line waits there.
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        if let Some(state) = self.0 {
+            state.lines.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
 /// What the thread is told.
 pub(super) enum Order {
-    /// A line to write.
-    Line(Vec<u8>),
+    /// A line to write, with what is held as long as there may be others about its request.
+    Line(Vec<u8>, Arc<()>),
     /// That somebody waits until those before are written.
     Flush(SyncSender<()>),
 }
@@ -70,8 +90,20 @@ impl State {
         }
     }
 
+    /// Room for another line; none if as many wait as may, and then it is lost.
+    fn room(&self) -> Option<Room<'_>> {
+        let before = self.lines.fetch_add(1, Ordering::Relaxed);
+        let room = Room(Some(self));
+        let fits = before < LINES && self.pending.load(Ordering::Relaxed) < PENDING_BYTES;
+        if !fits {
+            self.metrics.unrecorded();
+        }
+        fits.then_some(room)
+    }
+
     /// A line that was waiting is written, or lost.
     pub(super) fn done(&self, bytes: usize, written: bool) {
+        self.lines.fetch_sub(1, Ordering::Relaxed);
         self.pending.fetch_sub(bytes, Ordering::Relaxed);
         if written {
             self.metrics.recorded();
@@ -95,8 +127,7 @@ impl Recorder {
         let mut kinds: Vec<_> = uses.iter().flat_map(|used| &used.kinds).collect();
         kinds.sort();
         kinds.dedup();
-        let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let salt: String = secret(16).map(hex).unwrap_or_default();
+        let salt = salt(secret(16), &plugin.name)?;
         let heading = Heading {
             linkspan_recording: FORMAT,
             plugin: plugin.name.to_string(),
@@ -115,8 +146,8 @@ impl Recorder {
         };
         let shown = Shown::new(sample.headers.clone(), salt);
         let (on, broken) = (AtomicBool::new(false), AtomicBool::new(false));
-        let pending = AtomicUsize::new(0);
-        let state = Arc::new(State { on, broken, pending, metrics });
+        let (lines, pending) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let state = Arc::new(State { on, broken, lines, pending, metrics });
         Some(Self { plugin: plugin.clone(), sample, heading, shown, state, queue: OnceLock::new() })
     }
 
@@ -168,10 +199,12 @@ impl Recorder {
         }
     }
 
-    /// Begins to note a call about an exchange, if it is one of the sample.
+    /// Begins to note a call about an exchange, if it is one of the sample, and its line will find room:
+    /// what would be lost is not gathered.
     pub(in crate::plugin) fn noting(&self, exchange: &mut Exchange) -> Option<Box<Noting<'_>>> {
         let takes = self.state.on.load(Ordering::Relaxed) && self.takes(&exchange.trail);
-        takes.then(|| Box::new(Noting::begin(self, exchange)))
+        let room = takes.then(|| self.state.room()).flatten()?;
+        Some(Box::new(Noting::begin(self, room, exchange)))
     }
 
     /// What is shown as it is.
@@ -189,8 +222,9 @@ impl Recorder {
         hasher.finish() % 10_000 < u64::from(self.sample.share)
     }
 
-    /// Hands a line over, or drops it. Never waits.
-    pub(super) fn offer(&self, line: &Line) {
+    /// Hands a line over, or drops it. Never waits. `mark` is held as long as there may be others about
+    /// its request.
+    pub(super) fn offer(&self, line: &Line, mark: &Arc<()>, room: Room<'_>) {
         let written = serde_json::to_vec(line).ok().filter(|line| line.len() < LINE_BYTES);
         let (Some(mut line), Some(queue)) = (written, self.queue.get()) else {
             return self.state.metrics.unrecorded();
@@ -199,8 +233,62 @@ impl Recorder {
         let bytes = line.len();
         let before = self.state.pending.fetch_add(bytes, Ordering::Relaxed);
         let fits = before + bytes <= PENDING_BYTES;
-        if !fits || queue.try_send(Order::Line(line)).is_err() {
-            self.state.done(bytes, false);
+        if fits && queue.try_send(Order::Line(line, Arc::clone(mark))).is_ok() {
+            return room.keep();
         }
+        self.state.pending.fetch_sub(bytes, Ordering::Relaxed);
+        self.state.metrics.unrecorded();
+    }
+}
+
+/// The salt of a recording. Without one, digests would give values away that are easily guessed.
+fn salt(secret: wasmtime::Result<Vec<u8>>, plugin: &Name) -> Option<String> {
+    match secret {
+        Ok(bytes) => Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
+        Err(error) => {
+            let plugin = &**plugin;
+            tracing::error!(plugin, "nothing is recorded: there are no random numbers: {error}");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::{Metrics, Words};
+
+    fn state() -> State {
+        let metrics = Metrics::new(1, Words { errors: &[], plugin_failures: &[] });
+        State {
+            on: AtomicBool::new(true),
+            broken: AtomicBool::new(false),
+            lines: AtomicUsize::new(0),
+            pending: AtomicUsize::new(0),
+            metrics: metrics.plugin(&"a".into()),
+        }
+    }
+
+    #[test]
+    fn there_is_room_for_so_many_lines_and_for_another_when_one_is_done_or_never_came() {
+        let state = state();
+        let mut rooms: Vec<_> = (0..LINES).map(|_| state.room().unwrap()).collect();
+        assert!(state.room().is_none());
+        drop(rooms.pop());
+        drop(state.room().unwrap());
+        rooms.into_iter().for_each(Room::keep);
+        drop(state.room().unwrap());
+        assert_eq!(state.lines.load(Ordering::Relaxed), LINES - 1);
+        state.done(0, true);
+        assert_eq!(state.lines.load(Ordering::Relaxed), LINES - 2);
+        state.pending.store(PENDING_BYTES, Ordering::Relaxed);
+        assert!(state.room().is_none(), "nor beyond so many bytes");
+    }
+
+    #[test]
+    fn without_random_numbers_nothing_is_recorded() {
+        let none = Err(wasmtime::Error::msg("none are left"));
+        assert_eq!(salt(none, &"a".into()), None);
+        assert_eq!(salt(Ok(vec![1, 255]), &"a".into()), Some("01ff".to_owned()));
     }
 }
