@@ -29,7 +29,7 @@ trait Service: Send + Sync {
 
     /// What this worker has learnt of a key at most that long ago, or else what `get` gives. A service
     /// that answers out of this process has no need to remember anything.
-    fn get_recent(&self, key: &str, _max_age: Duration) -> Answer<Found> {
+    fn get_recent(&self, key: &str, _max_age: Duration, _reader: Reader) -> Answer<Found> {
         let value = self.get(key);
         Box::pin(async { value.await.map(|value| Found { value, remembered: false }) })
     }
@@ -48,6 +48,15 @@ trait Service: Send + Sync {
 pub struct Store {
     service: Box<dyn Service>,
     metrics: Arc<StoreMetrics>,
+}
+
+/// For whom keys are remembered: what one has asked for is never told the other without asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// Those that decide.
+    Deciding,
+    /// Those that are called beside them, and are to change nothing.
+    Beside,
 }
 
 /// What is known of a key.
@@ -123,15 +132,21 @@ impl Store {
         found
     }
 
-    /// The value of a key, or `None`, as this worker has learnt it at most `max_age` ago; else as
-    /// [`get`](Self::get) gives it, which is then remembered. Look-ups of a key at the same time are one.
+    /// The value of a key, or `None`, as this worker has learnt it for such readers at most `max_age` ago;
+    /// else as [`get`](Self::get) gives it, which is then remembered. Look-ups of a key at the same time
+    /// are one.
     ///
     /// # Errors
     ///
     /// If that cannot be told. No error is remembered.
-    pub async fn get_recent(&self, key: &str, max_age: Duration) -> Result<Option<Vec<u8>>, Error> {
+    pub async fn get_recent(
+        &self,
+        key: &str,
+        max_age: Duration,
+        reader: Reader,
+    ) -> Result<Option<Vec<u8>>, Error> {
         let found = match valid_key(key) {
-            true => self.service.get_recent(key, max_age).await,
+            true => self.service.get_recent(key, max_age, reader).await,
             false => Err(Error::InvalidKey),
         };
         let outcome = |found: &Found| match found {

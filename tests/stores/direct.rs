@@ -9,7 +9,7 @@ use linkspan::config::{Address, Memcached as Servers, Name, Store as Settings, S
 use linkspan::dns::Inquiries;
 use linkspan::metrics::Metrics;
 use linkspan::proxy::WORDS;
-use linkspan::store::{Error, Store};
+use linkspan::store::{Error, Reader, Store};
 use tokio::runtime::Builder;
 use tokio::task::{JoinSet, yield_now};
 
@@ -92,33 +92,65 @@ fn memory_and_memcached_do_as_the_contract_says() {
 }
 
 #[test]
+fn what_is_remembered_for_a_shadow_is_not_told_to_whom_it_shadows() {
+    const HOUR: Duration = Duration::from_hours(1);
+    let server = Memcached::start();
+    let store = memcached(&server);
+    let recent = |reader| store.get_recent("n", HOUR, reader);
+    wait(async {
+        assert_eq!(recent(Reader::Beside).await, Ok(None));
+        server.set("n", "1");
+        assert_eq!(recent(Reader::Deciding).await, Ok(Some(b"1".to_vec())));
+        assert_eq!(recent(Reader::Beside).await, Ok(None));
+        assert_eq!(store.delete("n").await, Ok(()));
+        server.set("n", "2");
+        assert_eq!(recent(Reader::Beside).await, Ok(Some(b"2".to_vec())), "a change is for both");
+        assert_eq!(recent(Reader::Deciding).await, Ok(Some(b"2".to_vec())));
+    });
+}
+
+#[test]
 fn what_a_worker_remembers_it_forgets_when_it_changes_it() {
     const HOUR: Duration = Duration::from_hours(1);
     let server = Memcached::start();
     let store = memcached(&server);
     wait(async {
-        assert_eq!(store.get_recent("n", HOUR).await, Ok(None));
+        assert_eq!(store.get_recent("n", HOUR, Reader::Deciding).await, Ok(None));
         server.set("n", "1");
-        assert_eq!(store.get_recent("n", HOUR).await, Ok(None), "others change it unnoticed");
+        assert_eq!(
+            store.get_recent("n", HOUR, Reader::Deciding).await,
+            Ok(None),
+            "others change it unnoticed"
+        );
         assert_eq!(store.get("n").await, Ok(Some(b"1".to_vec())), "always asked for");
         assert_eq!(store.increment("n", 1).await, Ok(2));
-        assert_eq!(store.get_recent("n", HOUR).await, Ok(Some(b"2".to_vec())));
+        assert_eq!(store.get_recent("n", HOUR, Reader::Deciding).await, Ok(Some(b"2".to_vec())));
         assert_eq!(store.set("n", b"x".to_vec(), None).await, Ok(()));
-        assert_eq!(store.get_recent("n", HOUR).await, Ok(Some(b"x".to_vec())));
+        assert_eq!(store.get_recent("n", HOUR, Reader::Deciding).await, Ok(Some(b"x".to_vec())));
         assert_eq!(store.delete("n").await, Ok(()));
-        assert_eq!(store.get_recent("n", HOUR).await, Ok(None));
-        assert_eq!(store.get_recent("a b", HOUR).await, Err(Error::InvalidKey));
+        assert_eq!(store.get_recent("n", HOUR, Reader::Deciding).await, Ok(None));
+        assert_eq!(store.get_recent("a b", HOUR, Reader::Deciding).await, Err(Error::InvalidKey));
     });
     server.set("n", "3");
     wait(async {
-        assert_eq!(store.get_recent("n", HOUR).await, Ok(Some(b"3".to_vec())), "another worker");
+        assert_eq!(
+            store.get_recent("n", HOUR, Reader::Deciding).await,
+            Ok(Some(b"3".to_vec())),
+            "another worker"
+        );
     });
     let memory = memory(8 << 20);
     wait(async {
-        assert_eq!(memory.get_recent("inline", HOUR).await, Ok(Some(b"1".to_vec())));
+        assert_eq!(
+            memory.get_recent("inline", HOUR, Reader::Deciding).await,
+            Ok(Some(b"1".to_vec()))
+        );
         assert_eq!(memory.set("inline", b"2".to_vec(), None).await, Ok(()));
-        assert_eq!(memory.get_recent("inline", HOUR).await, Ok(Some(b"2".to_vec())));
-        assert_eq!(memory.get_recent("a b", HOUR).await, Err(Error::InvalidKey));
+        assert_eq!(
+            memory.get_recent("inline", HOUR, Reader::Deciding).await,
+            Ok(Some(b"2".to_vec()))
+        );
+        assert_eq!(memory.get_recent("a b", HOUR, Reader::Deciding).await, Err(Error::InvalidKey));
     });
 }
 

@@ -117,7 +117,26 @@ impl Compared {
     /// The mean time of these in the plugin that decides, and in its shadow; none before the first.
     #[must_use]
     pub fn means(&self) -> Option<(Duration, Duration)> {
-        let calls = u32::try_from(self.calls()).ok().filter(|calls| *calls > 0)?;
-        Some((self.deciding / calls, self.shadowing / calls))
+        let calls = Some(u128::from(self.calls())).filter(|calls| *calls > 0)?;
+        let mean = |sum: Duration| {
+            Duration::from_nanos(u64::try_from(sum.as_nanos() / calls).unwrap_or(u64::MAX))
+        };
+        Some((mean(self.deciding), mean(self.shadowing)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn means_go_on_after_four_billion_calls() {
+        let calls = 1 << 33;
+        let (deciding, shadowing) =
+            (Duration::from_nanos(calls * 700), Duration::from_nanos(calls * 900));
+        let compared = Compared { agreed: calls, deciding, shadowing, ..Compared::default() };
+        let means = (Duration::from_nanos(700), Duration::from_nanos(900));
+        assert_eq!(compared.means(), Some(means));
+        assert_eq!(Compared::default().means(), None);
     }
 }

@@ -29,13 +29,13 @@ use arc_swap::ArcSwap;
 use tokio::runtime::{Handle, Id};
 use tokio::time::Instant;
 
-use super::{Answer, Bounds, Error, Found, Service};
+use super::{Answer, Bounds, Error, Found, Reader, Service};
 use crate::config::{self, Address};
 use crate::dns::Inquiries;
 
 use connection::Fault;
 use lane::{Lane, Settings, Trouble};
-use recent::Recent;
+use recent::{Forgetting, Recent};
 use ring::Ring;
 use server::Server;
 pub(super) use watch::Watch;
@@ -66,7 +66,17 @@ struct Inner {
 struct Lanes {
     /// One per server.
     lanes: Vec<Lane>,
+    /// For those that decide.
     recent: Recent,
+    /// For those that are called beside them.
+    beside: Recent,
+}
+
+impl Lanes {
+    /// Has a key forgotten, for whomever it is remembered, when what is returned is dropped.
+    fn forgetting<'a>(&'a self, key: &'a str) -> [Forgetting<'a>; 2] {
+        [&self.recent, &self.beside].map(|recent| recent.forgetting(key))
+    }
 }
 
 impl Memcached {
@@ -113,7 +123,7 @@ impl Inner {
         }
         let lane = |server: &Arc<Server>| Lane::new(Arc::clone(server), self.settings);
         let lanes = self.servers.iter().map(lane).collect();
-        let lanes = Arc::new(Lanes { lanes, recent: Recent::default() });
+        let lanes = Arc::new(Lanes { lanes, recent: Recent::default(), beside: Recent::default() });
         let mut all = Vec::clone(&self.lanes.load());
         all.push((id, Arc::clone(&lanes)));
         self.lanes.store(Arc::new(all));
@@ -180,11 +190,15 @@ impl Service for Memcached {
         })
     }
 
-    fn get_recent(&self, key: &str, max_age: Duration) -> Answer<Found> {
+    fn get_recent(&self, key: &str, max_age: Duration, reader: Reader) -> Answer<Found> {
         let (inner, key) = (Arc::clone(&self.0), key.to_owned());
         Box::pin(async move {
             let until = Instant::now() + inner.timeout;
-            let recent = &inner.lanes().recent;
+            let lanes = inner.lanes();
+            let recent = match reader {
+                Reader::Deciding => &lanes.recent,
+                Reader::Beside => &lanes.beside,
+            };
             recent.get(&key, max_age, until, || inner.get(&key, until)).await
         })
     }
@@ -196,7 +210,7 @@ impl Service for Memcached {
                 return Err(Error::TooLarge);
             }
             let lanes = inner.lanes();
-            let _changed = lanes.recent.forgetting(&key);
+            let _changed = lanes.forgetting(&key);
             let until = Instant::now() + inner.timeout;
             let expiry = expiry(milliseconds, SystemTime::now());
             inner.ask(Request::Set(&value, expiry), &key, until).await.map(|_| ())
@@ -207,7 +221,7 @@ impl Service for Memcached {
         let (inner, key) = (Arc::clone(&self.0), key.to_owned());
         Box::pin(async move {
             let lanes = inner.lanes();
-            let _changed = lanes.recent.forgetting(&key);
+            let _changed = lanes.forgetting(&key);
             let until = Instant::now() + inner.timeout;
             inner.ask(Request::Delete, &key, until).await.map(|_| ())
         })
@@ -217,7 +231,7 @@ impl Service for Memcached {
         let (inner, key) = (Arc::clone(&self.0), key.to_owned());
         Box::pin(async move {
             let lanes = inner.lanes();
-            let _changed = lanes.recent.forgetting(&key);
+            let _changed = lanes.forgetting(&key);
             inner.increment(&key, amount).await
         })
     }

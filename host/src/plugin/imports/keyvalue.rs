@@ -11,7 +11,7 @@ use wasmtime::component::Resource;
 
 use crate::plugin::bindings::keyvalue::{self, Error};
 use crate::plugin::guest::Guest;
-use crate::store::{self, Store};
+use crate::store::{self, Reader, Store};
 
 /// A handle to a store: its number is the store's place among those granted, so that it needs no
 /// table and is valid as long as the instance lives.
@@ -97,7 +97,8 @@ impl keyvalue::HostBucket for Guest {
         max_age: u64,
     ) -> Result<Result<Option<Vec<u8>>, Error>> {
         let store = self.store(&bucket)?;
-        self.wait(store.get_recent(&key, Duration::from_millis(max_age))).await
+        let reader = if self.identity.writes { Reader::Deciding } else { Reader::Beside };
+        self.wait(store.get_recent(&key, Duration::from_millis(max_age), reader)).await
     }
 
     async fn set(
