@@ -37,12 +37,15 @@ fn a_stranger_costs_its_own_requests_and_nothing_else() {
         let innocents = &innocents;
         scope.spawn(move || innocents.ask(address));
         lines.extend(strangers.iter().map(|stranger| harbour.meet(stranger, innocents)));
-        // A few at a time: what is dropped together is told of together.
+        // A few at a time: what is dropped together is told of together, and what innocents meet with from
+        // the drop to the last refusal is what they meet with of all of these.
         for few in dropped.chunks(5) {
+            let before = innocents.so_far();
             harbour.drop_in(few);
             harbour.wait_for_refusals(few);
+            let met = innocents.since(before);
+            lines.extend(few.iter().map(|file| harbour.refused(file, met)));
         }
-        lines.extend(dropped.iter().map(|file| harbour.refused(file, innocents)));
     });
     let expected = strangers.iter().map(|it| (it.rises(), it.recovers));
     let expected: Vec<_> = expected.chain(dropped.iter().map(rows::Dropped::rises)).collect();

@@ -1,4 +1,10 @@
 //! Whether anything of one instance's memory is ever seen by another.
+//!
+//! What could be seen: what a memory, a table or a global begins with, or grows by, where there was one of
+//! another instance before; and what the host writes into a memory, of its own or of others' requests.
+//! What locals begin with is in the code of their function, and no place that could have been used before.
+
+mod handed;
 
 use std::collections::VecDeque;
 
@@ -17,52 +23,71 @@ const MEMORIES: usize = 12;
 /// made in.
 const ALIVE: usize = 7;
 
-/// The first address of a memory that is nobody's yet when `configure` begins.
-fn start(memory: usize) -> usize {
-    if memory == 0 { 70_000 } else { 0 }
+/// The places that a table grows by.
+const GROWTH: usize = 100;
+
+/// What the parts of a memory are that are nobody's yet when `configure` begins, up to the second's end,
+/// which is the memory's: in the first one, an empty configuration lies between.
+fn parts(memory: usize) -> [(usize, String); 2] {
+    let end = format!("(i32.mul (memory.size {memory}) (i32.const 65536))");
+    match memory {
+        0 => [(8_192, "(i32.const 65536)".to_owned()), (65_552, end)],
+        _ => [(0, "(i32.const 8)".to_owned()), (8, end)],
+    }
 }
 
-/// Traps if any byte of a memory is not 0.
+/// Traps if any byte of a memory is not 0, after it has grown.
 fn look_at(memory: usize) -> String {
-    let start = start(memory);
-    format!(
-        "(local.set 1 (i32.const {start}))
-         (loop
-           (if (i64.ne (i64.load {memory} (local.get 1)) (i64.const 0)) (then (unreachable)))
-           (local.set 1 (i32.add (local.get 1) (i32.const 8)))
-           (br_if 0 (i32.lt_u (local.get 1)
-             (i32.mul (memory.size {memory}) (i32.const 65536)))))\n"
-    )
+    let look = |(start, end): &(usize, String)| {
+        format!(
+            "(local.set 1 (i32.const {start}))
+             (loop
+               (if (i64.ne (i64.load {memory} (local.get 1)) (i64.const 0)) (then (unreachable)))
+               (local.set 1 (i32.add (local.get 1) (i32.const 8)))
+               (br_if 0 (i32.lt_u (local.get 1) {end})))\n"
+        )
+    };
+    let grow = format!(
+        "(if (i32.eq (memory.grow {memory} (i32.const 1)) (i32.const -1)) (then (unreachable)))\n"
+    );
+    grow + &parts(memory).iter().map(look).collect::<String>()
 }
 
 /// Leaves a mark in every byte of a memory.
 fn mark(memory: usize) -> String {
-    let start = start(memory);
-    format!(
-        "(memory.fill {memory} (i32.const {start}) (i32.const 0xc5)
-           (i32.sub (i32.mul (memory.size {memory}) (i32.const 65536)) (i32.const {start})))\n"
-    )
+    let mark = |(start, end): &(usize, String)| {
+        format!(
+            "(memory.fill {memory} (i32.const {start}) (i32.const 0xc5)
+               (i32.sub {end} (i32.const {start})))\n"
+        )
+    };
+    parts(memory).iter().map(mark).collect()
 }
 
-/// Traps if anything was there before, in the memories, one of which it lets grow, a table, and a
-/// global.
+/// Traps if anything was there before, in the memories, a table, and a global.
 fn look() -> String {
     let memories: String = (0..MEMORIES).map(look_at).collect();
     format!(
-        "(drop (memory.grow 1 (i32.const 1)))
-         {memories}
-         (if (i32.eqz (ref.is_null (table.get (i32.const 5)))) (then (unreachable)))
+        "{memories}
+         (local.set 1 (table.size))
+         (if (i32.eq (table.grow (ref.null func) (i32.const {GROWTH})) (i32.const -1))
+           (then (unreachable)))
+         (loop
+           (local.set 1 (i32.sub (local.get 1) (i32.const 1)))
+           (if (i32.eqz (ref.is_null (table.get (local.get 1)))) (then (unreachable)))
+           (br_if 0 (local.get 1)))
          (if (global.get $evil) (then (unreachable)))\n"
     )
 }
 
-const MARK_TABLE: &str = "(table.set (i32.const 5) (ref.func $clear))\n";
+const MARK_TABLE: &str = "(table.fill (i32.const 0) (ref.func $clear) (table.size))\n";
 const MARK_GLOBAL: &str = "(global.set $evil (i32.const 0xc5))\n";
 
 /// A component that does this whenever an instance of it begins, with a table of so many places.
 fn beginning(birth: &str, places: usize) -> Vec<u8> {
     let memories = "(memory 1)\n".repeat(MEMORIES - 1);
-    let more = format!("{memories}(table {places} {places} funcref) (elem declare func $clear)");
+    let most = places + 2 * GROWTH;
+    let more = format!("{memories}(table {places} {most} funcref) (elem declare func $clear)");
     let text = Forged::TAME.module().replace(";;MORE", &more).replace("8) ;;FIRST", "2)");
     component(&text.replace(";;Configure", birth), WORLD)
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::forge::{Call, Forged};
 use super::rows::{Dropped, Seen, Stranger};
-use super::table::{Innocents, Line};
+use super::table::{Innocents, Line, Met};
 use crate::support::{
     Binary, Client, Down, Origin, PATIENCE, eventually, eventually_within, reply, request,
 };
@@ -94,7 +94,7 @@ impl Harbour {
 
     /// Has a stranger do its deed, and looks what comes of it.
     pub(super) fn meet(&mut self, stranger: &Stranger, innocents: &Innocents) -> Line {
-        let (asked, errors) = (innocents.asked(), innocents.errors());
+        let before = innocents.so_far();
         let mut line = Line::new(stranger.name, stranger.mechanism, stranger.stopped);
         let mut client = Client::connect(self.linkspan.address(stranger.name));
         if client.get("/").status() != 200 {
@@ -120,8 +120,7 @@ impl Harbour {
                 line.fault(&format!("is not what it was: {}", answer.status()));
             }
         }
-        eventually("innocents", || (innocents.asked() > asked + 1).then_some(()));
-        line.innocents = innocents.since(asked, errors);
+        line.innocents = innocents.since(before);
         line
     }
 
@@ -148,8 +147,8 @@ impl Harbour {
     }
 
     /// Looks whether a file was refused for its fault, and whether the component before it serves on.
-    pub(super) fn refused(&mut self, file: &Dropped, innocents: &Innocents) -> Line {
-        let (asked, errors) = (innocents.asked(), innocents.errors());
+    /// `met` is what innocents have met with meanwhile.
+    pub(super) fn refused(&mut self, file: &Dropped, met: Met) -> Line {
         let mut line = Line::new(file.name, file.mechanism, file.stopped);
         let told = self.told();
         let reason = told.get(file.name).map_or("", String::as_str);
@@ -161,8 +160,7 @@ impl Harbour {
             line.fault(&format!("nobody serves on: {}", answer.status()));
         }
         line.got.push(format!("{}, of the one before", answer.status()));
-        eventually("innocents", || (innocents.asked() > asked + 1).then_some(()));
-        line.innocents = innocents.since(asked, errors);
+        line.innocents = met;
         line
     }
 

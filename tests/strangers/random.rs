@@ -15,6 +15,11 @@ use crate::support::{Binary, Client, Origin};
 const CALLS: u64 = 1_000_000;
 const BATCH: usize = 400;
 
+/// How much more memory may be in use at the end than after a quarter of them: how many instances live
+/// at the moment of looking differs, as those that trapped are made anew, each with a few hundred KiB
+/// that it has touched. It is 11 bytes for each of the calls in between.
+const GROWTH: usize = 8 << 20;
+
 /// The most rounds that these may take, of which every use gets some requests.
 const ROUNDS: usize = 500;
 const REQUESTS: usize = 4;
@@ -209,10 +214,11 @@ fn a_million_random_calls_bring_nothing_down_and_nothing_up() {
             settled = linkspan.resident_bytes();
         }
     }
-    let grown = linkspan.resident_bytes().saturating_sub(settled) >> 20;
+    let after = linkspan.resident_bytes();
     let failures = sum(&mut linkspan, "linkspan_plugin_failures_total", "");
-    println!("{statuses:?}, {failures} failures, {grown} MiB more than after a quarter");
-    assert!(settled > 0 && grown < 64, "{grown} MiB more");
+    let (then, now) = (settled >> 10, after >> 10);
+    println!("{statuses:?}, {failures} failures, {now} KiB, which were {then} after a quarter");
+    assert!(settled > 0 && after < settled + GROWTH, "{now} KiB were {then} KiB");
     assert!(statuses.len() > 20, "{statuses:?}");
     assert!(linkspan.is_running());
     assert!(!linkspan.stderr().contains("panicked"), "{}", linkspan.stderr());

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::time::Instant;
 
-use crate::support::Client;
+use crate::support::{Client, eventually};
 
 /// One row.
 #[derive(Debug, Clone, Default)]
@@ -92,13 +92,17 @@ impl Innocents {
         self.errors.load(Ordering::Relaxed)
     }
 
-    /// What they have met with since they had asked and erred so often.
-    pub(super) fn since(&self, asked: u64, errors: u64) -> Met {
-        Met {
-            asked: self.asked() - asked,
-            errors: self.errors() - errors,
-            longest: self.longest.swap(0, Ordering::Relaxed),
-        }
+    /// What they have met with so far; the longest wait begins anew.
+    pub(super) fn so_far(&self) -> Met {
+        let longest = self.longest.swap(0, Ordering::Relaxed);
+        Met { asked: self.asked(), errors: self.errors(), longest }
+    }
+
+    /// What they have met with since, which is something.
+    pub(super) fn since(&self, before: Met) -> Met {
+        eventually("innocents", || (self.asked() > before.asked + 1).then_some(()));
+        let Met { asked, errors, longest } = self.so_far();
+        Met { asked: asked - before.asked, errors: errors - before.errors, longest }
     }
 
     pub(super) fn ask(&self, address: SocketAddr) {
