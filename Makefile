@@ -1,6 +1,6 @@
 # Two commands do everything: `make run` to try it, `make test` to test it.
 
-.PHONY: run test check bench soak fuzz target
+.PHONY: run test languages check bench soak fuzz target
 
 # Builds the proxy and serves a demo: three origins of its own behind the built-in plugins. Not as a
 # release, which takes three times as long to build.
@@ -17,6 +17,11 @@ test: target
 	tools/tombi.sh
 	tools/languages.sh rust $(filter-out $(subst $(comma), ,$(LINKSPAN_TESTS_WITHOUT)),c js python go)
 	cargo test --workspace --locked
+
+# Every kind of plugin in every language, those too that take long to compile, and how long each took.
+languages: target
+	tools/languages.sh rust $(filter-out $(subst $(comma), ,$(LINKSPAN_TESTS_WITHOUT)),c js python go)
+	cargo test --locked -p linkspan --test e2e languages:: -- --include-ignored --nocapture --test-threads=1
 
 # What has to hold besides the tests.
 check: target
