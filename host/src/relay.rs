@@ -5,6 +5,7 @@
 //! framing: bodies are streams, in both directions.
 
 mod attempt;
+pub(crate) mod choice;
 pub(crate) mod client;
 mod direct;
 pub mod error;
@@ -345,7 +346,7 @@ fn expects(request: &request::Parts) -> bool {
 }
 
 /// That a plugin failed, and how.
-fn failed(kind: &'static str, plugin: &Plugin, cause: &impl std::fmt::Display) -> Error {
+pub(crate) fn failed(kind: &'static str, plugin: &Plugin, cause: &impl std::fmt::Display) -> Error {
     let plugin = Arc::clone(&plugin.definition().config.name);
     Error::Plugin { kind, plugin, cause: cause.to_string().into() }
 }

@@ -1,6 +1,7 @@
 //! What is known of one request, for the access log and the metrics; written when its response has
 //! been sent, or given up.
 
+mod notes;
 mod reason;
 
 use std::fmt::Write;
@@ -237,11 +238,6 @@ impl Record {
     pub(crate) fn transformation(&mut self) -> Rc<Transformation> {
         let measured = self.worker.writes_access();
         Rc::clone(self.transformation.get_or_insert_with(|| Transformation::new(measured)))
-    }
-
-    /// A balancer chose, or failed, and the fallback chose.
-    pub(crate) fn chosen(&mut self, balancer: &Plugin, fallback: bool) {
-        self.balancer = Some((balancer.clone(), fallback));
     }
 
     /// Another attempt follows one that failed.
