@@ -8,10 +8,11 @@ pub mod authority;
 pub mod clusters;
 pub mod config;
 pub mod fields;
+pub mod hosts;
 pub mod names;
 pub mod path;
 pub mod segments;
 pub mod table;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod time;
