@@ -46,6 +46,7 @@ mod status;
 mod stores;
 mod strangers;
 mod streaming;
+mod streams;
 mod substitute;
 mod support;
 mod swapping;

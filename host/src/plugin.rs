@@ -40,6 +40,7 @@ mod reading;
 mod recording;
 mod replay;
 mod shadow;
+mod streams;
 mod tally;
 pub(crate) mod time;
 mod vault;
@@ -64,7 +65,7 @@ pub use component::{Component, Kind};
 pub use convert::{Decision, Edit, Upstream};
 pub use definition::{Definition, Newborn};
 pub use error::{FAILURES, Failure, Misuse, Refusal};
-pub use exchange::{Attributes, Connection, Exchange, Hashed, Taken, Trail};
+pub use exchange::{Attributes, Connection, Exchange, Hashed, Streamed, Taken, Trail};
 pub use host::{Around, BuiltIn, Host, Settings, Source, digest, version};
 pub use members::{
     Endpoint, EndpointId, EndpointState, Figure, Members, Picked, Siblings, is_one_of,
@@ -75,6 +76,7 @@ pub use pool::{Session, Shared, Transformed};
 pub use reading::read;
 pub use recording::{Decided, Heading, Line, Outcome, Phase, Reader, Recorder, Unreadable};
 pub use replay::{Answer, Candidate, Unfit};
+pub use streams::{Course, Destination, Trouble};
 pub use tally::Counted;
 pub use vault::{Committed, Kept, Left, Vault};
 

@@ -7,11 +7,11 @@
 mod attempt;
 pub(crate) mod choice;
 pub(crate) mod client;
-mod direct;
+pub(crate) mod direct;
 pub mod error;
-mod labels;
+pub(crate) mod labels;
 mod hops;
-mod introduction;
+pub(crate) mod introduction;
 pub(crate) mod record;
 mod reply;
 mod respond;
@@ -35,6 +35,7 @@ use hyper::body::Incoming;
 use smallvec::SmallVec;
 
 use crate::body::{Body, Upload, UploadError};
+use crate::config::Address;
 use crate::headers::{self, Forwarding};
 use crate::log::id::RequestId;
 use crate::plugin::{Decision, Exchange, Plugin, Taken, Trail, Upstream};
@@ -71,7 +72,9 @@ async fn answer(
     let waits = expects(&head);
     let mut incoming = Some(incoming).filter(|incoming| !incoming.is_end_stream());
     let has_body = incoming.is_some();
-    let listener = view.listener(&client.listener);
+    // One that is for TCP by now knows of no requests.
+    let listener =
+        view.listener(&client.listener).filter(|listener| listener.settings.tcp.is_none());
     let trusted = listener.is_some_and(|listener| client.is_trusted_by(&listener.settings));
     let mut record = Record::new(&worker, &client, &head, trusted);
     let served = match (client.stream.begin(), listener) {
@@ -191,6 +194,7 @@ impl Served<'_> {
             tried: SmallVec::new(),
             taken: Taken { asked_host, upgrade, ..Taken::default() },
             trail: Trail::new(record.id().clone(), self.worker.writes_access()),
+            stream: None,
         });
         let (mut exchange, routed) = self.route(exchange, record).await;
         let (cluster, mut host) = match routed? {
@@ -273,7 +277,9 @@ impl Served<'_> {
         };
         let cluster = match upstream {
             Upstream::Address(url) => {
-                direct::cluster(self.worker, self.view, router, url, record).await?
+                let (id, listener) = (record.id(), record.listener());
+                let naming = direct::Naming { router, id, listener, read: Address::from_url };
+                direct::cluster(self.worker, self.view, url, naming).await?
             }
             Upstream::Cluster(name) => match self.view.cluster(&name) {
                 Some(cluster) => Rc::clone(cluster),

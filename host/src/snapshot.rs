@@ -139,6 +139,7 @@ fn uses(config: &Config) -> BTreeMap<Use, BTreeSet<Kind>> {
     for listener in config.listeners.values() {
         listener.routers.iter().for_each(|plugin| add(plugin, None, Kind::Router));
         listener.rewriters.iter().for_each(|plugin| add(plugin, None, Kind::Rewriter));
+        listener.stream_routers().iter().for_each(|it| add(it, None, Kind::StreamRouter));
     }
     for (name, cluster) in &config.clusters {
         cluster.balancers.iter().for_each(|plugin| add(plugin, Some(name), Kind::Balancer));

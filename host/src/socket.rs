@@ -61,6 +61,16 @@ impl Stream {
         }
     }
 
+    /// Whether the connection is known to be broken, as by a reset.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        let error = match self {
+            Self::Tcp(stream) => stream.take_error(),
+            Self::Unix(stream) => stream.take_error(),
+        };
+        !matches!(error, Ok(None))
+    }
+
     /// What there is to be read. Asks the system, which knows before the runtime does.
     #[must_use]
     pub fn peek(&self) -> Peeked {

@@ -167,6 +167,7 @@ fn exchange(script: &Script) -> Box<Exchange> {
         tried: script.tried().into(),
         taken: Taken::default(),
         trail: Trail::new(RequestIds::new().issue(), false),
+        stream: None,
     })
 }
 

@@ -137,7 +137,8 @@ impl Binary {
             }
             let stdout = self.stdout();
             let line = stdout.lines().find_map(|line| line.strip_suffix(&name))?;
-            line.strip_prefix("listening on http://")?.parse().ok()
+            let line = line.strip_prefix("listening on ")?;
+            line.split_once("://").and_then(|(_, address)| address.parse().ok())
         })
     }
 

@@ -103,9 +103,15 @@ impl Service {
 
     /// One line per address, so that port 0 works.
     fn lines(&self) -> Vec<String> {
-        let listeners = self.proxy.addresses().iter();
+        let snapshot = self.proxy.snapshot();
+        let scheme = |name: &Name| match snapshot.config.listeners.get(name) {
+            Some(listener) if listener.tcp.is_some() => "tcp",
+            _ => "http",
+        };
         let listeners =
-            listeners.map(|(name, address)| format!("listening on http://{address} ({name})"));
+            self.proxy.addresses().iter().map(|(name, address)| {
+                format!("listening on {}://{address} ({name})", scheme(name))
+            });
         listeners.chain(self.proxy.admin().map(|bind| format!("admin on {bind}"))).collect()
     }
 

@@ -57,7 +57,9 @@ pub(super) struct Exports {
     pub(super) pick: Option<ComponentExportIndex>,
     pub(super) on_request: Option<ComponentExportIndex>,
     pub(super) on_response: Option<ComponentExportIndex>,
+    pub(super) accepted: Option<ComponentExportIndex>,
     pub(super) decide: Option<ComponentExportIndex>,
+    pub(super) failed: Option<ComponentExportIndex>,
     pub(super) begin: Option<ComponentExportIndex>,
     pub(super) transform: Option<ComponentExportIndex>,
     pub(super) finish: Option<ComponentExportIndex>,
@@ -247,8 +249,9 @@ fn find_exports(
                 exports.restore = function("restore");
             }
             "stream-router" => {
+                exports.accepted = function("accepted");
                 exports.decide = function("decide");
-                uncalled.push(interface.to_owned());
+                exports.failed = function("failed");
             }
             _ => uncalled.push(interface.to_owned()),
         }

@@ -33,6 +33,8 @@ pub(super) enum Running {
     Response,
     /// One about the body of a response.
     Body,
+    /// One about a TCP connection.
+    Stream,
 }
 
 /// The data of an instance's store.

@@ -321,7 +321,7 @@ fn misuses(config: &config::Plugin, component: &Component, kinds: &[Kind]) -> Ve
             continue;
         }
         let given = match config.on_failure {
-            Some(OnFailure::Next) if kind != Kind::Router => "next",
+            Some(OnFailure::Next) if !matches!(kind, Kind::Router | Kind::StreamRouter) => "next",
             Some(OnFailure::Fallback) if kind != Kind::Balancer => "fallback",
             Some(OnFailure::Skip) if kind != Kind::Rewriter => "skip",
             _ => continue,

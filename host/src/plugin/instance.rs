@@ -6,7 +6,7 @@ use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, Instance as Wasm, Lift, Lower, TypedFunc};
 
 use crate::plugin::bindings::types::{Phase, Picked};
-use crate::plugin::bindings::{balancer, body, edits, router};
+use crate::plugin::bindings::{balancer, body, edits, router, stream_router};
 use crate::plugin::component::Exports;
 use crate::plugin::definition::Definition;
 use crate::plugin::error::{Failure, Refusal};
@@ -23,6 +23,12 @@ const REASON_BYTES: usize = 64 << 10;
 /// The parameters of `pick`.
 pub(super) type PickParams = (u32, u32, Option<Picked>);
 
+/// What a stream router has said to a client that has connected.
+type Greeting = (Option<Vec<u8>>,);
+
+/// The parameters of `decide`: a connection, its bytes so far, and whether no more will come.
+type Seen = (u64, Vec<u8>, bool);
+
 /// A call that gives part of a body.
 type Output<P> = Option<TypedFunc<P, (body::Output,)>>;
 
@@ -36,6 +42,9 @@ pub(super) struct Faces {
     pub(super) pick: Option<TypedFunc<PickParams, (balancer::Choice,)>>,
     pub(super) on_request: Option<TypedFunc<(), (Vec<edits::Edit>,)>>,
     pub(super) on_response: Option<TypedFunc<(), (Vec<edits::Edit>,)>>,
+    pub(super) accepted: Option<TypedFunc<(u64,), Greeting>>,
+    pub(super) decide: Option<TypedFunc<Seen, (stream_router::Decision,)>>,
+    pub(super) failed: Option<TypedFunc<(u64, String, stream_router::Trouble), ()>>,
     pub(super) begin: Option<TypedFunc<(u64, Phase), ()>>,
     pub(super) transform: Output<(u64, Vec<u8>)>,
     pub(super) finish: Output<(u64,)>,
@@ -342,6 +351,9 @@ fn look_up(exports: &Exports, wasm: &Wasm, store: &mut Store<Guest>) -> wasmtime
         pick: face!(pick),
         on_request: face!(on_request),
         on_response: face!(on_response),
+        accepted: face!(accepted),
+        decide: face!(decide),
+        failed: face!(failed),
         begin: face!(begin),
         transform: face!(transform),
         finish: face!(finish),

@@ -112,7 +112,13 @@ async fn probe(scratch: &Definition) -> Result<(), Refusal> {
                     ask(&mut instance, Call { name, face, params: (), running }).await?;
                 }
             }
-            Kind::StreamRouter => {}
+            Kind::StreamRouter => {
+                let running = Running::Stream;
+                let face = |faces: &Faces| faces.accepted;
+                ask(&mut instance, Call { name: "accepted", face, params: (0,), running }).await?;
+                let (face, params) = (|faces: &Faces| faces.decide, (0, Vec::new(), false));
+                ask(&mut instance, Call { name: "decide", face, params, running }).await?;
+            }
         }
     }
     Ok(())
@@ -128,9 +134,14 @@ where
     answer.map(drop).map_err(|cause| Refusal::Start { step, cause })
 }
 
-/// `GET / HTTP/1.1` from nobody, and an answer to it where that is what a call is about.
+/// `GET / HTTP/1.1` from nobody, and an answer to it where that is what a call is about; or a connection
+/// of nobody's on which nothing has come.
 fn exchange(running: Running) -> Box<Exchange> {
     let nobody = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 1));
+    let trail = Trail::new(RequestIds::new().issue(), false);
+    if running == Running::Stream {
+        return Exchange::of_stream(connection(nobody, "tcp"), trail);
+    }
     let (mut request, ()) = Request::new(()).into_parts();
     request.headers.insert(HOST, HeaderValue::from_static(AUTHORITY));
     let answered = matches!(running, Running::Response);
@@ -140,10 +151,8 @@ fn exchange(running: Running) -> Box<Exchange> {
         response.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         response
     });
-    let connection =
-        Connection { listener: "probe".into(), client: Some(nobody), slot: 0, scheme: "http" };
     Box::new(Exchange {
-        connection: Arc::new(connection),
+        connection: connection(nobody, "http"),
         authority: AUTHORITY.into(),
         target_origin: None,
         request,
@@ -153,6 +162,11 @@ fn exchange(running: Running) -> Box<Exchange> {
         attributes: smallvec![Arc::from([])],
         tried: smallvec![],
         taken: Taken::default(),
-        trail: Trail::new(RequestIds::new().issue(), false),
+        trail,
+        stream: None,
     })
+}
+
+fn connection(client: SocketAddr, scheme: &'static str) -> Arc<Connection> {
+    Arc::new(Connection { listener: "probe".into(), client: Some(client), slot: 0, scheme })
 }

@@ -21,7 +21,7 @@ use crate::cluster::endpoint::{Endpoint, InFlight};
 use crate::config::Name;
 use crate::headers::X_REQUEST_ID;
 use crate::log::access::calls::{Calls, Cost};
-use crate::log::access::{AccessRecord, Times};
+use crate::log::access::{AccessRecord, RequestLine, Times};
 use crate::log::id::RequestId;
 use crate::metrics::{ListenerMetrics, Tunnel};
 use crate::plugin::{Exchange, Plugin};
@@ -361,10 +361,12 @@ impl Drop for Record {
             id: &self.id,
             client: &self.client.text,
             listener: &self.client.listener,
-            method: self.method.as_str(),
-            target: &self.target,
-            protocol: self.version,
-            status,
+            request: Some(RequestLine {
+                method: self.method.as_str(),
+                target: &self.target,
+                protocol: self.version,
+                status,
+            }),
             bytes_up,
             bytes_down: self.bytes_down,
             route: self.route.as_ref().map(|plugin| &*plugin.definition().config.name),

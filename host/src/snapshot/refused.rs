@@ -186,7 +186,7 @@ impl Refused {
                     Kind::Router => &["reject", "next"],
                     Kind::Balancer => &["fallback", "reject"],
                     Kind::Rewriter => &["reject", "skip"],
-                    Kind::StreamRouter => &["reject"],
+                    Kind::StreamRouter => &["reject", "next"],
                 };
                 let expected = format!("expected {}", config::one_of(allowed));
                 vec![fault.unwrap_or_else(|| place.whole(&message)).expected(&expected)]
@@ -234,7 +234,7 @@ fn usage(kind: Kind) -> Option<Usage> {
         Kind::Router => Some(Usage::Router),
         Kind::Balancer => Some(Usage::Balancer),
         Kind::Rewriter => Some(Usage::Rewriter),
-        Kind::StreamRouter => None,
+        Kind::StreamRouter => Some(Usage::StreamRouter),
     }
 }
 
