@@ -2,9 +2,10 @@
 //!
 //! Nothing is looked at. The end of one direction is passed on and the other goes on; a connection that
 //! is reset resets the other, so that nobody takes what is cut off for whole. While nothing waits to be
-//! written a tunnel holds no buffer.
+//! written a tunnel holds no buffer. Where much comes at once, the kernel moves it by itself.
 
 mod direction;
+mod pipe;
 
 use std::future::poll_fn;
 use std::io;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{
     all_closed, answer, echo, errors, events, mirror, next, reason, routed, tcp, text, toml,
 };
-use crate::support::{Client, Origin, Proxy, eventually};
+use crate::support::{Binary, Client, Origin, Proxy, eventually};
 
 /// A listener without a router in front of a cluster of one.
 fn plain(origin: &Origin, listener: &str, cluster: &str) -> Proxy {
@@ -76,6 +76,33 @@ fn megabytes_arrive_as_they_were_sent_in_both_directions() {
     let back = client.rest();
     writing.join().unwrap();
     assert!(back == sent, "{} of {} bytes", back.len(), sent.len());
+}
+
+#[test]
+fn streams_that_have_moved_much_hold_no_pipes_when_they_are_idle() {
+    const EACH: usize = 4 << 20;
+    let origin = mirror();
+    let mut binary = Binary::serve(&format!(
+        "[server]\nworkers = 1\n[listeners.web]\nbind = '127.0.0.1:0'\nprotocol = 'tcp'\n\
+         default-cluster = 'main'\n[clusters.main]\nendpoints = ['{}']\n",
+        origin.address()
+    ));
+    binary.wait_for_stdout("listening on tcp://");
+    let before = binary.pipe_ends();
+    let streams: Vec<_> = (0..20)
+        .map(|_| {
+            let mut client = binary.connect();
+            let mut writer = client.stream().try_clone().unwrap();
+            let sending = thread::spawn(move || writer.write_all(&vec![b'x'; EACH]).unwrap());
+            client.skip(EACH).unwrap();
+            sending.join().unwrap();
+            client
+        })
+        .collect();
+    // What is kept for the next to need one are a few.
+    let few = || binary.pipe_ends() <= before + 16;
+    eventually("the pipes to be let go", || few().then_some(()));
+    drop(streams);
 }
 
 #[test]

@@ -208,6 +208,13 @@ impl Binary {
         self.memory("VmRSS:")
     }
 
+    /// How many ends of pipes it holds.
+    pub(crate) fn pipe_ends(&self) -> usize {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        let links = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        links.filter(|link| link.to_string_lossy().starts_with("pipe:")).count()
+    }
+
     /// The most memory that it ever had in use, in bytes.
     pub(crate) fn peak_bytes(&self) -> usize {
         self.memory("VmHWM:")

@@ -8,11 +8,18 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::pipe::Pipe;
 use super::{Ended, Side};
 use crate::socket::Stream;
 
 /// The most that is read at once, and that waits to be written in one direction.
 const PIECE_BYTES: usize = 64 << 10;
+
+/// Where so much comes at once, more may be to come: the kernel moves it.
+const MUCH_BYTES: usize = 16 << 10;
+
+/// After so much moved by the kernel it is the others' turn.
+const TURN_BYTES: usize = 1 << 20;
 
 /// From one stream to the other.
 pub(super) struct Direction {
@@ -22,6 +29,15 @@ pub(super) struct Direction {
     state: State,
     /// Nothing has been read yet.
     silent: bool,
+    /// What the kernel moves bytes through, while it does.
+    pipe: Option<Pipe>,
+    /// The kernel does not move bytes between these two.
+    copies: bool,
+}
+
+/// Whether the kernel does not move bytes between these two.
+fn cannot(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
 }
 
 #[derive(PartialEq, Eq)]
@@ -42,7 +58,7 @@ impl Direction {
     /// Nothing has gone there yet, and this is what was read of the source before.
     pub(super) fn new(from: Side, waiting: Bytes) -> Self {
         let silent = waiting.is_empty();
-        Self { from, waiting, state: State::Open, silent }
+        Self { from, waiting, state: State::Open, silent, pipe: None, copies: false }
     }
 
     /// Whether the source has sent nothing so far.
@@ -68,12 +84,22 @@ impl Direction {
         sink: &mut Stream,
         passed: &mut impl FnMut(Side, usize),
     ) -> Poll<Result<(), Ended>> {
+        let mut moved = 0;
         loop {
             while !self.waiting.is_empty() {
                 let polled = Pin::new(&mut *sink).poll_write(context, &self.waiting);
                 let count = ready!(polled).map_err(|error| self.written(&error))?;
                 passed(self.from, count);
                 let _ = self.waiting.split_to(count.min(self.waiting.len()));
+            }
+            if self.pipe.is_some() {
+                moved += ready!(self.poll_pipe(context, source, sink, passed))?;
+                if moved >= TURN_BYTES {
+                    // Others want their turn.
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                continue;
             }
             match self.state {
                 State::Over => return Poll::Ready(Ok(())),
@@ -90,6 +116,42 @@ impl Direction {
                 }))?,
             }
         }
+    }
+
+    /// Has the kernel move what there is, once, until there is nothing left to move or the source has ended.
+    /// Gives how much that was.
+    fn poll_pipe(
+        &mut self,
+        context: &mut Context<'_>,
+        source: &Stream,
+        sink: &Stream,
+        passed: &mut impl FnMut(Side, usize),
+    ) -> Poll<Result<usize, Ended>> {
+        let Some(pipe) = &mut self.pipe else { return Poll::Ready(Ok(0)) };
+        if pipe.held() == 0 {
+            match pipe.poll_fill(context, source) {
+                Poll::Pending => {
+                    self.pipe = None;
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(0)) => {
+                    (self.pipe, self.state) = (None, State::Ending);
+                    return Poll::Ready(Ok(0));
+                }
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) if cannot(&error) => {
+                    (self.pipe, self.copies) = (None, true);
+                    return Poll::Ready(Ok(0));
+                }
+                Poll::Ready(Err(error)) => {
+                    return Poll::Ready(Err(Ended::Broken(self.from, error.kind())));
+                }
+            }
+        }
+        let drained = ready!(pipe.poll_drain(context, sink));
+        let count = drained.map_err(|error| self.written(&error))?;
+        passed(self.from, count);
+        Poll::Ready(Ok(count))
     }
 
     /// Passes on what was just read, as much as goes at once.
@@ -111,6 +173,9 @@ impl Direction {
         };
         passed(self.from, count);
         self.waiting = Bytes::copy_from_slice(bytes.get(count..).unwrap_or_default());
+        if bytes.len() >= MUCH_BYTES && !self.copies {
+            self.pipe = Pipe::take();
+        }
         Ok(())
     }
 
