@@ -4,6 +4,7 @@
 
 mod hostile;
 mod machine;
+mod protocols;
 mod relaying;
 mod upstreams;
 
