@@ -1,10 +1,11 @@
 //! The client's side of a connection, as long as no upstream is at its other end.
 
+use std::future::poll_fn;
 use std::io;
 use std::time::Duration;
 
 use bytes::BufMut as _;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::socket::Stream;
@@ -50,9 +51,13 @@ impl Client {
     ) -> io::Result<bool> {
         let Some(stream) = &mut self.stream else { return Ok(true) };
         let room = room.min(READ_BYTES);
-        bytes.reserve(room);
-        let mut bytes = bytes.limit(room);
-        match timeout_at(until, stream.read_buf(&mut bytes)).await {
+        let read = async {
+            // Who sends nothing has no room kept for it.
+            poll_fn(|context| stream.poll_ready(context, Interest::READABLE)).await?;
+            bytes.reserve(room);
+            stream.read_buf(&mut bytes.limit(room)).await
+        };
+        match timeout_at(until, read).await {
             Ok(count) => {
                 self.ended = count? == 0;
                 Ok(true)
