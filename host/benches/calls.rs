@@ -131,8 +131,8 @@ impl Bench {
         let config = self.config.plugins.get(name).unwrap();
         let cluster = self.config.clusters.keys().next().unwrap();
         self.runtime.block_on(async {
-            let (_, bytes) = self.host.find(&config.component).unwrap();
-            let component = self.host.load(&bytes).await.unwrap();
+            let found = self.host.find(&config.component, None).unwrap();
+            let component = self.host.load(&found).await.unwrap();
             let members = members.map(|members| (cluster, members));
             let clusters = self.config.clusters.keys().cloned().collect();
             let around = Around { members, stores: Vec::new(), clusters };

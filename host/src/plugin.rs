@@ -25,6 +25,7 @@ mod engine;
 mod error;
 mod exchange;
 mod files;
+mod found;
 mod guest;
 mod host;
 mod identity;
@@ -65,14 +66,15 @@ pub use convert::{Decision, Edit, Upstream};
 pub use definition::{Definition, Newborn};
 pub use error::{FAILURES, Failure, Misuse, Refusal};
 pub use exchange::{Attributes, Connection, Exchange, Hashed, Taken, Trail};
-pub use host::{Around, BuiltIn, Host, Settings, Source, digest, version};
+pub use found::{Found, Quiet, Source};
+pub use host::{Around, BuiltIn, Host, Settings, version};
 pub use members::{
     Endpoint, EndpointId, EndpointState, Figure, Members, Picked, Siblings, is_one_of,
 };
 pub use names::has_names;
 pub use nursery::{Nursery, Order};
 pub use pool::{Session, Shared, Transformed};
-pub use reading::read;
+pub use reading::{Stamp, read};
 pub use recording::{Decided, Heading, Line, Outcome, Phase, Reader, Recorder, Unreadable};
 pub use replay::{Answer, Candidate, Unfit};
 pub use tally::Counted;

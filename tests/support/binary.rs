@@ -218,6 +218,21 @@ impl Binary {
         line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
     }
 
+    /// Waits until it has a process of its own that compiles.
+    #[track_caller]
+    pub(crate) fn wait_for_compiler(&self) {
+        let tasks = format!("/proc/{}/task", self.child.id());
+        eventually("a process that compiles", || {
+            let mut tasks = fs::read_dir(&tasks).unwrap().flatten();
+            tasks
+                .any(|task| {
+                    let children = fs::read_to_string(task.path().join("children"));
+                    children.is_ok_and(|children| !children.trim().is_empty())
+                })
+                .then_some(())
+        });
+    }
+
     fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }

@@ -1,8 +1,11 @@
 //! Serving, until a signal says to leave.
 
+mod agenda;
+
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -10,12 +13,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::admin::{Change, Wanted};
 use crate::cli::Run;
 use crate::commands::{check, fail, options, say};
-use crate::config::{Config, Name, Reading, STDIN};
+use crate::config::{Config, Reading, STDIN};
 use crate::listener::descriptors;
 use crate::log::Logs;
 use crate::memory;
-use crate::proxy::Proxy;
+use crate::proxy::{Proxy, StartError};
+use crate::snapshot::Snapshot;
 use crate::watch::{News, Watch};
+use agenda::{Agenda, Asked, Making, Next, Ready, Reloaded};
 
 /// How often this thread gives back what it has freed, and what workers have freed of its own: plugins and
 /// configurations, which take more when they come than when they serve.
@@ -76,10 +81,15 @@ impl Service {
         logs.install().map_err(|error| fail(&error))?;
         logs.follow(&config);
         let options = options(Some(&logs)).map_err(|error| fail(&error))?;
-        let signals = Signals::new().map_err(|error| fail(&error))?;
+        let mut signals = Signals::new().map_err(|error| fail(&error))?;
         // Before the files are read as components: what changes meanwhile is told of.
         let watch = Watch::new(config.server.plugin_dir.clone(), file.map(Path::to_path_buf));
-        let proxy = Proxy::start(config, &options).await.map_err(|error| {
+        // Components that have to be compiled may take minutes.
+        let started = tokio::select! {
+            started = Proxy::start(config, &options) => started,
+            () = signals.leave() => return Err(ExitCode::SUCCESS),
+        };
+        let proxy = started.map_err(|error| {
             let told = check::explain(reading, &error, moved);
             if told { check::tell(reading.faults()) } else { fail(&error) }
         })?;
@@ -130,33 +140,7 @@ impl Service {
     /// if it can be.
     pub(super) async fn serve(mut self, source: Option<(&Run, &Path)>) -> ExitCode {
         self.introduce(source.map(|(_, path)| path));
-        let mut tidy = tokio::time::interval(TIDY);
-        let grace = loop {
-            let (wish, order) = tokio::select! {
-                _ = tidy.tick() => {
-                    memory::give_back_all();
-                    continue;
-                }
-                wish = self.signals.next() => (wish, None),
-                order = self.proxy.wish() => (Wish::to(order.as_ref()), order),
-                news = self.watch.changed() => (Wish::of(news), None),
-            };
-            match wish {
-                Wish::Finish => break None,
-                Wish::Leave => break Some(self.proxy.snapshot().config.server.shutdown_grace),
-                Wish::Reload => {
-                    self.reload(source, order).await;
-                    self.logs.follow(&self.proxy.snapshot().config);
-                }
-                Wish::Swap => drop(self.proxy.swap().await),
-                Wish::Judge => self.proxy.judge(),
-                Wish::RollBack(plugin) => {
-                    let answer = self.proxy.roll_back(&plugin).await;
-                    order.into_iter().for_each(|order| order.answer(answer.clone()));
-                }
-                Wish::Reopen => self.logs.reopen(),
-            }
-        };
+        let grace = self.attend(source).await;
         tracing::info!("leaving");
         let clean = tokio::select! {
             clean = self.proxy.shut_down(grace) => clean,
@@ -169,12 +153,126 @@ impl Service {
         ExitCode::FAILURE
     }
 
-    /// Reads the configuration again, and tells the administrator who asked for it.
-    async fn reload(&mut self, source: Option<(&Run, &Path)>, order: Option<Wanted>) {
+    /// Does what is wanted until a signal says to leave. With the time that open requests get, if that is
+    /// limited.
+    async fn attend(&mut self, source: Option<(&Run, &Path)>) -> Option<Duration> {
+        let mut tidy = tokio::time::interval(TIDY);
+        let mut agenda = Agenda::default();
+        loop {
+            self.advance(&mut agenda, source).await;
+            let (hears, promotes) = (agenda.hears(), agenda.promotes());
+            let wish = tokio::select! {
+                _ = tidy.tick() => Wish::Tidy,
+                wish = self.signals.next() => wish,
+                order = self.proxy.wish(hears, promotes) => order.map_or(Wish::Judge, Wish::Order),
+                wish = files(&mut self.watch, agenda.waits_for_files()) => wish,
+                () = agenda.made() => continue,
+            };
+            match wish {
+                Wish::Finish => return None,
+                Wish::Leave => return Some(self.proxy.snapshot().config.server.shutdown_grace),
+                Wish::Reload => agenda.reload_unseen(None),
+                Wish::Read => agenda.reload(),
+                Wish::Settled => agenda.files_are_settled(),
+                Wish::Swap => agenda.swap(),
+                Wish::Judge => agenda.promote(self.proxy.judge()),
+                Wish::Order(order) => self.obey(order, &mut agenda),
+                Wish::Reopen => self.logs.reopen(),
+                Wish::Tidy => memory::give_back_all(),
+            }
+        }
+    }
+
+    /// Does what an administrator wants, or takes it down.
+    fn obey(&mut self, order: Wanted, agenda: &mut Agenda) {
+        match order.change.clone() {
+            Change::Reload => agenda.reload_unseen(Some(order)),
+            Change::RollBack(plugin) => match self.proxy.withdraw(&plugin) {
+                Some(generation) => order.answer(Ok(generation)),
+                None => agenda.go_back(Asked { order, plugin }, &self.proxy),
+            },
+        }
+    }
+
+    /// Serves what is ready, and begins what is next.
+    async fn advance(&mut self, agenda: &mut Agenda, source: Option<(&Run, &Path)>) {
+        if let Some((Asked { order, plugin }, way)) = agenda.way_back() {
+            order.answer(way.map(|back| self.proxy.go_back(&plugin, back)));
+        }
+        match agenda.ready() {
+            Some(Ready::Configuration(reloaded)) => self.reload(reloaded, agenda, source).await,
+            Some(Ready::Components(judged)) => {
+                self.proxy.take(judged);
+                agenda.swapped();
+            }
+            Some(Ready::Promotions(ready)) => {
+                ready.into_iter().for_each(|ready| self.proxy.promote(ready));
+            }
+            None => {}
+        }
+        let making = match agenda.next() {
+            Some(Next::Configuration) => self.read(source, agenda.outdated()),
+            Some(Next::Components) => agenda::components(&mut self.proxy, self.watch.quiet()),
+            Some(Next::Promotions(plugins)) => agenda::promotions(&self.proxy, plugins),
+            None => return,
+        };
+        agenda.begin(making);
+    }
+
+    /// Reads the configuration again, and makes it ready. What was made ready in vain before is held for
+    /// as long.
+    fn read(&self, source: Option<(&Run, &Path)>, outdated: Option<Snapshot>) -> Making<Ready> {
+        let ready = Ready::Configuration;
+        let faulty = |text: String| -> Making<Ready> {
+            Box::pin(std::future::ready(ready(Reloaded::Faulty(text))))
+        };
+        let Some((run, path)) = source else {
+            return faulty(
+                "it is not from a file, so that there is nothing to read again".to_owned(),
+            );
+        };
+        let mut reading = Reading::load(path);
+        let Some(mut config) = reading.sound().cloned() else {
+            let host = Arc::clone(self.proxy.plugin_host());
+            return Box::pin(async move {
+                // What is refused is among the faults then.
+                let _ = check::judge_with(&mut reading, &host).await;
+                ready(Reloaded::Faulty(reading.faults().to_string()))
+            });
+        };
+        if let Err(error) = config.override_bind(run.host, run.port) {
+            return faulty(error.to_string());
+        }
+        match self.proxy.build(config, Some(self.watch.quiet())) {
+            Ok(building) => Box::pin(async move {
+                let built = building.await;
+                drop(outdated);
+                ready(Reloaded::Read(Box::new(reading), built.map(Box::new)))
+            }),
+            Err(error) => {
+                Box::pin(std::future::ready(ready(Reloaded::Read(Box::new(reading), Err(error)))))
+            }
+        }
+    }
+
+    /// Serves the configuration as it was read, or says what is wrong with it.
+    async fn reload(
+        &mut self,
+        reloaded: Reloaded,
+        agenda: &mut Agenda,
+        source: Option<(&Run, &Path)>,
+    ) {
         let known = self.lines();
-        let taken = match source {
-            Some((run, path)) => self.take(run, path).await,
-            None => Err("it is not from a file, so that there is nothing to read again".to_owned()),
+        let taken = match reloaded {
+            Reloaded::Faulty(text) => Err(text),
+            Reloaded::Read(_, Ok(built)) if self.proxy.is_outdated(&built) => {
+                return agenda.again(built.into_snapshot());
+            }
+            Reloaded::Read(reading, Ok(built)) => {
+                let served = self.proxy.serve(*built).await;
+                self.taken(*reading, served, source)
+            }
+            Reloaded::Read(reading, Err(error)) => self.taken(*reading, Err(error), source),
         };
         match &taken {
             Ok(generation) => {
@@ -185,24 +283,20 @@ impl Service {
                 tracing::error!("configuration not taken, the one before stays:\n{text}");
             }
         }
-        // What has come besides, and is not for a configuration to take.
-        self.proxy.swap().await;
-        if let Some(order) = order {
-            order.answer(taken);
-        }
+        self.logs.follow(&self.proxy.snapshot().config);
+        agenda.reloaded(taken);
     }
 
-    /// Takes a file, or says what is wrong with it.
-    async fn take(&mut self, run: &Run, path: &Path) -> Result<u64, String> {
-        let mut reading = Reading::load(path);
-        let Some(mut config) = reading.sound().cloned() else {
-            // What is refused is among the faults then.
-            let _ = check::judge_with(&mut reading, self.proxy.plugin_host()).await;
-            return Err(reading.faults().to_string());
-        };
-        config.override_bind(run.host, run.port).map_err(|error| error.to_string())?;
-        self.proxy.reload(config).await.map_err(|error| {
-            let told = check::explain(&mut reading, &error, is_moved(run));
+    /// What is said of a configuration that is served, or is not.
+    fn taken(
+        &self,
+        mut reading: Reading,
+        served: Result<(), StartError>,
+        source: Option<(&Run, &Path)>,
+    ) -> Result<u64, String> {
+        served.map_err(|error| {
+            let moved = source.is_some_and(|(run, _)| is_moved(run));
+            let told = check::explain(&mut reading, &error, moved);
             if told { reading.faults().to_string() } else { error.to_string() }
         })?;
         check::warn(&mut reading, &self.proxy.snapshot());
@@ -211,40 +305,40 @@ impl Service {
     }
 }
 
-/// What a signal asks for.
+/// What files make of what is wanted, once they are quiet.
+async fn files(watch: &mut Watch, settle: bool) -> Wish {
+    if settle {
+        watch.settle().await;
+        return Wish::Settled;
+    }
+    match watch.changed().await {
+        News::Plugins => Wish::Swap,
+        News::Configuration => Wish::Read,
+    }
+}
+
+/// What is to be done.
 enum Wish {
     /// To end after all open requests.
     Finish,
     /// To end after them, or after the grace period.
     Leave,
-    /// To read the configuration again.
+    /// To read the configuration again, as soon as nobody writes to files.
     Reload,
+    /// To read it again.
+    Read,
+    /// To go on with what waits for files: nobody writes to them.
+    Settled,
     /// To look for other components.
     Swap,
     /// To judge versions that are on trial.
     Judge,
-    /// To go back to a plugin's version before.
-    RollBack(Name),
+    /// What an administrator wants.
+    Order(Wanted),
     /// To open the log files again.
     Reopen,
-}
-
-impl Wish {
-    /// What an administrator asks for; without, there is something to judge.
-    fn to(order: Option<&Wanted>) -> Self {
-        match order.map(|order| &order.change) {
-            Some(Change::Reload) => Self::Reload,
-            Some(Change::RollBack(plugin)) => Self::RollBack(plugin.clone()),
-            None => Self::Judge,
-        }
-    }
-
-    fn of(news: News) -> Self {
-        match news {
-            News::Plugins => Self::Swap,
-            News::Configuration => Self::Reload,
-        }
-    }
+    /// To give back memory.
+    Tidy,
 }
 
 struct Signals {
@@ -269,6 +363,15 @@ impl Signals {
     /// A further signal to end while that is under way: not to wait any longer.
     async fn hurry(&mut self) {
         tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// One to end before there is anything to wait for.
+    async fn leave(&mut self) {
+        tokio::select! {
+            _ = self.quit.recv() => {}
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }

@@ -81,7 +81,7 @@ impl Instance {
         machine.ticker.touch();
         let guest = Guest::new(definition.identity.clone(), definition.members.clone());
         let mut store = Store::new(&machine.engine, guest);
-        let limits = &definition.identity.limits;
+        let limits = &definition.identity.given.limits;
         store.limiter(|guest| &mut guest.meter);
         store.set_hostcall_fuel(limits.host_call_bytes);
         store.set_max_component_handles(limits.handles);
@@ -235,7 +235,7 @@ impl Instance {
         R: ComponentNamedList + Lift + 'static,
     {
         let Some(face) = (call.face)(&self.faces) else { return (exchange, Err(no_face())) };
-        let deadline = self.store.data().identity.limits.deadline;
+        let deadline = self.store.data().identity.given.limits.deadline;
         self.begin(call.running, deadline, false);
         self.store.data_mut().exchange = Some(exchange);
         let result = face.call(&mut self.store, call.params);
@@ -253,7 +253,7 @@ impl Instance {
         R: ComponentNamedList + Lift + Send + Sync + 'static,
     {
         let Some(face) = (call.face)(&self.faces) else { return (exchange, Err(no_face())) };
-        let deadline = self.store.data().identity.limits.deadline;
+        let deadline = self.store.data().identity.given.limits.deadline;
         self.begin(call.running, deadline, true);
         self.store.data_mut().exchange = Some(exchange);
         let result = face.call_async(&mut self.store, call.params).await;
@@ -319,7 +319,7 @@ fn classify(guest: &Guest, error: wasmtime::Error) -> Failure {
         return Failure::TimedOut { after: guest.clock.deadline, trace: error };
     }
     if guest.meter.denied {
-        return Failure::OutOfMemory(guest.identity.limits.memory_bytes);
+        return Failure::OutOfMemory(guest.identity.given.limits.memory_bytes);
     }
     Failure::Trapped(error)
 }

@@ -95,6 +95,7 @@ impl Refused {
                 vec![self.noted(place.component(&format!("{}: {source}", self.refusal)))]
             }
             Refusal::Unlisted(_)
+            | Refusal::Written(_)
             | Refusal::NotComponent(_)
             | Refusal::Unfit(_)
             | Refusal::Compile(_)

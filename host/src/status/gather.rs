@@ -228,7 +228,7 @@ fn plugin(
         },
         version: definition.version().to_owned(),
         digest: Arc::clone(&definition.component.digest),
-        since: moment(staffed.since, now()),
+        since: moment(snapshot.serving_since(name), now()),
         candidate: candidate(snapshot, name).filter(|_| audience == Audience::Administrator),
         trial: snapshot
             .trials
