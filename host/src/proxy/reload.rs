@@ -104,8 +104,8 @@ impl Proxy {
         addresses.retain(|name, _| next.config.listeners.contains_key(name));
         addresses.extend(sockets.iter().map(local));
         let next = Arc::new(next.listening_on(&addresses, self.office.address_after(&office)));
-        self.tell_missing(&before, &next);
         self.show(Arc::clone(&next));
+        self.tell_missing(&before, &next);
         next.replaced(&before).iter().for_each(|name| self.tell_taken(name));
         self.registry.serve(&next.clusters);
         self.checks.show(&next.clusters);

@@ -36,13 +36,15 @@ impl Proxy {
         let before = self.stage.snapshot();
         let (next, swapped) = before.taking(&self.host, judged, &self.left);
         self.left.clear();
-        swapped.refused.iter().for_each(|name| self.tell_refused(name, &next));
-        for name in &swapped.tried {
-            self.metrics.plugin(name).tried();
-        }
         if next.differs_from(&before) {
             self.show(Arc::new(next));
             self.metrics.forget_unused();
+        }
+        // What is told of is served by then.
+        let next = self.stage.snapshot();
+        swapped.refused.iter().for_each(|name| self.tell_refused(name, &next));
+        for name in &swapped.tried {
+            self.metrics.plugin(name).tried();
         }
         swapped.taken.iter().for_each(|name| self.tell_taken(name));
         swapped
@@ -146,10 +148,11 @@ impl Proxy {
         let (snapshot, name) = (self.stage.snapshot(), Arc::clone(&promotion.plugin));
         match snapshot.promoted(promotion) {
             Some(Ok(next)) => {
+                let next = Arc::new(next);
+                self.show(Arc::clone(&next));
                 self.metrics.plugin(&name).taken();
                 let version = next.version_of(&name).unwrap_or_default();
                 tracing::info!(plugin = &*name, version, "plugin swapped, after its trial");
-                self.show(Arc::new(next));
                 self.metrics.forget_unused();
             }
             Some(Err(reason)) => {
@@ -188,22 +191,24 @@ impl Proxy {
         let next = self.stage.snapshot().back(plugin, back);
         let generation = next.generation;
         self.left.insert(Arc::clone(plugin));
+        let next = Arc::new(next);
+        self.show(Arc::clone(&next));
         self.metrics.plugin(plugin).withdrawn();
         let version = next.version_of(plugin).unwrap_or_default();
         tracing::warn!(plugin = &**plugin, version, "rolled back; this version serves all");
-        self.show(Arc::new(next));
         self.metrics.forget_unused();
         generation
     }
 
     /// Shows a snapshot in which a version of a plugin is on trial no more.
     fn leave(&self, plugin: &Name, next: Snapshot) {
+        let next = Arc::new(next);
+        self.show(Arc::clone(&next));
         self.metrics.plugin(plugin).withdrawn();
         if let Some(candidate) = next.refused.get(plugin) {
             let version = next.version_of(plugin).unwrap_or_default();
             tracing::warn!(version, "{}; this version serves all", candidate.reason);
         }
-        self.show(Arc::new(next));
         self.metrics.forget_unused();
     }
 }
