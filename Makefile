@@ -13,7 +13,7 @@ run: target
 export LINKSPAN_TESTS_WITHOUT ?= go
 comma = ,
 test: target
-	tools/need.sh nginx haproxy memcached curl ab wrk python3 chromium systemd-analyze
+	tools/need.sh nginx haproxy memcached curl git openssl ab wrk python3 chromium systemd-analyze
 	tools/tombi.sh
 	tools/languages.sh rust $(filter-out $(subst $(comma), ,$(LINKSPAN_TESTS_WITHOUT)),c js python go)
 	cargo test --workspace --locked

@@ -52,6 +52,14 @@ fn the_effective_configuration_of_an_example_is_that_example() {
 }
 
 #[test]
+fn the_effective_configuration_of_a_listener_for_tcp_is_one_again() {
+    let text = include_str!("../examples/proxymachine/linkspan.toml");
+    let shown = effective(text);
+    assert_eq!(effective(&shown), shown);
+    assert!(shown.contains("connect-attempts = 10") && !shown.contains("max-headers"), "{shown}");
+}
+
+#[test]
 fn secrets_are_masked_and_paths_are_absolute() {
     let text = format!("{SECRETS}[server]\nplugin-dir = 'plugins.d'\nworkers = 1\n");
     let shown = effective(&text);

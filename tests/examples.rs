@@ -34,7 +34,8 @@ fn every_example_starts() {
         served(&name, &text, &["-h", "127.0.0.1", "-p", "0"]).connect();
         names.insert(name);
     }
-    let expected = ["apache", "demo", "lighttpd", "memcached-remap", "monkey"].map(str::to_owned);
+    let expected = ["apache", "demo", "lighttpd", "memcached-remap", "monkey", "proxymachine"]
+        .map(str::to_owned);
     assert!(names.is_superset(&expected.into()), "{names:?}");
 }
 

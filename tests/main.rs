@@ -48,6 +48,7 @@ mod status;
 mod stores;
 mod strangers;
 mod streaming;
+mod streams;
 mod substitute;
 mod support;
 mod swapping;

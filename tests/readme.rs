@@ -160,7 +160,8 @@ fn every_form_of_the_command_line_is_taken() {
     let lines: Vec<_> = section.lines().filter(|line| line.starts_with("    linkspan")).collect();
     assert!(lines.len() > 8, "{lines:#?}");
     let toml = "[listeners.web]\nbind = '127.0.0.1:0'\ndefault-cluster = 'main'\n\
-                [clusters.main]\nendpoints = ['127.0.0.1:9']\n";
+                [clusters.main]\nendpoints = ['127.0.0.1:9']\n\
+                [server]\ntakeover = 'takeover.sock'\n";
     for form in lines.into_iter().flat_map(forms) {
         let words: Vec<_> = form.split_whitespace().skip(1).map(filled).collect();
         let _ports = words.contains(&"demo").then(ports_of_the_demo);

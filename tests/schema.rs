@@ -158,7 +158,7 @@ fn schema_and_reader_refuse_the_same() {
         "max-headers = '9'",
         "routers = 'x'",
         "routers = [1]",
-        "protocol = 'tcp'",
+        "protocol = 'udp'",
         "tls = {}",
         "[sever]",
         "[log]\nlevel = 'inof'",

@@ -45,8 +45,8 @@ impl Manager {
     #[track_caller]
     fn hears(&self) -> String {
         let mut bytes = [0; 512];
-        let count = self.socket.recv(&mut bytes).expect("a message");
-        String::from_utf8(bytes[..count].to_vec()).unwrap()
+        let count = self.socket.recv(&mut bytes).unwrap();
+        String::from_utf8_lossy(bytes.get(..count).unwrap()).into_owned()
     }
 }
 
@@ -121,7 +121,7 @@ fn the_unit_file_is_one() {
     fs::write(&path, unit).unwrap();
     fs::copy(packaging.join("linkspan.socket"), directory.path().join("linkspan.socket")).unwrap();
     let verify = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&path).output();
-    let verify = verify.expect("systemd-analyze is there: apt-get install systemd");
+    let verify = verify.unwrap_or_else(|error| panic!("{error}: apt-get install systemd"));
     let said = String::from_utf8_lossy(&verify.stderr);
     assert!(verify.status.success() && said.trim().is_empty(), "{said}");
 }

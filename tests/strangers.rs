@@ -68,15 +68,10 @@ pub(crate) fn looping_start() -> Vec<u8> {
     forge::Forged { at: forge::Call::Start, deed, ..forge::Forged::TAME }.bytes()
 }
 
-/// A component that exports a decision which this version does not ask for, beside others.
-pub(crate) fn with_stream_router() -> Vec<u8> {
-    let more = r#"(func (export "linkspan:plugin/stream-router@0.1.0#accepted") (param i64) (result i32)
-                    (i32.const 1024))
-                  (func (export "linkspan:plugin/stream-router@0.1.0#decide")
-                    (param i64 i32 i32 i32) (result i32) (i32.const 1024))
-                  (func (export "linkspan:plugin/stream-router@0.1.0#failed")
-                    (param i64 i32 i32 i32))"#;
-    let export = "export linkspan:plugin/stream-router@0.1.0;\n  import wasi:cli/exit";
+/// A component that exports something which no version asks for, beside decisions.
+pub(crate) fn with_something_else() -> Vec<u8> {
+    let more = r#"(func (export "extra#nothing"))"#;
+    let export = "export extra: interface { nothing: func(); }\n  import wasi:cli/exit";
     let world = forge::WORLD.replace("import wasi:cli/exit", export);
     forge::component(&forge::Forged { more, ..forge::Forged::TAME }.module(), &world)
 }

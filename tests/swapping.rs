@@ -4,7 +4,9 @@ mod accounts;
 mod canary;
 mod digests;
 mod handover;
+mod meanwhile;
 mod probing;
+mod reloads;
 mod restart;
 mod shadow;
 
@@ -80,6 +82,13 @@ impl Bridge {
 
     fn drop(&self, component: &str, bytes: &[u8]) {
         fs::write(self.path(component), bytes).unwrap();
+    }
+
+    /// Writes another configuration.
+    fn rewrite(&self, change: impl Fn(&str) -> String) {
+        let file = self.linkspan.file();
+        let toml = change(&fs::read_to_string(&file).unwrap());
+        fs::write(file, toml).unwrap();
     }
 
     /// What the administrator is told.

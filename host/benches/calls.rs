@@ -16,7 +16,7 @@ use http::Request;
 use linkspan::commands::BUILT_IN;
 use linkspan::config::{Config, Instances, LogTarget};
 use linkspan::log::access::calls::{Calls, Cost, Label};
-use linkspan::log::access::{AccessLog, AccessRecord, Times};
+use linkspan::log::access::{AccessLog, AccessRecord, RequestLine, Times};
 use linkspan::log::id::{RequestId, RequestIds};
 use linkspan::log::sink::Writer;
 use linkspan::metrics::Metrics;
@@ -131,8 +131,8 @@ impl Bench {
         let config = self.config.plugins.get(name).unwrap();
         let cluster = self.config.clusters.keys().next().unwrap();
         self.runtime.block_on(async {
-            let (_, bytes) = self.host.find(&config.component).unwrap();
-            let component = self.host.load(&bytes).await.unwrap();
+            let found = self.host.find(&config.component, None).unwrap();
+            let component = self.host.load(&found).await.unwrap();
             let members = members.map(|members| (cluster, members));
             let clusters = self.config.clusters.keys().cloned().collect();
             let around = Around { members, stores: Vec::new(), clusters };
@@ -281,10 +281,12 @@ fn line<'a>(id: &'a RequestId, plugins: &'a Calls) -> AccessRecord<'a> {
         id,
         client: "127.0.0.1:40000",
         listener: "web",
-        method: "GET",
-        target: b"/w/index.html?title=Main",
-        protocol: http::Version::HTTP_11,
-        status: 200,
+        request: Some(RequestLine {
+            method: "GET",
+            target: b"/w/index.html?title=Main",
+            protocol: http::Version::HTTP_11,
+            status: 200,
+        }),
         bytes_up: 0,
         bytes_down: 1024,
         route: Some("by-path"),
@@ -339,6 +341,7 @@ fn exchange() -> Box<Exchange> {
         tried: SmallVec::new(),
         taken: Taken::default(),
         trail: Trail::new(RequestIds::new().issue(), false),
+        stream: None,
     })
 }
 

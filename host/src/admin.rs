@@ -103,6 +103,12 @@ impl Wanted {
         (Self { change, reply }, answered)
     }
 
+    /// Whether whoever asked has left.
+    #[must_use]
+    pub fn is_abandoned(&self) -> bool {
+        self.reply.is_closed()
+    }
+
     /// Tells whoever asked: the generation that is now served, or why nothing has changed.
     pub fn answer(self, result: Result<u64, String>) {
         // Who has left does not want to know.

@@ -26,6 +26,7 @@ mod sample;
 mod schema;
 mod sendfile;
 mod store;
+mod tcp;
 mod units;
 mod uses;
 mod warnings;
@@ -55,6 +56,7 @@ pub use reading::Reading;
 pub use sample::Sample;
 pub use sendfile::{Compression, Root, Sendfile};
 pub use store::{ENTRY_BYTES, Memcached, Store, StoreKind, valid_key};
+pub use tcp::Tcp;
 pub use units::{ShownDuration, ShownSize};
 
 /// A name given in the configuration: of a listener, cluster, plugin or store.
@@ -174,11 +176,14 @@ pub struct Listener {
     pub name: Name,
     /// The address to listen on.
     pub bind: SocketAddr,
+    /// What is relayed instead of requests, if they are not. Default HTTP.
+    pub tcp: Option<Tcp>,
     /// The plugins that route, in the order in which they are asked.
     pub routers: Vec<Name>,
     /// The plugins that rewrite, in request order.
     pub rewriters: Vec<Name>,
-    /// Where requests go that no router decides; without one they are answered with 404.
+    /// Where requests go that no router decides; without one they are answered with 404. Of TCP: where
+    /// connections go that no stream router decides; without one they are closed.
     pub default_cluster: Option<Name>,
     /// The path of the status page, percent-decoded; `None` if there is none.
     pub status_path: Option<Arc<str>>,
@@ -188,7 +193,8 @@ pub struct Listener {
     pub proxy_protocol: ProxyProtocol,
     /// The longest that a request's head may take to arrive. Default 10 s.
     pub head_timeout: Duration,
-    /// How long a connection may be open without a request. Default 60 s.
+    /// How long a connection may be open without a request, or a TCP stream without a byte. Default
+    /// 60 s, of TCP 10 min.
     pub idle_timeout: Duration,
     /// The longest from a request's head to the end of its response. Default: no limit.
     pub request_timeout: Option<Duration>,
@@ -326,9 +332,11 @@ pub enum State {
 /// What a request gets on which a plugin fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFailure {
-    /// An error: 503, of a rewriter 502. The default of routers and rewriters.
+    /// An error: 503, of a rewriter 502, of a stream router the connection's end. The default of all
+    /// three.
     Reject,
-    /// As if the router had answered `next`. Routers only.
+    /// As if the router had answered `next`, and of a stream router the listener's `default-cluster`.
+    /// These two only.
     Next,
     /// The first usable endpoint. Balancers only, and their default.
     Fallback,

@@ -9,6 +9,8 @@
 //! accept -> read head -> ROUTERS decide -> REWRITERS edit the request head -> BALANCER picks an endpoint
 //!        -> connect or reuse -> relay request -> relay response -> REWRITERS edit the head, and the
 //!        body, if they ask to
+//! TCP:   accept -> keep what comes -> STREAM ROUTER decides -> BALANCER picks an endpoint -> connect
+//!        -> send on what was kept, or what the router says instead -> relay
 //! ```
 //!
 //! # Threads
@@ -63,6 +65,10 @@
 //! Where client and upstream agree on another protocol, hyper hands both connections back, and what
 //! comes from one goes to the other ([`tunnel`]).
 //!
+//! A listener can relay connections as they are instead ([`stream`]). Their first bytes are shown to a
+//! stream router, of TLS with the names that a client asks for ([`hello`]); from then on they are such a
+//! tunnel.
+//!
 //! # How a process ends, and begins
 //!
 //! Whoever works holds a guard ([`drain`]); the control thread waits for these, as long as it has to. Listening
@@ -85,6 +91,7 @@
 //! Modules use only those that stand before them in this list; a test holds them to it.
 
 pub mod contract;
+pub mod hello;
 pub mod proxy_protocol;
 pub mod socket;
 pub mod takeover;
@@ -109,6 +116,7 @@ pub mod status;
 pub mod view;
 pub mod worker;
 pub mod relay;
+pub mod stream;
 pub mod admin;
 pub mod watch;
 pub mod proxy;

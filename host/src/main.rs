@@ -38,7 +38,12 @@ fn main() -> ExitCode {
 
 fn wait(command: impl Future<Output = ExitCode>) -> ExitCode {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(command),
+        Ok(runtime) => {
+            let code = runtime.block_on(command);
+            // Neither a guest that computes nor a file system that hangs is waited for.
+            runtime.shutdown_background();
+            code
+        }
         Err(error) => commands::fail(&error),
     }
 }

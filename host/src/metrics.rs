@@ -13,6 +13,7 @@ mod figures;
 mod plain;
 mod plugin;
 mod store;
+mod stream;
 mod text;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,7 @@ pub use self::plugin::{PluginMetrics, SAMPLED, SHADOWED};
 pub use self::store::{
     Operation, Outcome, ServerConnection, ServerDown, ServerMetrics, StoreMetrics,
 };
+pub use self::stream::OpenStream;
 pub use self::text::{Family, Sample, Value, open_metrics};
 
 /// The `worker` of threads that are none.
@@ -149,6 +151,7 @@ struct ListenerCells {
     closed: AtomicU64,
     tunnels_opened: AtomicU64,
     tunnels_closed: AtomicU64,
+    streams: stream::Cells,
     refused: [AtomicU64; Refusal::ALL.len()],
     accept_errors: AtomicU64,
 }

@@ -8,10 +8,11 @@ mod births;
 mod error;
 mod fixed;
 mod office;
+mod reload;
 mod swap;
 mod thread;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
@@ -33,7 +34,7 @@ use crate::log::access::AccessLog;
 use crate::metrics::{Metrics, Words};
 use crate::plugin::{BuiltIn, Compiler, FAILURES, Host, Nursery, Refusal, Settings};
 use crate::relay::error::LABELS;
-use crate::snapshot::{Before, Crew, Snapshot, Stage, Wish};
+use crate::snapshot::{Before, Crew, Means, Snapshot, Stage, Wish};
 use crate::status::Sources;
 use crate::takeover::{Inherited, label};
 use crate::view::Make;
@@ -42,9 +43,10 @@ pub use error::StartError;
 
 use births::births;
 use error::refused;
-use fixed::warn_of_fixed;
 use office::Office;
 use swap::committed;
+
+pub use reload::Built;
 
 /// The words that are counted by.
 pub const WORDS: Words = Words { errors: &LABELS, plugin_failures: &FAILURES };
@@ -89,11 +91,13 @@ pub fn plugin_host(
 
 /// A running proxy.
 pub struct Proxy {
-    host: Host,
+    host: Arc<Host>,
     registry: Registry,
     checks: Checks,
     stage: Arc<Stage>,
-    crew: Crew,
+    crew: Arc<Crew>,
+    /// The plugins that somebody has gone back from a version of while components are judged.
+    left: BTreeSet<Name>,
     metrics: Arc<Metrics>,
     acceptor: Acceptor,
     /// Keeps the workers' inboxes open: a worker ends, with all it serves, when its is closed.
@@ -130,8 +134,7 @@ impl Proxy {
         inherited: &mut Inherited,
     ) -> Result<Self, StartError> {
         let listeners = config.listeners.values().cloned();
-        let listeners = listeners.map(|l| (inherited.take(&l.name, l.bind), l));
-        let listeners: Vec<_> = listeners.collect();
+        let listeners: Vec<_> = listeners.map(|l| (inherited.take(&l.name, l.bind), l)).collect();
         // Before anything that takes time: an address in use is the most common fault. Only when
         // plugins have been judged are they listened on: who can connect is to be served.
         for (_, listener) in listeners.iter().filter(|(socket, _)| socket.is_none()) {
@@ -145,13 +148,12 @@ impl Proxy {
         let answers = tokio::spawn(registry.clone().answer());
         let committed = committed(&host);
         let before = Before::Process(&committed);
-        let snapshot = Snapshot::build(&host, config, &registry, before, &Crew::to_come(count))
-            .await
-            .map_err(StartError::Plugins)?;
+        let crew = Crew::to_come(count);
+        let means = Means { host: &host, registry: &registry, crew: &crew, quiet: None };
+        let snapshot = Snapshot::build(means, config, before).await.map_err(StartError::Plugins)?;
         let mut sockets = Vec::new();
         for (socket, listener) in listeners {
-            let socket = socket.map_or_else(|| open(&listener), Ok)?;
-            sockets.push((listener, socket));
+            sockets.push((listener.clone(), socket.map_or_else(|| open(&listener), Ok)?));
         }
         let admin = office::open(&snapshot.config, inherited)?;
         let addresses: BTreeMap<_, _> = sockets.iter().map(local).collect();
@@ -179,11 +181,12 @@ impl Proxy {
         let acceptor = Acceptor::start(desks.clone()).map_err(StartError::Thread)?;
         let refresh = tokio::spawn(registry.clone().keep_fresh());
         let mut proxy = Self {
-            host,
+            host: Arc::new(host),
             registry,
             checks: Checks::default(),
             stage,
-            crew,
+            crew: Arc::new(crew),
+            left: BTreeSet::new(),
             metrics,
             acceptor,
             desks,
@@ -215,11 +218,12 @@ impl Proxy {
     }
 
     /// Waits until the administrator wishes for a change; or, which is none, until it is time to
-    /// [judge](Self::judge) versions on trial.
-    pub async fn wish(&mut self) -> Option<Wanted> {
-        let due = swap::verdict(&self.stage, &self.host);
+    /// [judge](Self::judge) versions on trial. Where nobody `hears` wishes, they wait; where nobody
+    /// `promotes` versions that have passed their trials, only those are judged that may have failed.
+    pub async fn wish(&mut self, hears: bool, promotes: bool) -> Option<Wanted> {
+        let due = swap::verdict(&self.stage, &self.host, promotes);
         tokio::select! {
-            order = self.office.wish() => Some(order),
+            order = self.office.wish(), if hears => Some(order),
             () = due => None,
         }
     }
@@ -238,85 +242,8 @@ impl Proxy {
 
     /// What judges plugins.
     #[must_use]
-    pub fn plugin_host(&self) -> &Host {
+    pub fn plugin_host(&self) -> &Arc<Host> {
         &self.host
-    }
-
-    /// Serves another configuration from now on. Open requests go on with the one before.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with it; nothing has changed then.
-    pub async fn reload(&mut self, config: Config) -> Result<(), StartError> {
-        let before = self.stage.snapshot();
-        warn_of_fixed(&before.config, &config);
-        let stays = |listener: &config::Listener| {
-            self.sockets.get(&listener.name).is_some_and(|(bound, _)| *bound == listener.bind)
-        };
-        let come: Vec<_> = config.listeners.values().filter(|l| !stays(l)).cloned().collect();
-        for listener in come.iter().filter(|listener| self.taken(listener).is_none()) {
-            probe(listener.bind).map_err(|source| refused(listener, source))?;
-        }
-        let office = self.office.prepare(&config)?;
-        let served = Before::Snapshot(&before);
-        let next = Snapshot::build(&self.host, config, &self.registry, served, &self.crew);
-        let next = next.await.map_err(StartError::Plugins)?;
-        let mut sockets = Vec::new();
-        for listener in come {
-            let socket = self.socket(&listener)?;
-            sockets.push((listener, socket));
-        }
-        let mut addresses = self.addresses.clone();
-        addresses.retain(|name, _| next.config.listeners.contains_key(name));
-        addresses.extend(sockets.iter().map(local));
-        let next = Arc::new(next.listening_on(&addresses, self.office.address_after(&office)));
-        self.tell_missing(&before, &next);
-        self.show(Arc::clone(&next));
-        self.registry.serve(&next.clusters);
-        self.checks.show(&next.clusters);
-        self.addresses = addresses;
-        self.office.take(&next.config, office);
-        for name in before.config.listeners.keys() {
-            let moves = sockets.iter().any(|(listener, _)| listener.name == *name);
-            if moves || !next.config.listeners.contains_key(name) {
-                self.acceptor.close(name);
-                self.sockets.remove(name);
-            }
-        }
-        for listener in next.config.listeners.values() {
-            self.acceptor.change(listener);
-        }
-        for (listener, socket) in sockets {
-            self.listen(&listener, socket).await;
-        }
-        // What has gone is counted until nobody holds it, which is seen at the next reload.
-        self.metrics.forget_unused();
-        Ok(())
-    }
-
-    /// A socket for a listener: the one that another listener has on that address by now, with all
-    /// that queues there, or a new one.
-    fn socket(&self, listener: &config::Listener) -> Result<TcpListener, StartError> {
-        match self.taken(listener) {
-            Some(socket) => socket.try_clone().map_err(|source| refused(listener, source)),
-            None => open(listener),
-        }
-    }
-
-    /// What listens on the address that a listener asks for, if that is ours.
-    fn taken(&self, listener: &config::Listener) -> Option<&TcpListener> {
-        let mut bound = self.sockets.values();
-        let found = bound.find(|(bound, _)| *bound == listener.bind && bound.port() != 0);
-        found.map(|(_, socket)| socket)
-    }
-
-    async fn listen(&mut self, listener: &config::Listener, socket: TcpListener) {
-        let name = &listener.name;
-        if let Ok(own) = socket.try_clone() {
-            self.sockets.insert(Arc::clone(name), (listener.bind, own));
-        }
-        let metrics = self.metrics.listener(name);
-        self.acceptor.listen(listener, metrics, socket).await;
     }
 
     /// The listening sockets, each with what it is for, as [`Inherited`] knows it.

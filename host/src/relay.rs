@@ -5,13 +5,14 @@
 //! framing: bodies are streams, in both directions.
 
 mod attempt;
+pub(crate) mod choice;
 pub(crate) mod client;
-mod direct;
+pub(crate) mod direct;
 pub mod error;
-mod labels;
+pub(crate) mod labels;
 mod hops;
-mod introduction;
-mod outcome;
+pub(crate) mod introduction;
+pub(crate) mod outcome;
 pub(crate) mod record;
 mod reply;
 mod respond;
@@ -35,6 +36,7 @@ use hyper::body::Incoming;
 use smallvec::SmallVec;
 
 use crate::body::{Body, Upload, UploadError};
+use crate::config::Address;
 use crate::headers::{self, Forwarding};
 use crate::log::id::RequestId;
 use crate::plugin::{Decision, Exchange, Plugin, Taken, Trail, Upstream};
@@ -71,7 +73,9 @@ async fn answer(
     let waits = expects(&head);
     let mut incoming = Some(incoming).filter(|incoming| !incoming.is_end_stream());
     let has_body = incoming.is_some();
-    let listener = view.listener(&client.listener);
+    // One that is for TCP by now knows of no requests.
+    let listener =
+        view.listener(&client.listener).filter(|listener| listener.settings.tcp.is_none());
     let trusted = listener.is_some_and(|listener| client.is_trusted_by(&listener.settings));
     let mut record = Record::new(&worker, &client, &head, trusted);
     let served = match (client.stream.begin(), listener) {
@@ -82,10 +86,9 @@ async fn answer(
             Err(Error::Request(fault, limit))
         }
         (Ok(()), Some(listener)) => {
-            let served =
-                Served { worker: &worker, client: &client, view: &view, listener, trusted };
+            let own = Served { worker: &worker, client: &client, view: &view, listener, trusted };
             let answer = {
-                let mut serving = pin!(served.serve(head, &mut incoming, &mut record));
+                let mut serving = pin!(own.serve(head, &mut incoming, &mut record));
                 client.in_time(serving.as_mut()).await
             };
             answer.unwrap_or_else(|time| Err(record.overdue(time)))
@@ -117,12 +120,12 @@ async fn answer(
     };
     let open_ended = record.is_open_ended(&response);
     client.stream.open_ended(open_ended);
-    let used_up = listener.is_some_and(|listener| client.is_used_up(&listener.settings))
-        || worker.is_lingering();
-    if used_up || leaves_body {
+    let used_up = listener.is_some_and(|listener| client.is_used_up(&listener.settings));
+    let last = used_up || leaves_body || worker.is_lingering();
+    if last {
         client.stream.last();
     }
-    if used_up || leaves_body || open_ended {
+    if last || open_ended {
         reply::close(&mut response);
     }
     if record.is_old() && response.headers().contains_key(CONNECTION) {
@@ -192,6 +195,7 @@ impl Served<'_> {
             tried: SmallVec::new(),
             taken: Taken { asked_host, upgrade, ..Taken::default() },
             trail: Trail::new(record.id().clone(), self.worker.writes_access()),
+            stream: None,
         });
         let (mut exchange, routed) = self.route(exchange, record).await;
         let (cluster, mut host) = match routed? {
@@ -274,7 +278,9 @@ impl Served<'_> {
         };
         let cluster = match upstream {
             Upstream::Address(url) => {
-                direct::cluster(self.worker, self.view, router, url, record).await?
+                let (id, listener) = (record.id(), record.listener());
+                let naming = direct::Naming { router, id, listener, read: Address::from_url };
+                direct::cluster(self.worker, self.view, url, naming).await?
             }
             Upstream::Cluster(name) => match self.view.cluster(&name) {
                 Some(cluster) => Rc::clone(cluster),
@@ -347,7 +353,7 @@ fn expects(request: &request::Parts) -> bool {
 }
 
 /// That a plugin failed, and how.
-fn failed(kind: &'static str, plugin: &Plugin, cause: &impl std::fmt::Display) -> Error {
+pub(crate) fn failed(kind: &'static str, plugin: &Plugin, cause: &impl std::fmt::Display) -> Error {
     let plugin = Arc::clone(&plugin.definition().config.name);
     Error::Plugin { kind, plugin, cause: cause.to_string().into() }
 }

@@ -4,6 +4,7 @@
 //! own. The instances that they begin with are made before the snapshot is shown to anybody, so
 //! that showing it is one atomic step, and a configuration that does not work is never shown.
 
+mod back;
 mod committed;
 mod crew;
 mod recorders;
@@ -20,27 +21,22 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::cluster::Cluster;
-use crate::cluster::health::now;
 use crate::cluster::members::View;
 use crate::cluster::registry::Registry;
-use crate::config::{self, Config, Instances, Name};
+use crate::config::{self, Config, Name};
 use crate::dns::Inquiries;
 use crate::metrics::Metrics;
-use crate::plugin::{
-    self, Around, Committed, Component, Definition, Host, Kind, Members, Newborn, Recorder,
-    Refusal, Shared, Source, digest,
-};
+use crate::plugin::{Committed, Definition, Host, Kind, Newborn, Quiet, Recorder, Shared, Source};
 use crate::store::Store;
-use committed::Found;
-use crew::Inheritance;
-use trial::Retired;
+use back::Retired;
 
+pub use back::Back;
 pub use crew::{Crew, Wish};
 pub use refused::Refused;
 pub use shadow::Pair;
 pub use stage::Stage;
-pub use swap::{Candidate, Swapped};
-pub use trial::{Trial, Verdict};
+pub use swap::{Candidate, Judged, Swapped};
+pub use trial::{Promotion, Trial, Verdict};
 
 /// The result of one configuration load.
 pub struct Snapshot {
@@ -92,7 +88,7 @@ pub struct Staffed {
     /// The one instance of a shared plugin.
     pub shared: Option<Shared>,
     /// Since when it is used, in milliseconds since this process began.
-    pub since: u64,
+    since: u64,
     /// Kept over snapshots: a worker may never have seen the one that they were made for.
     newborns: Arc<[Mutex<Option<Newborn>>]>,
 }
@@ -117,15 +113,29 @@ pub enum Before<'b> {
     Snapshot(&'b Snapshot),
 }
 
-/// What plugins are staffed with.
+/// What snapshots are made with.
 #[derive(Clone, Copy)]
-struct Staffing<'s> {
-    host: &'s Host,
-    /// Whose plugins go on where nothing is different.
-    previous: Option<&'s Snapshot>,
-    /// What another process has served.
-    committed: Option<&'s Committed>,
-    crew: &'s Crew,
+pub struct Means<'m> {
+    /// What judges plugins.
+    pub host: &'m Host,
+    /// What makes clusters.
+    pub registry: &'m Registry,
+    /// Whom instances are made for.
+    pub crew: &'m Crew,
+    /// The files that may be read, if not all are.
+    pub quiet: Option<&'m Quiet>,
+}
+
+/// The uses of a plugin, with the kinds that it must be of for each.
+type Uses = Vec<(Use, BTreeSet<Kind>)>;
+
+/// The same of each plugin.
+fn uses_by_plugin(config: &Config) -> BTreeMap<Name, Uses> {
+    let mut all: BTreeMap<Name, Uses> = BTreeMap::new();
+    for (used, kinds) in uses(config) {
+        all.entry(Arc::clone(&used.plugin)).or_default().push((used, kinds));
+    }
+    all
 }
 
 /// What a configuration uses plugins for: each use, with the kinds that it must be of. A plugin
@@ -139,6 +149,7 @@ fn uses(config: &Config) -> BTreeMap<Use, BTreeSet<Kind>> {
     for listener in config.listeners.values() {
         listener.routers.iter().for_each(|plugin| add(plugin, None, Kind::Router));
         listener.rewriters.iter().for_each(|plugin| add(plugin, None, Kind::Rewriter));
+        listener.stream_routers().iter().for_each(|it| add(it, None, Kind::StreamRouter));
     }
     for (name, cluster) in &config.clusters {
         cluster.balancers.iter().for_each(|plugin| add(plugin, Some(name), Kind::Balancer));
@@ -157,18 +168,17 @@ impl Snapshot {
     /// Loads all that a configuration names, and makes the instances that workers begin with. What
     /// was served before and is still configured alike is kept, with its state; what is not, and can,
     /// takes the state that was. Where another process served something else than what is there by
-    /// now, it begins with that: [`swap`](Self::swap) judges what is there.
+    /// now, it begins with that: [`judge`](Self::judge) is for what is there.
     ///
     /// # Errors
     ///
     /// Every plugin that is refused.
     pub async fn build(
-        host: &Host,
+        means: Means<'_>,
         config: Config,
-        registry: &Registry,
         before: Before<'_>,
-        crew: &Crew,
     ) -> Result<Self, Vec<Refused>> {
+        let Means { host, registry, .. } = means;
         let nothing = Committed::default();
         let (previous, committed) = match before {
             Before::Nothing => (None, &nothing),
@@ -191,15 +201,16 @@ impl Snapshot {
             trials: BTreeMap::new(),
             pairs: previous.map(|previous| previous.pairs.clone()).unwrap_or_default(),
             recorders: BTreeMap::new(),
-            retired: previous.map(|previous| previous.retired.clone()).unwrap_or_default(),
+            retired: BTreeMap::new(),
         };
-        let staffing = Staffing { host, previous, committed: Some(committed), crew };
-        let refused = snapshot.staff_all(staffing, committed).await;
+        let refused = snapshot.staff_all(means, previous, committed).await;
         // What serves and is on trial is touched only by what takes its place.
         if !refused.is_empty() {
             return Err(refused);
         }
-        snapshot.carry_on(previous);
+        if let Some(previous) = previous {
+            snapshot.carry_on(previous);
+        }
         snapshot.remember(committed);
         snapshot.compare();
         snapshot.recorders = snapshot.recorders(previous, host.metrics());
@@ -224,6 +235,12 @@ impl Snapshot {
         used.next().map(|(_, staffed)| staffed.definition.version())
     }
 
+    /// Since when the version of a plugin serves, in milliseconds since this process began: its first use.
+    #[must_use]
+    pub fn serving_since(&self, plugin: &Name) -> u64 {
+        self.uses_of(plugin).map(|(_, staffed)| staffed.since).min().unwrap_or_default()
+    }
+
     /// The snapshot, with where its listeners listen, and the administrator's.
     #[must_use]
     pub fn listening_on(
@@ -246,83 +263,6 @@ impl Snapshot {
                 view.show(Arc::clone(cluster));
             }
         }
-    }
-
-    async fn staff(
-        &self,
-        Staffing { host, previous, committed, crew }: Staffing<'_>,
-        used: &Use,
-        plugin: &config::Plugin,
-        (source, bytes): &Found,
-        kinds: &BTreeSet<Kind>,
-    ) -> Result<Staffed, Refusal> {
-        self.listed(source, &digest(bytes))?;
-        let component = host.load(bytes).await?;
-        let kinds: Vec<Kind> = kinds.iter().copied().collect();
-        let before = previous.and_then(|previous| previous.plugins.get(used));
-        if let Some(before) = before
-            && self.keeps(before, plugin, &component, &kinds, previous)
-        {
-            host.keep(source, &component.digest, bytes);
-            return Ok(Staffed { source: source.clone(), ..before.clone() });
-        }
-        let members = used.cluster.as_ref().and_then(|name| {
-            let view: Arc<dyn Members> = self.views.get(name)?.clone();
-            Some((name, view))
-        });
-        let granted = plugin.grants.stores.iter();
-        let granted = granted
-            .filter_map(|name| {
-                self.stores.get(name).map(|(_, s)| (Arc::clone(name), Arc::clone(s)))
-            })
-            .collect();
-        let around = Around { members, stores: granted, clusters: Arc::clone(&self.names) };
-        let definition = host.define(plugin, component, &kinds, around)?;
-        // Those that the program carries, and what served before, can be called.
-        let served = committed.and_then(|committed| committed.plugins.get(&*used.plugin));
-        let served = served.is_some_and(|served| served.version == definition.version());
-        if *source != Source::BuiltIn && !served {
-            definition.probe_apart().await?;
-        }
-        let inheritance = Inheritance::of(crew, plugin);
-        let states = inheritance.states(used, before, &definition).await?;
-        let staffed = staffed(definition, source.clone(), inheritance, states).await?;
-        host.keep(source, &staffed.definition.component.digest, bytes);
-        Ok(staffed)
-    }
-
-    /// Whether a component may serve at all.
-    fn listed(&self, source: &Source, digest: &str) -> Result<(), Refusal> {
-        match &self.config.server.require_digest {
-            Some(listed)
-                if *source != Source::BuiltIn && !listed.iter().any(|one| one == digest) =>
-            {
-                Err(Refusal::Unlisted(digest.to_owned()))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Whether a plugin goes on as it was: it and its stores are configured alike, and what it may
-    /// have asked about the others would be answered alike.
-    fn keeps(
-        &self,
-        before: &Staffed,
-        plugin: &config::Plugin,
-        component: &Component,
-        kinds: &[Kind],
-        previous: Option<&Self>,
-    ) -> bool {
-        let Some(previous) = previous else { return false };
-        let stores = plugin.grants.stores.iter().all(|name| {
-            let (now, then) = (self.stores.get(name), previous.stores.get(name));
-            now.zip(then).is_some_and(|((_, now), (_, then))| Arc::ptr_eq(now, then))
-        });
-        let clusters = !component.asks_clusters || self.names == previous.names;
-        stores
-            && clusters
-            && self.listed(&before.source, &component.digest).is_ok()
-            && before.definition.serves(plugin, &plugin::version(plugin, component), kinds)
     }
 }
 
@@ -353,27 +293,4 @@ fn stores(
         (Arc::clone(name), (settings.clone(), store))
     };
     config.stores.iter().map(open).collect()
-}
-
-/// Makes the instances that workers begin with.
-async fn staffed(
-    definition: Arc<Definition>,
-    source: Source,
-    inheritance: Inheritance<'_>,
-    states: Vec<Option<Vec<u8>>>,
-) -> Result<Staffed, Refusal> {
-    let mut states = states.into_iter();
-    let mut next = || states.next().flatten();
-    if definition.config.instances == Instances::Shared {
-        let only = inheritance.heir(&definition, next()).await?;
-        let shared = Some(Shared::new(only));
-        let newborns = Arc::default();
-        return Ok(Staffed { definition, source, shared, since: now(), newborns });
-    }
-    let mut newborns = Vec::new();
-    for _ in 0..inheritance.crew.size().max(1) {
-        newborns.push(Mutex::new(Some(inheritance.heir(&definition, next()).await?)));
-    }
-    let newborns = newborns.into();
-    Ok(Staffed { definition, source, shared: None, since: now(), newborns })
 }

@@ -6,6 +6,7 @@ pub mod path;
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 /// How many bytes went through a stream in one direction.
@@ -63,6 +64,46 @@ impl Stream {
         }
     }
 
+    /// Ready when it may be read, or written.
+    pub fn poll_ready(
+        &self,
+        context: &mut Context<'_>,
+        interest: Interest,
+    ) -> Poll<io::Result<()>> {
+        match (self, interest.is_writable()) {
+            (Self::Tcp(stream), false) => stream.poll_read_ready(context),
+            (Self::Tcp(stream), true) => stream.poll_write_ready(context),
+            (Self::Unix(stream), false) => stream.poll_read_ready(context),
+            (Self::Unix(stream), true) => stream.poll_write_ready(context),
+        }
+    }
+
+    /// Does something to it that a system call of ours does. If that would block, it counts as not ready.
+    ///
+    /// # Errors
+    ///
+    /// That it would block, and those of what is done.
+    pub fn try_io<T>(
+        &self,
+        interest: Interest,
+        attempt: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<T> {
+        match self {
+            Self::Tcp(stream) => stream.try_io(interest, attempt),
+            Self::Unix(stream) => stream.try_io(interest, attempt),
+        }
+    }
+
+    /// Whether the connection is known to be broken, as by a reset.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        let error = match self {
+            Self::Tcp(stream) => stream.take_error(),
+            Self::Unix(stream) => stream.take_error(),
+        };
+        !matches!(error, Ok(None))
+    }
+
     /// What there is to be read. Asks the system, which knows before the runtime does.
     #[must_use]
     pub fn peek(&self) -> Peeked {
@@ -76,6 +117,15 @@ impl Stream {
             Err(Errno::AGAIN) => Peeked::Nothing,
             Ok((_, 1..)) => Peeked::Bytes,
             Ok(_) | Err(_) => Peeked::End,
+        }
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
         }
     }
 }

@@ -2,23 +2,22 @@
 //!
 //! Nothing is looked at. The end of one direction is passed on and the other goes on; a connection that
 //! is reset resets the other, so that nobody takes what is cut off for whole. While nothing waits to be
-//! written a tunnel holds no buffer.
+//! written a tunnel holds no buffer. Where much comes at once, the kernel moves it by itself.
 
-use std::cell::RefCell;
+mod direction;
+mod pipe;
+
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::mem;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use self::direction::Direction;
 use crate::deadline::Deadline;
 use crate::socket::Stream;
-
-/// The most that is read at once, and that waits to be written in one direction.
-const PIECE_BYTES: usize = 64 << 10;
 
 /// One end of a tunnel.
 #[derive(Debug)]
@@ -38,6 +37,17 @@ pub enum Side {
     Upstream,
 }
 
+/// What is expected of a tunnel.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// The longest that nothing comes from either side.
+    pub silence: Duration,
+    /// How long the upstream's first byte may take, if there has to be one.
+    pub first_byte: Option<Duration>,
+    /// Whether the upstream must have sent something before it ends, unless the client has ended before.
+    pub must_answer: bool,
+}
+
 /// How a tunnel has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
@@ -45,24 +55,46 @@ pub enum Ended {
     Complete,
     /// Nothing came from either side for so long.
     Silent,
+    /// The upstream's first byte did not come in time.
+    Late {
+        /// Whether the client had ended its side by then.
+        client_ended: bool,
+    },
+    /// The upstream ended, and had sent nothing.
+    Empty,
     /// The connection of this side broke.
     Broken(Side, io::ErrorKind),
 }
 
-/// Joins two streams until they end. `passed` is told how many bytes of whom have gone on.
+/// Joins two streams until they end, and closes them. `passed` is told how many bytes of whom have gone on.
 pub async fn join(
     mut downstream: End,
     mut upstream: End,
     silence: Duration,
+    passed: impl FnMut(Side, usize),
+) -> Ended {
+    let terms = Terms { silence, first_byte: None, must_answer: false };
+    relay(&mut downstream, &mut upstream, &terms, passed).await
+}
+
+/// The same on some terms. What is then closed is reset, unless both sides were done: for their peers it
+/// would be an end in order.
+pub async fn relay(
+    downstream: &mut End,
+    upstream: &mut End,
+    terms: &Terms,
     mut passed: impl FnMut(Side, usize),
 ) -> Ended {
     // Whatever else ends it is no end in order, and must not look like one.
     [&downstream.stream, &upstream.stream].iter().for_each(|stream| stream.resets(true));
-    let mut up = Direction::new(Side::Downstream, std::mem::take(&mut downstream.early));
-    let mut down = Direction::new(Side::Upstream, std::mem::take(&mut upstream.early));
+    let mut up = Direction::new(Side::Downstream, mem::take(&mut downstream.early));
+    let mut down = Direction::new(Side::Upstream, mem::take(&mut upstream.early));
     let (one, other) = (&mut downstream.stream, &mut upstream.stream);
-    let mut deadline = Deadline::default();
-    deadline.set(silence);
+    let (mut deadline, mut first) = (Deadline::default(), Deadline::default());
+    deadline.set(terms.silence);
+    if let Some(time) = terms.first_byte {
+        first.set(time);
+    }
     let ended = poll_fn(|context| {
         let mut moved = false;
         let mut count = |side, bytes| {
@@ -76,11 +108,20 @@ pub async fn join(
                 return Poll::Ready(*broken);
             }
         }
+        if terms.must_answer && down.is_empty() && !up.has_ended() {
+            return Poll::Ready(Ended::Empty);
+        }
         if sent.is_ready() && received.is_ready() {
             return Poll::Ready(Ended::Complete);
         }
+        if !down.is_silent() {
+            first.clear();
+        }
         if moved {
-            deadline.set(silence);
+            deadline.set(terms.silence);
+        }
+        if first.poll(context).is_ready() {
+            return Poll::Ready(Ended::Late { client_ended: up.has_ended() });
         }
         deadline.poll(context).map(|()| Ended::Silent)
     })
@@ -89,95 +130,6 @@ pub async fn join(
         [&downstream.stream, &upstream.stream].iter().for_each(|stream| stream.resets(false));
     }
     ended
-}
-
-/// From one stream to the other.
-struct Direction {
-    from: Side,
-    /// What was read and could not be written yet.
-    waiting: Bytes,
-    state: State,
-}
-
-#[derive(PartialEq, Eq)]
-enum State {
-    Open,
-    /// The source has ended.
-    Ending,
-    /// The other side knows.
-    Over,
-}
-
-thread_local! {
-    /// What is read, as long as it takes to write it.
-    static PIECE: RefCell<Vec<u8>> = RefCell::new(vec![0; PIECE_BYTES]);
-}
-
-impl Direction {
-    fn new(from: Side, waiting: Bytes) -> Self {
-        Self { from, waiting, state: State::Open }
-    }
-
-    fn poll(
-        &mut self,
-        context: &mut Context<'_>,
-        source: &mut Stream,
-        sink: &mut Stream,
-        passed: &mut impl FnMut(Side, usize),
-    ) -> Poll<Result<(), Ended>> {
-        loop {
-            while !self.waiting.is_empty() {
-                let polled = Pin::new(&mut *sink).poll_write(context, &self.waiting);
-                let count = ready!(polled).map_err(|error| self.written(&error))?;
-                passed(self.from, count);
-                let _ = self.waiting.split_to(count.min(self.waiting.len()));
-            }
-            match self.state {
-                State::Over => return Poll::Ready(Ok(())),
-                State::Ending => {
-                    let polled = Pin::new(&mut *sink).poll_shutdown(context);
-                    ready!(polled).map_err(|error| self.written(&error))?;
-                    self.state = State::Over;
-                }
-                State::Open => ready!(PIECE.with_borrow_mut(|piece| {
-                    let mut buffer = ReadBuf::new(piece);
-                    let polled = Pin::new(&mut *source).poll_read(context, &mut buffer);
-                    ready!(polled).map_err(|error| Ended::Broken(self.from, error.kind()))?;
-                    Poll::Ready(self.write(context, buffer.filled(), sink, passed))
-                }))?,
-            }
-        }
-    }
-
-    /// Passes on what was just read, as much as goes at once.
-    fn write(
-        &mut self,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-        sink: &mut Stream,
-        passed: &mut impl FnMut(Side, usize),
-    ) -> Result<(), Ended> {
-        if bytes.is_empty() {
-            self.state = State::Ending;
-            return Ok(());
-        }
-        let count = match Pin::new(sink).poll_write(context, bytes) {
-            Poll::Ready(result) => result.map_err(|error| self.written(&error))?,
-            Poll::Pending => 0,
-        };
-        passed(self.from, count);
-        self.waiting = Bytes::copy_from_slice(bytes.get(count..).unwrap_or_default());
-        Ok(())
-    }
-
-    /// What follows from an error of the sink.
-    fn written(&self, error: &io::Error) -> Ended {
-        let to = match self.from {
-            Side::Downstream => Side::Upstream,
-            Side::Upstream => Side::Downstream,
-        };
-        Ended::Broken(to, error.kind())
-    }
 }
 
 #[cfg(test)]

@@ -45,6 +45,8 @@ pub struct Listener {
     pub on_request: Vec<Plugin>,
     /// In the order of responses.
     pub on_response: Vec<Plugin>,
+    /// What decides where a TCP connection goes.
+    pub stream_router: Option<Plugin>,
     /// Where requests go that no router decides.
     pub default_cluster: Option<Rc<ClusterUse>>,
     /// Where it counts.
@@ -211,6 +213,7 @@ fn listener(
         routers: named(&settings.routers, None, plugins),
         on_request,
         on_response,
+        stream_router: named(settings.stream_routers(), None, plugins).into_iter().next(),
         default_cluster: settings.default_cluster.as_ref().and_then(|n| clusters.get(n)).cloned(),
         metrics: make.metrics.listener(&settings.name),
         settings: settings.clone(),

@@ -3,12 +3,11 @@
 //! The system tells of changes where it can; looking at the files once in a while finds them
 //! everywhere else, as on network file systems, and says what has changed in either case. Files are judged
 //! by size, times and number, and only once these have been the same for a while: who copies a file writes it
-//! piece by piece.
+//! piece by piece. What comes together is told of together, when all of it is quiet; a file that never is
+//! is not told of, and keeps the others waiting for a while only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,13 +17,15 @@ use notify::{EventKind, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use crate::plugin::{Quiet, Stamp};
+
 /// How often files are looked at unless the system tells of changes.
 const ROUND: Duration = Duration::from_secs(2);
 
 /// How long files stay as they are before they are taken for whole.
 const QUIET: Duration = Duration::from_millis(200);
 
-/// How long that is waited for: somebody may write to one of them for ever.
+/// How long that is waited for before others are told of: somebody may write to one of them for ever.
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// What has changed.
@@ -36,6 +37,38 @@ pub enum News {
     Configuration,
 }
 
+/// A file that is looked at.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum File {
+    /// One of the plugin directory, by its name.
+    Plugin(OsString),
+    /// The configuration's.
+    Configuration,
+}
+
+/// What files look like from outside, those that are there.
+type Seen = BTreeMap<File, Stamp>;
+
+/// A file that does not look as was told.
+#[derive(Debug)]
+struct Restless {
+    /// What it looks like; nothing if it is gone.
+    stamp: Option<Stamp>,
+    /// Since when it looks like that.
+    since: Instant,
+    /// Since when it looks otherwise than was told.
+    first: Instant,
+}
+
+/// What has come of looking.
+#[derive(Debug, PartialEq, Eq)]
+enum Looked {
+    /// Files are waited for.
+    Wait,
+    /// None is; with what is to be told.
+    Settled(Option<News>),
+}
+
 /// Watches a plugin directory and a configuration's file.
 #[derive(Debug)]
 pub struct Watch {
@@ -43,49 +76,40 @@ pub struct Watch {
     file: Option<PathBuf>,
     /// What was last told of.
     told: Seen,
-    /// What is not yet settled, since when, and when it was first seen to differ.
-    unsettled: Option<(Seen, Instant, Instant)>,
-    /// When the files are looked at although nobody tells of any.
-    next: Instant,
+    /// What has changed since.
+    restless: BTreeMap<File, Restless>,
+    /// When the files were last looked at.
+    looked: Instant,
     event: Arc<Notify>,
     /// What the system tells of, as long as there is this.
     watcher: Option<notify::RecommendedWatcher>,
 }
 
-/// What files look like from outside.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Seen {
-    plugins: BTreeMap<OsString, Stamp>,
-    file: Option<Stamp>,
-}
-
-/// Length, device, number, and when contents and number were last changed, with nanoseconds.
-type Stamp = (u64, u64, u64, (i64, i64), (i64, i64));
-
-fn stamp(metadata: &Metadata) -> Stamp {
-    if !metadata.is_file() {
-        // A pipe that somebody writes to, or a directory, would never be quiet; neither is a component.
-        return (0, metadata.dev(), metadata.ino(), (0, 0), (0, 0));
-    }
-    let written = (metadata.mtime(), metadata.mtime_nsec());
-    let changed = (metadata.ctime(), metadata.ctime_nsec());
-    (metadata.len(), metadata.dev(), metadata.ino(), written, changed)
-}
-
-impl Seen {
-    /// Links are followed: where deployments switch one, it leads to other bytes.
-    fn look(plugins: Option<&Path>, file: Option<&Path>) -> Self {
-        let mut seen = Self::default();
-        for entry in plugins.and_then(|path| path.read_dir().ok()).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if path.extension().is_some_and(|extension| extension == "wasm")
-                && let Ok(metadata) = path.metadata()
-            {
-                seen.plugins.insert(entry.file_name(), stamp(&metadata));
-            }
+/// Links are followed: where deployments switch one, it leads to other bytes.
+fn look(plugins: Option<&Path>, file: Option<&Path>) -> Seen {
+    let mut seen = Seen::new();
+    for entry in plugins.and_then(|path| path.read_dir().ok()).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "wasm")
+            && let Ok(metadata) = path.metadata()
+        {
+            seen.insert(File::Plugin(entry.file_name()), Stamp::of(&metadata));
         }
-        seen.file = file.and_then(|file| file.metadata().ok()).map(|metadata| stamp(&metadata));
-        seen
+    }
+    if let Some(metadata) = file.and_then(|file| file.metadata().ok()) {
+        seen.insert(File::Configuration, Stamp::of(&metadata));
+    }
+    seen
+}
+
+impl Restless {
+    fn is_quiet(&self, now: Instant) -> bool {
+        now >= self.since + QUIET
+    }
+
+    /// Whether it is to be quiet before any is told of.
+    fn is_waited_for(&self, now: Instant) -> bool {
+        !self.is_quiet(now) && now < self.first + LONGEST
     }
 }
 
@@ -98,9 +122,9 @@ impl Watch {
         let watcher = watcher.inspect_err(|error| {
             tracing::info!("the system does not tell of changes, so files are looked at: {error}");
         });
-        let told = Seen::look(plugins.as_deref(), file.as_deref());
-        let (watcher, next) = (watcher.ok(), Instant::now() + ROUND);
-        let mut watch = Self { plugins, file, told, unsettled: None, next, event, watcher };
+        let told = look(plugins.as_deref(), file.as_deref());
+        let (watcher, looked, restless) = (watcher.ok(), Instant::now(), BTreeMap::new());
+        let mut watch = Self { plugins, file, told, restless, looked, event, watcher };
         watch.follow_file();
         watch
     }
@@ -119,50 +143,87 @@ impl Watch {
     /// dropped.
     pub async fn changed(&mut self) -> News {
         loop {
-            let wake = match &self.unsettled {
-                Some((_, since, _)) => *since + QUIET,
-                None => self.next,
-            };
-            match &self.unsettled {
+            if self.restless.is_empty() {
+                let _ = timeout_at(self.looked + ROUND, self.event.notified()).await;
+            } else {
                 // What comes while files are written changes nothing before they are quiet.
-                Some(_) => sleep_until(wake).await,
-                None => {
-                    let _ = timeout_at(wake, self.event.notified()).await;
-                }
+                sleep_until(self.looked + QUIET).await;
             }
-            if let Some(news) = self.look().await {
+            if let Looked::Settled(Some(news)) = self.look().await {
                 return news;
             }
         }
     }
 
-    async fn look(&mut self) -> Option<News> {
+    /// Looks at once, and waits until nobody writes to any of the files, but not for those that somebody
+    /// writes to for ever. What has changed is not told of again. Nothing is lost if this is dropped.
+    pub async fn settle(&mut self) {
+        while self.look().await == Looked::Wait {
+            sleep_until(self.looked + QUIET).await;
+        }
+    }
+
+    /// The plugin directory, as was last told.
+    #[must_use]
+    pub fn quiet(&self) -> Quiet {
+        let name = |file: &File| match file {
+            File::Plugin(name) => Some(name.clone()),
+            File::Configuration => None,
+        };
+        let told = self.told.iter();
+        Quiet {
+            files: told.filter_map(|(file, stamp)| Some((name(file)?, *stamp))).collect(),
+            restless: self.restless.keys().filter_map(name).collect(),
+        }
+    }
+
+    async fn look(&mut self) -> Looked {
         let (plugins, file) = (self.plugins.clone(), self.file.clone());
         // A file system that hangs is to keep nobody from anything else.
-        let look = move || Seen::look(plugins.as_deref(), file.as_deref());
-        let seen = tokio::task::spawn_blocking(look).await.ok()?;
-        self.next = Instant::now() + ROUND;
-        if seen == self.told {
-            self.unsettled = None;
-            return None;
-        }
-        let now = Instant::now();
-        let first = self.unsettled.as_ref().map_or(now, |(_, _, first)| *first);
-        let settled = self
-            .unsettled
-            .as_ref()
-            .is_some_and(|(before, since, _)| *before == seen && now >= *since + QUIET);
-        if !settled && now < first + LONGEST {
-            self.unsettled = Some((seen, now, first));
-            return None;
-        }
-        let news = if seen.file == self.told.file { News::Plugins } else { News::Configuration };
-        (self.told, self.unsettled) = (seen, None);
-        if news == News::Configuration {
+        let look = move || look(plugins.as_deref(), file.as_deref());
+        let seen = tokio::task::spawn_blocking(look).await;
+        self.looked = Instant::now();
+        let Ok(seen) = seen else { return Looked::Settled(None) };
+        let looked = self.compare(&seen, self.looked);
+        if looked == Looked::Settled(Some(News::Configuration)) {
             // It may be another file under its name.
             self.follow_file();
         }
-        Some(news)
+        looked
+    }
+
+    fn compare(&mut self, seen: &Seen, now: Instant) -> Looked {
+        let mut before = std::mem::take(&mut self.restless);
+        let files: BTreeSet<&File> = seen.keys().chain(self.told.keys()).collect();
+        for file in files {
+            let stamp = seen.get(file).copied();
+            if stamp == self.told.get(file).copied() {
+                continue;
+            }
+            let restless = match before.remove(file) {
+                Some(known) if known.stamp == stamp => known,
+                known => {
+                    let first = known.map_or(now, |known| known.first);
+                    Restless { stamp, since: now, first }
+                }
+            };
+            self.restless.insert(file.clone(), restless);
+        }
+        if self.restless.values().any(|restless| restless.is_waited_for(now)) {
+            return Looked::Wait;
+        }
+        let mut news = None;
+        for (file, quiet) in self.restless.extract_if(.., |_, restless| restless.is_quiet(now)) {
+            news = match file {
+                File::Configuration => Some(News::Configuration),
+                File::Plugin(_) => news.or(Some(News::Plugins)),
+            };
+            match quiet.stamp {
+                Some(stamp) => self.told.insert(file, stamp),
+                None => self.told.remove(&file),
+            };
+        }
+        Looked::Settled(news)
     }
 }
 
@@ -189,6 +250,8 @@ fn watcher(
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use super::*;
 
     fn watched() -> (tempfile::TempDir, Watch) {
@@ -227,8 +290,8 @@ mod tests {
         let (directory, mut watch) = watched();
         std::fs::write(directory.path().join("plugins.d/a.wasm.part"), "1").unwrap();
         std::fs::write(directory.path().join("notes"), "1").unwrap();
-        assert_eq!(watch.look().await, None);
-        assert!(watch.unsettled.is_none());
+        assert_eq!(watch.look().await, Looked::Settled(None));
+        assert!(watch.restless.is_empty());
     }
 
     #[tokio::test]
@@ -237,8 +300,8 @@ mod tests {
         let plugin = directory.path().join("plugins.d/a.wasm");
         for length in 1..6 {
             std::fs::write(&plugin, "x".repeat(length)).unwrap();
-            assert_eq!(watch.look().await, None, "just written");
-            assert!(watch.unsettled.is_some());
+            assert_eq!(watch.look().await, Looked::Wait, "just written");
+            assert!(watch.quiet().restless.contains(OsStr::new("a.wasm")));
         }
         assert_eq!(next(&mut watch).await, News::Plugins);
     }
@@ -252,8 +315,8 @@ mod tests {
         assert_eq!(next(&mut watch).await, News::Plugins);
         let mut pipe = std::fs::File::options().read(true).write(true).open(&path).unwrap();
         std::io::Write::write_all(&mut pipe, b"1").unwrap();
-        assert_eq!(watch.look().await, None);
-        assert!(watch.unsettled.is_none(), "it keeps other files from being taken for whole");
+        assert_eq!(watch.look().await, Looked::Settled(None));
+        assert!(watch.restless.is_empty(), "it keeps other files from being taken for whole");
     }
 
     #[tokio::test]
@@ -264,7 +327,7 @@ mod tests {
         while told().await {}
         for _ in 0..3 {
             std::fs::write(directory.path().join("access.log"), "1").unwrap();
-            assert_eq!(watch.look().await, None);
+            assert_eq!(watch.look().await, Looked::Settled(None));
             assert!(!told().await);
         }
         std::fs::write(directory.path().join("plugins.d/other"), "1").unwrap();
@@ -277,5 +340,49 @@ mod tests {
         watch.watcher = None;
         std::fs::write(directory.path().join("plugins.d/a.wasm"), "1").unwrap();
         assert_eq!(next(&mut watch).await, News::Plugins);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_written_for_ever_is_never_told_of_and_holds_up_no_other() {
+        let (directory, mut watch) = watched();
+        let plugins = directory.path().join("plugins.d");
+        let names = [OsStr::new("a.wasm"), OsStr::new("b.wasm")];
+        let begin = Instant::now();
+        let at = |watch: &mut Watch, after: Duration, length: usize| {
+            std::fs::write(plugins.join("a.wasm"), "x".repeat(length)).unwrap();
+            watch.compare(&look(Some(&plugins), None), begin + after)
+        };
+        // There is no configuration any more, which is as good as anything else that changes.
+        assert_eq!(at(&mut watch, Duration::ZERO, 1), Looked::Wait);
+        assert_eq!(at(&mut watch, QUIET, 2), Looked::Wait);
+        assert_eq!(at(&mut watch, LONGEST, 3), Looked::Settled(Some(News::Configuration)));
+        std::fs::write(plugins.join("b.wasm"), "whole").unwrap();
+        assert_eq!(
+            at(&mut watch, 2 * LONGEST, 4),
+            Looked::Wait,
+            "the other may be written as well"
+        );
+        let quiet = 2 * LONGEST + QUIET;
+        assert_eq!(at(&mut watch, quiet, 5), Looked::Settled(Some(News::Plugins)));
+        let told = watch.quiet();
+        assert_eq!(names.map(|name| told.files.contains_key(name)), [false, true]);
+        assert_eq!(names.map(|name| told.restless.contains(name)), [true, false]);
+        // When it is, it is told of.
+        let seen = look(Some(&plugins), None);
+        let (news, later) = (Looked::Settled(Some(News::Plugins)), quiet + QUIET);
+        assert_eq!(watch.compare(&seen, begin + later), news);
+        assert!(watch.quiet().restless.is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_does_not_wait_for_news_is_told_of_files_that_are_quiet() {
+        let (directory, mut watch) = watched();
+        let plugin = directory.path().join("plugins.d/a.wasm");
+        std::fs::write(&plugin, "1").unwrap();
+        watch.settle().await;
+        let quiet = watch.quiet();
+        assert!(quiet.restless.is_empty());
+        assert!(quiet.files.contains_key(OsStr::new("a.wasm")));
+        assert_eq!(watch.look().await, Looked::Settled(None), "it is told of once");
     }
 }

@@ -67,8 +67,8 @@ impl Engine {
         let config = config.unwrap_or_else(|faults| panic!("{faults}")).plugins;
         let cluster = Arc::new(Cluster::default());
         let plugin = self.runtime.block_on(async {
-            let (_, bytes) = self.host.find(name).unwrap();
-            let component = self.host.load(&bytes).await.unwrap();
+            let found = self.host.find(name, None).unwrap();
+            let component = self.host.load(&found).await.unwrap();
             assert!(!component.waits, "{name} cannot be called synchronously");
             let members: Arc<dyn Members> = cluster.clone();
             let members = Some((&Name::from("main"), members));
@@ -167,6 +167,7 @@ fn exchange(script: &Script) -> Box<Exchange> {
         tried: script.tried().into(),
         taken: Taken::default(),
         trail: Trail::new(RequestIds::new().issue(), false),
+        stream: None,
     })
 }
 

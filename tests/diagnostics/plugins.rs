@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::{odd, places, refused};
-use crate::strangers::with_stream_router;
+use crate::strangers::with_something_else;
 use crate::support::{Binary, Proxy};
 
 /// A file whose router `bad` is the guest that refuses what it gets, and says this.
@@ -218,16 +218,16 @@ fn what_a_component_has_and_nobody_calls_is_a_warning() {
     let toml = odd("balancer = 'both'\n[server]\nplugin-dir = 'plugins.d'");
     let run = |arguments: &[&str]| {
         let mut linkspan = Binary::prepared(&toml, &[], arguments, |directory| {
-            fs::write(directory.join("both.wasm"), with_stream_router()).unwrap();
+            fs::write(directory.join("both.wasm"), with_something_else()).unwrap();
         });
         assert_eq!(linkspan.wait().code(), Some(0), "{}", linkspan.stderr());
         linkspan
     };
     let said = run(&["check"]).stderr();
     assert_eq!(places(&said), ["6:12"], "{said}");
-    assert!(said.contains("`both` exports `stream-router`, which this version never"), "{said}");
+    assert!(said.contains("`both` exports `extra`, which this version never"), "{said}");
     let told = run(&["inspect", "plugins.d/both.wasm"]).stdout();
-    assert!(told.contains("uncalled  stream-router\n"), "{told}");
+    assert!(told.contains("uncalled  extra\n"), "{told}");
 }
 
 #[test]

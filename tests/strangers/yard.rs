@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use linkspan::config::{Grants, Instances, Limits, Plugin, State};
 use linkspan::metrics::Metrics;
-use linkspan::plugin::{Around, Compiler, Definition, Host, Kind, Newborn, Refusal, Settings};
+use linkspan::plugin::{
+    Around, Compiler, Definition, Found, Host, Kind, Newborn, Refusal, Settings, Source,
+};
 use linkspan::proxy::WORDS;
 use tokio::runtime::{Builder, Runtime};
 
@@ -37,7 +39,8 @@ impl Yard {
     /// A router of a component, with this for `configure`.
     #[track_caller]
     pub(super) fn define(&self, bytes: &[u8], config: &str) -> Arc<Definition> {
-        let component = self.runtime.block_on(self.host.load(bytes)).unwrap();
+        let found = Found::new(Source::Copy, bytes.to_vec());
+        let component = self.runtime.block_on(self.host.load(&found)).unwrap();
         let plugin = Plugin {
             name: "yard".into(),
             component: "yard".to_owned(),

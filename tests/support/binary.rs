@@ -158,7 +158,8 @@ impl Binary {
             }
             let stdout = self.stdout();
             let line = stdout.lines().find_map(|line| line.strip_suffix(&name))?;
-            line.strip_prefix("listening on http://")?.parse().ok()
+            let line = line.strip_prefix("listening on ")?;
+            line.split_once("://").and_then(|(_, address)| address.parse().ok())
         })
     }
 
@@ -228,6 +229,13 @@ impl Binary {
         self.memory("VmRSS:")
     }
 
+    /// How many ends of pipes it holds.
+    pub(crate) fn pipe_ends(&self) -> usize {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        let links = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        links.filter(|link| link.to_string_lossy().starts_with("pipe:")).count()
+    }
+
     /// The most memory that it ever had in use, in bytes.
     pub(crate) fn peak_bytes(&self) -> usize {
         self.memory("VmHWM:")
@@ -237,6 +245,21 @@ impl Binary {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
         line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+    }
+
+    /// Waits until it has a process of its own that compiles.
+    #[track_caller]
+    pub(crate) fn wait_for_compiler(&self) {
+        let tasks = format!("/proc/{}/task", self.child.id());
+        eventually("a process that compiles", || {
+            let mut tasks = fs::read_dir(&tasks).unwrap().flatten();
+            tasks
+                .any(|task| {
+                    let children = fs::read_to_string(task.path().join("children"));
+                    children.is_ok_and(|children| !children.trim().is_empty())
+                })
+                .then_some(())
+        });
     }
 
     fn pid(&self) -> Pid {

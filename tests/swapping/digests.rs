@@ -41,6 +41,43 @@ fn only_what_is_listed_serves() {
     assert_eq!(stamp(&client.get("/")), "b");
 }
 
+/// Has the list named another component in place of one.
+fn unlist(bridge: &Bridge, version: &str) {
+    bridge.rewrite(|toml| toml.replace(&digest(&stamped(version)), &"0".repeat(64)));
+    let (status, text) = bridge.order("/api/reload");
+    assert_eq!(status, 200, "{text}");
+}
+
+#[test]
+fn a_version_before_that_is_not_listed_any_more_does_not_come_back() {
+    let listed = ["a", "o", "b"].map(|version| digest(&stamped(version)));
+    let mut bridge = Bridge::of(&format!("require-digest = {listed:?}"), "", "");
+    let mut client = bridge.linkspan.connect();
+    bridge.drop("stamps", &stamped("b"));
+    eventually("the new version", || (stamp(&client.get("/")) == "b").then_some(()));
+    unlist(&bridge, "a");
+    let (status, text) = bridge.order("/api/plugins/one/rollback");
+    assert_eq!(status, 409, "{text}");
+    assert!(text.contains("server.require-digest"), "{text}");
+    assert_eq!(stamp(&client.get("/")), "b");
+    assert_eq!(bridge.told("one")["candidate"], Value::Null);
+}
+
+#[test]
+fn a_version_on_trial_that_is_not_listed_any_more_gets_no_request() {
+    let listed = ["a", "o", "b"].map(|version| digest(&stamped(version)));
+    let canary = "[plugins.one.canary]\nshare = '100%'\nfor = '1h'";
+    let mut bridge = Bridge::of(&format!("require-digest = {listed:?}"), "", canary);
+    let mut client = bridge.linkspan.connect();
+    bridge.drop("stamps", &stamped("b"));
+    eventually("the trial", || (stamp(&client.get("/")) == "b").then_some(()));
+    unlist(&bridge, "b");
+    assert_eq!(stamp(&client.get("/")), "a");
+    let told = bridge.told("one");
+    assert_eq!(told["trial"], Value::Null);
+    assert!(told["candidate"]["reason"].as_str().unwrap().contains("server.require-digest"));
+}
+
 #[test]
 fn a_check_names_what_is_not_listed_and_built_in_components_need_not_be() {
     let nowhere = ["127.0.0.1:1".parse().unwrap()];

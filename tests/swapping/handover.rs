@@ -67,6 +67,29 @@ fn state_passes_from_version_to_version_and_none_is_called_in_between() {
 }
 
 #[test]
+fn a_version_that_has_passed_its_trial_goes_on_with_the_state_of_the_one_that_served() {
+    let canary = "[plugins.heir.canary]\nshare = '10%'\nfor = '2s'\n";
+    let mut bridge = Bridge::new(canary, 1);
+    bridge.drop_in("b");
+    let (mut first, mut served, mut in_a_row, mut last) = (None, 0, 0, 0);
+    eventually("the end of the trial", || {
+        let (by, calls) = bridge.called();
+        if by == "b" {
+            // With what it was told when its trial began.
+            first.get_or_insert(calls);
+            (in_a_row, last) = (in_a_row + 1, calls);
+        } else {
+            (in_a_row, served) = (0, calls);
+        }
+        // Else it is called once in ten times.
+        (in_a_row == 20).then_some(())
+    });
+    let first = first.unwrap();
+    let (own, meanwhile) = (last - first, served.saturating_sub(first));
+    assert!(2 * own > meanwhile, "{own} calls more that it knows of, and there were {meanwhile}");
+}
+
+#[test]
 fn a_version_that_does_not_take_the_state_is_refused() {
     let mut bridge = Bridge::new("", 2);
     for (stamp, reason) in [

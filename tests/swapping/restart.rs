@@ -93,6 +93,28 @@ fn what_was_rolled_back_to_a_built_in_component_is_not_taken_by_the_next_process
 }
 
 #[test]
+fn what_served_before_the_process_was_killed_can_be_gone_back_to() {
+    let mut bridge = Bridge::new();
+    serving(&mut bridge, "b");
+    bridge.killed_and_back(|_| {});
+    assert_eq!(first(&mut bridge), "b");
+    let (status, text) = bridge.order("/api/plugins/one/rollback");
+    assert_eq!(status, 200, "{text}");
+    assert_eq!(first(&mut bridge), "a");
+    // Also from what has come while there was no process.
+    bridge.killed_and_back(|plugins| {
+        fs::write(plugins.join("stamps.wasm"), stamped("c")).unwrap();
+    });
+    assert_eq!(first(&mut bridge), "c");
+    assert_eq!(bridge.order("/api/plugins/one/rollback").0, 200);
+    assert_eq!(first(&mut bridge), "a");
+    bridge.killed_and_back(|_| {});
+    assert_eq!(first(&mut bridge), "a", "what was left is not taken again");
+    let (status, text) = bridge.order("/api/plugins/one/rollback");
+    assert_eq!((status, text.contains("there is no version before")), (409, true), "{text}");
+}
+
+#[test]
 fn a_trial_begins_with_what_has_come_meanwhile() {
     let mut bridge = Bridge::with("", "[plugins.one.canary]\nshare = '50%'\nfor = '1h'");
     bridge.killed_and_back(|plugins| {
@@ -103,6 +125,18 @@ fn a_trial_begins_with_what_has_come_meanwhile() {
         eventually(version, || (stamp(&client.get("/")) == version).then_some(()));
     }
     assert!(bridge.told("one")["trial"].is_object());
+}
+
+#[test]
+fn a_trial_beside_a_built_in_component_begins_again_with_the_next_process() {
+    let canary = "[plugins.round-robin.canary]\nshare = '50%'\nfor = '1h'";
+    let mut bridge = Bridge::with("", canary);
+    bridge.drop("round-robin", plugin("counts"));
+    let tried = |bridge: &mut Bridge| bridge.told("round-robin")["trial"].is_object().then_some(());
+    eventually("the trial", || tried(&mut bridge));
+    bridge.killed_and_back(|_| {});
+    eventually("the trial", || tried(&mut bridge));
+    assert_eq!(bridge.told("round-robin")["source"], "built-in");
 }
 
 #[test]

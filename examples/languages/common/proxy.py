@@ -52,7 +52,7 @@ class Proxy:
         command = [LINKSPAN, "run", "-c", str(path)]
         self.log = open(pathlib.Path(self.folder.name, "log"), "w+")
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)
-        found = re.match(r"listening on http://(\S+) \(web\)", self.process.stdout.readline())
+        found = re.match(r"listening on \w+://(\S+) \(web\)", self.process.stdout.readline())
         if not found:
             self.__exit__(RuntimeError)
             raise RuntimeError("Linkspan does not serve; what it says stands above")

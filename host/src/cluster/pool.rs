@@ -143,7 +143,7 @@ impl Pool {
     }
 
     /// Closes what is idle: others need the descriptors.
-    fn relieve(&self) {
+    pub fn relieve(&self) {
         let shelves: Vec<_> = self.0.shelves.borrow().values().map(Rc::clone).collect();
         shelves.iter().for_each(|shelf| shelf.clear());
     }

@@ -9,7 +9,7 @@ use crate::commands::{fail, options, say, uncounted};
 use crate::config::{Fault, Faults, Part, Reading};
 use crate::plugin::Host;
 use crate::proxy::{StartError, plugin_host};
-use crate::snapshot::{Before, Crew, Refused, Snapshot};
+use crate::snapshot::{Before, Crew, Means, Refused, Snapshot};
 
 /// Checks everything but serving.
 pub async fn check(check: &Check) -> ExitCode {
@@ -90,7 +90,9 @@ pub(super) async fn judge_with(
     let Some(config) = reading.to_judge() else { return Ok(None) };
     let registry = Registry::default();
     let answers = tokio::spawn(registry.clone().answer());
-    let built = Snapshot::build(host, config, &registry, Before::Nothing, &Crew::to_come(1)).await;
+    let crew = Crew::to_come(1);
+    let means = Means { host, registry: &registry, crew: &crew, quiet: None };
+    let built = Snapshot::build(means, config, Before::Nothing).await;
     answers.abort();
     match built {
         Ok(snapshot) => Ok(Some(snapshot).filter(|_| reading.faults().is_empty())),

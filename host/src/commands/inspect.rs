@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::cli::Inspect;
 use crate::commands::terminal::{Paint, Terminal};
 use crate::commands::{BUILT_IN, fail, json, say, uncounted};
-use crate::plugin::{self, CONTRACT, Compiler, Component, Host, Refusal, Settings};
+use crate::plugin::{self, CONTRACT, Compiler, Component, Found, Host, Refusal, Settings, Source};
 
 /// How long compiling may take: who is waiting can stop it, and components of Python take minutes where
 /// the processor is busy.
@@ -76,9 +76,10 @@ async fn examine(file: &Path, report: &mut Report) -> Result<(), String> {
     let bytes = plugin::read(file).map_err(words)?;
     report.size_bytes = Some(bytes.len());
     let begin = Instant::now();
-    let component = host.load(&bytes).await.map_err(words)?;
+    let found = Found::new(Source::File(file.to_owned()), bytes);
+    let component = host.load(&found).await.map_err(words)?;
     report.compile_ms = u64::try_from(begin.elapsed().as_millis()).ok();
-    report.names = Some(plugin::has_names(&bytes));
+    report.names = Some(plugin::has_names(&found.bytes));
     report.add(&component);
     Ok(())
 }

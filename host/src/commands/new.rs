@@ -58,7 +58,7 @@ fn instructions(wanted: &New) -> String {
         NewKind::Router => ("a router", "among the `routers` of a listener"),
         NewKind::Rewriter => ("a rewriter", "among the `rewriters` of a listener or cluster"),
         NewKind::StreamRouter => {
-            ("a stream router", "when there are TCP listeners: this version does not run it yet")
+            ("a stream router", "as the `stream-router` of a listener with `protocol = \"tcp\"`")
         }
     };
     let language = match wanted.lang {

@@ -107,14 +107,14 @@ impl Entry {
             needs: None,
             error: None,
         };
-        let loaded = match host.find(component) {
-            Ok((source, bytes)) => {
-                entry.source = Some(source.name());
-                if let Source::File(path) = &source {
+        let loaded = match host.find(component, None) {
+            Ok(found) => {
+                entry.source = Some(found.source.name());
+                if let Source::File(path) = &found.source {
                     entry.path = Some(path.display().to_string());
                 }
-                entry.size_bytes = Some(bytes.len());
-                host.load(&bytes).await
+                entry.size_bytes = Some(found.bytes.len());
+                host.load(&found).await
             }
             Err(refusal) => Err(refusal),
         };

@@ -13,8 +13,8 @@ use crate::commands::inspect::PATIENCE;
 use crate::commands::terminal::Terminal;
 use crate::commands::{BUILT_IN, complain, json, say, uncounted};
 use crate::plugin::{
-    self, Answer, Candidate, Compiler, Decided, Heading, Host, Line, Outcome, Reader, Refusal,
-    Settings, Unfit,
+    self, Answer, Candidate, Compiler, Decided, Found, Heading, Host, Line, Outcome, Reader,
+    Refusal, Settings, Source, Unfit,
 };
 use report::{Costs, Difference, Report, Row, Told};
 
@@ -58,7 +58,8 @@ async fn run(wanted: &Replay, report: &mut Report) -> Result<(), String> {
     let config = wanted.config.as_deref().map(config).transpose()?;
     let host = host()?;
     let bytes = plugin::read(&wanted.candidate).map_err(candidate)?;
-    let component = host.load(&bytes).await.map_err(candidate)?;
+    let found = Found::new(Source::File(wanted.candidate.clone()), bytes);
+    let component = host.load(&found).await.map_err(candidate)?;
     report.digest = Some(component.digest.to_string());
     let made = Candidate::new(&host, component, &heading, config);
     let mut replaying = made.map_err(candidate)?;

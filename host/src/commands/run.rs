@@ -1,21 +1,25 @@
 //! Serving, until a signal says to leave.
 
+mod agenda;
+mod configuration;
+
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::admin::Wanted;
+use crate::admin::{Change, Wanted};
 use crate::cli::Run;
 use crate::commands::manager::{self, Watchdog};
 use crate::commands::signals::{Signals, Wish, step};
 use crate::commands::{check, fail, options, say};
-use crate::config::{Config, Reading, STDIN};
+use crate::config::{Config, Name, Reading, STDIN};
 use crate::listener::descriptors;
 use crate::log::Logs;
 use crate::memory;
 use crate::proxy::Proxy;
 use crate::takeover::{Inherited, Offer, Predecessor};
-use crate::watch::Watch;
+use crate::watch::{News, Watch};
+use agenda::{Agenda, Asked, Next, Ready};
 
 /// How often this thread gives back what it has freed, and what workers have freed of its own: plugins and
 /// configurations, which take more when they come than when they serve.
@@ -95,6 +99,14 @@ fn offer(path: &Path) -> Result<Offer, String> {
     Offer::open(path).map_err(text)
 }
 
+/// How to leave.
+struct Leaving {
+    /// How long what is open may take; without, as long as it wants to.
+    grace: Option<Duration>,
+    /// How long idle connections stay.
+    linger: Duration,
+}
+
 /// A running proxy, with its logs and with who tells it what to do.
 pub(super) struct Service {
     logs: Logs,
@@ -121,12 +133,17 @@ impl Service {
         logs.install().map_err(|error| fail(&error))?;
         logs.follow(&config);
         let options = options(Some(&logs)).map_err(|error| fail(&error))?;
-        let signals = Signals::new().map_err(|error| fail(&error))?;
+        let mut signals = Signals::new().map_err(|error| fail(&error))?;
         // Before the files are read as components: what changes meanwhile is told of.
         let watch = Watch::new(config.server.plugin_dir.clone(), file.map(Path::to_path_buf));
         let path = config.server.takeover.as_deref().filter(|_| !replaces);
         let offer = path.map(offer).transpose().map_err(|error| fail(&error))?;
-        let proxy = Proxy::start_with(config, &options, &mut inherited).await.map_err(|error| {
+        // Components that have to be compiled may take minutes.
+        let started = tokio::select! {
+            started = Proxy::start_with(config, &options, &mut inherited) => started,
+            () = signals.leave() => return Err(ExitCode::SUCCESS),
+        };
+        let proxy = started.map_err(|error| {
             let told = check::explain(reading, &error, moved);
             if told { check::tell(reading.faults()) } else { fail(&error) }
         })?;
@@ -169,9 +186,15 @@ impl Service {
 
     /// One line per address, so that port 0 works.
     fn lines(&self) -> Vec<String> {
-        let listeners = self.proxy.addresses().iter();
+        let snapshot = self.proxy.snapshot();
+        let scheme = |name: &Name| match snapshot.config.listeners.get(name) {
+            Some(listener) if listener.tcp.is_some() => "tcp",
+            _ => "http",
+        };
         let listeners =
-            listeners.map(|(name, address)| format!("listening on http://{address} ({name})"));
+            self.proxy.addresses().iter().map(|(name, address)| {
+                format!("listening on {}://{address} ({name})", scheme(name))
+            });
         listeners.chain(self.proxy.admin().map(|bind| format!("admin on {bind}"))).collect()
     }
 
@@ -196,49 +219,8 @@ impl Service {
     /// if it can be.
     pub(super) async fn serve(mut self, source: Option<(&Run, &Path)>) -> ExitCode {
         self.introduce(source.map(|(_, path)| path));
-        let mut tidy = tokio::time::interval(TIDY);
-        let mut watchdog = Watchdog::new();
-        let mut linger = Duration::ZERO;
-        let grace = loop {
-            let (wish, order) = tokio::select! {
-                () = watchdog.due() => {
-                    watchdog.feed(self.proxy.metrics().beats());
-                    continue;
-                }
-                _ = tidy.tick() => {
-                    memory::give_back_all();
-                    continue;
-                }
-                wish = self.signals.next() => (wish, None),
-                order = self.proxy.wish() => (Wish::to(order.as_ref()), order),
-                news = self.watch.changed() => (Wish::of(news), None),
-                step = step(&mut self.offer) => (Wish::by(step), None),
-            };
-            match wish {
-                Wish::Finish => break None,
-                Wish::Leave => break Some(self.proxy.snapshot().config.server.shutdown_grace),
-                Wish::Reload => {
-                    manager::reloading();
-                    self.reload(source, order).await;
-                    manager::ready();
-                    self.logs.follow(&self.proxy.snapshot().config);
-                }
-                Wish::Swap => drop(self.proxy.swap().await),
-                Wish::Judge => self.proxy.judge(),
-                Wish::RollBack(plugin) => {
-                    let answer = self.proxy.roll_back(&plugin).await;
-                    order.into_iter().for_each(|order| order.answer(answer.clone()));
-                }
-                Wish::Reopen => self.logs.reopen(),
-                Wish::HandOver => self.hand_over(),
-                Wish::Yield => {
-                    self.proxy.give_away();
-                    linger = LINGER;
-                    break Some(self.proxy.snapshot().config.server.shutdown_grace);
-                }
-            }
-        };
-        self.leave(grace, linger).await;
+        let grace = self.attend(source).await;
+        self.leave(grace).await;
         ExitCode::SUCCESS
     }
 
@@ -255,7 +237,8 @@ impl Service {
     }
 
     /// Ends, when what is open has ended or may take no longer.
-    async fn leave(self, grace: Option<Duration>, linger: Duration) {
+    async fn leave(self, grace: Leaving) {
+        let Leaving { grace, linger } = grace;
         let Self { logs, mut signals, watch, proxy, offer } = self;
         // Nothing is taken any more.
         drop(watch);
@@ -271,44 +254,98 @@ impl Service {
         }
     }
 
-    /// Reads the configuration again, and tells the administrator who asked for it.
-    async fn reload(&mut self, source: Option<(&Run, &Path)>, order: Option<Wanted>) {
-        let known = self.lines();
-        let taken = match source {
-            Some((run, path)) => self.take(run, path).await,
-            None => Err("it is not from a file, so that there is nothing to read again".to_owned()),
-        };
-        match &taken {
-            Ok(generation) => {
-                tracing::info!(generation, "configuration taken");
-                self.announce(&known);
+    /// Does what is wanted until it is to leave.
+    async fn attend(&mut self, source: Option<(&Run, &Path)>) -> Leaving {
+        let mut tidy = tokio::time::interval(TIDY);
+        let mut watchdog = Watchdog::new();
+        let mut agenda = Agenda::default();
+        loop {
+            self.advance(&mut agenda, source).await;
+            let (hears, promotes) = (agenda.hears(), agenda.promotes());
+            let wish = tokio::select! {
+                _ = tidy.tick() => Wish::Tidy,
+                () = watchdog.due() => Wish::Feed,
+                step = step(&mut self.offer) => Wish::by(step),
+                wish = self.signals.next() => wish,
+                order = self.proxy.wish(hears, promotes) => order.map_or(Wish::Judge, Wish::Order),
+                wish = files(&mut self.watch, agenda.waits_for_files()) => wish,
+                () = agenda.made() => continue,
+            };
+            match wish {
+                Wish::Finish => return Leaving { grace: None, linger: Duration::ZERO },
+                Wish::Leave => return self.leaving(Duration::ZERO),
+                Wish::Yield => {
+                    self.proxy.give_away();
+                    return self.leaving(LINGER);
+                }
+                Wish::HandOver => self.hand_over(),
+                Wish::Feed => watchdog.feed(self.proxy.metrics().beats()),
+                Wish::Reload => agenda.reload_unseen(None),
+                Wish::Read => agenda.reload(),
+                Wish::Settled => agenda.files_are_settled(),
+                Wish::Swap => agenda.swap(),
+                Wish::Judge => agenda.promote(self.proxy.judge()),
+                Wish::Order(order) => self.obey(order, &mut agenda),
+                Wish::Reopen => self.logs.reopen(),
+                Wish::Tidy => memory::give_back_all(),
             }
-            Err(text) => {
-                tracing::error!("configuration not taken, the one before stays:\n{text}");
-            }
-        }
-        // What has come besides, and is not for a configuration to take.
-        self.proxy.swap().await;
-        if let Some(order) = order {
-            order.answer(taken);
         }
     }
 
-    /// Takes a file, or says what is wrong with it.
-    async fn take(&mut self, run: &Run, path: &Path) -> Result<u64, String> {
-        let mut reading = Reading::load(path);
-        let Some(mut config) = reading.sound().cloned() else {
-            // What is refused is among the faults then.
-            let _ = check::judge_with(&mut reading, self.proxy.plugin_host()).await;
-            return Err(reading.faults().to_string());
+    /// Leaving after the usual grace.
+    fn leaving(&self, linger: Duration) -> Leaving {
+        let grace = Some(self.proxy.snapshot().config.server.shutdown_grace);
+        Leaving { grace, linger }
+    }
+
+    /// Does what an administrator wants, or takes it down.
+    fn obey(&mut self, order: Wanted, agenda: &mut Agenda) {
+        match order.change.clone() {
+            Change::Reload => agenda.reload_unseen(Some(order)),
+            Change::RollBack(plugin) => match self.proxy.withdraw(&plugin) {
+                Some(generation) => order.answer(Ok(generation)),
+                None => agenda.go_back(Asked { order, plugin }, &self.proxy),
+            },
+        }
+    }
+
+    /// Serves what is ready, and begins what is next.
+    async fn advance(&mut self, agenda: &mut Agenda, source: Option<(&Run, &Path)>) {
+        if let Some((Asked { order, plugin }, way)) = agenda.way_back() {
+            order.answer(way.map(|back| self.proxy.go_back(&plugin, back)));
+        }
+        match agenda.ready() {
+            Some(Ready::Configuration(reloaded)) => self.reload(reloaded, agenda, source).await,
+            Some(Ready::Components(judged)) => {
+                self.proxy.take(judged);
+                agenda.swapped();
+            }
+            Some(Ready::Promotions(ready)) => {
+                ready.into_iter().for_each(|ready| self.proxy.promote(ready));
+            }
+            None => {}
+        }
+        let making = match agenda.next() {
+            Some(Next::Configuration) => {
+                manager::reloading();
+                self.read(source, agenda.outdated())
+            }
+            Some(Next::Components) => agenda::components(&mut self.proxy, self.watch.quiet()),
+            Some(Next::Promotions(plugins)) => agenda::promotions(&self.proxy, plugins),
+            None => return,
         };
-        config.override_bind(run.host, run.port).map_err(|error| error.to_string())?;
-        self.proxy.reload(config).await.map_err(|error| {
-            let told = check::explain(&mut reading, &error, is_moved(run));
-            if told { reading.faults().to_string() } else { error.to_string() }
-        })?;
-        check::warn(&mut reading, &self.proxy.snapshot());
-        descriptors::warn(&self.proxy.snapshot().config);
-        Ok(self.proxy.snapshot().generation)
+        agenda.begin(making);
+    }
+}
+
+/// What files make of what is wanted, once they are quiet.
+async fn files(watch: &mut Watch, settle: bool) -> Wish {
+    if settle {
+        watch.settle().await;
+        return Wish::Settled;
+    }
+    match watch.changed().await {
+        News::Plugins => Wish::Swap,
+        News::Configuration => Wish::Read,
     }
 }

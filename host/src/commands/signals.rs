@@ -7,28 +7,34 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
-use crate::admin::{Change, Wanted};
-use crate::config::Name;
+use crate::admin::Wanted;
 use crate::log::Logs;
 use crate::takeover::{Offer, Step};
-use crate::watch::News;
 
-/// What is wished for.
+/// What is to be done.
 pub(super) enum Wish {
     /// To end after all open requests.
     Finish,
     /// To end after them, or after the grace period.
     Leave,
-    /// To read the configuration again.
+    /// To read the configuration again, as soon as nobody writes to files.
     Reload,
+    /// To read it again.
+    Read,
+    /// To go on with what waits for files: nobody writes to them.
+    Settled,
     /// To look for other components.
     Swap,
     /// To judge versions that are on trial.
     Judge,
-    /// To go back to a plugin's version before.
-    RollBack(Name),
+    /// What an administrator wants.
+    Order(Wanted),
     /// To open the log files again.
     Reopen,
+    /// To give back memory.
+    Tidy,
+    /// To feed the watchdog.
+    Feed,
     /// To give the listening sockets to the process that is to serve on.
     HandOver,
     /// To leave to it what listens, and end.
@@ -36,22 +42,6 @@ pub(super) enum Wish {
 }
 
 impl Wish {
-    /// What an administrator asks for; without, there is something to judge.
-    pub(super) fn to(order: Option<&Wanted>) -> Self {
-        match order.map(|order| &order.change) {
-            Some(Change::Reload) => Self::Reload,
-            Some(Change::RollBack(plugin)) => Self::RollBack(plugin.clone()),
-            None => Self::Judge,
-        }
-    }
-
-    pub(super) fn of(news: News) -> Self {
-        match news {
-            News::Plugins => Self::Swap,
-            News::Configuration => Self::Reload,
-        }
-    }
-
     /// What a successor needs.
     pub(super) fn by(step: Step) -> Self {
         match step {
@@ -93,6 +83,15 @@ impl Signals {
         }
     }
 
+    /// One to end before there is anything to wait for.
+    pub(super) async fn leave(&mut self) {
+        tokio::select! {
+            _ = self.quit.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
     /// While the process leaves: waits until what is open is to be cut off, which is after `grace`. Where
     /// there is none (QUIT), TERM or INT ask for the `usual` one; where there is one, they ask for the cut.
     pub(super) async fn cut(&mut self, grace: Option<Duration>, usual: Duration, logs: &Logs) {
@@ -110,16 +109,8 @@ impl Signals {
                 }
                 (Wish::Reopen, _) => logs.reopen(),
                 (Wish::Reload, _) => tracing::warn!("leaving: nothing is taken any more"),
-                // It is under way, or comes from nobody who sends signals.
-                (
-                    Wish::Finish
-                    | Wish::Swap
-                    | Wish::Judge
-                    | Wish::RollBack(_)
-                    | Wish::HandOver
-                    | Wish::Yield,
-                    _,
-                ) => {}
+                // It is under way, or no signal asks for it.
+                _ => {}
             }
         }
     }

@@ -1,4 +1,6 @@
-//! Addresses: to listen on, of endpoints, and to grant.
+//! Addresses: to listen on, of endpoints, and of those that routers name.
+
+mod grant;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,6 +11,9 @@ use ipnet::{IpNet, Ipv4Net};
 use thiserror::Error;
 
 use crate::config::{Address, AdminBind, Config, Listener};
+
+pub(super) use grant::grant;
+pub use grant::{AddressGrant, HostGrant};
 
 /// The longest path of a Unix socket: what `sockaddr_un` holds, less the closing zero.
 const UNIX_PATH_BYTES: usize = 107;
@@ -40,6 +45,8 @@ pub(super) enum AddressError {
     HasPath,
     #[error("it has no scheme; expected `http://host:port`")]
     NoScheme,
+    #[error("it is neither `tcp://host:port` nor `unix:/path`")]
+    NoStream,
     #[error("`{0}` is not a scheme of endpoints")]
     BadScheme(String),
     #[error("`{0}` endpoints are not available in this version")]
@@ -70,13 +77,34 @@ impl Address {
     /// What is wrong with the text.
     pub fn from_url(text: &str) -> Result<Self, BadUrl> {
         let (scheme, rest) = text.split_once("://").ok_or(AddressError::NoScheme)?;
-        let mut address = url(scheme, rest)?;
-        match &mut address {
-            Self::Socket(socket) => socket.set_ip(socket.ip().to_canonical()),
-            Self::Service(_) => return Err(AddressError::ServiceUrl.into()),
-            Self::Name(..) | Self::Unix(_) => {}
+        match url(scheme, rest)? {
+            Self::Service(_) => Err(AddressError::ServiceUrl.into()),
+            address => Ok(address.canonical()),
         }
-        Ok(address)
+    }
+
+    /// Reads `tcp://host:port` or `unix:/path`, as stream routers name addresses.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the text.
+    pub fn from_stream(text: &str) -> Result<Self, BadUrl> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return Ok(unix(path)?);
+        }
+        let rest = text.strip_prefix("tcp://").ok_or(AddressError::NoStream)?;
+        match split(rest)? {
+            (_, Some(_)) => Ok(authority(rest, 0)?.canonical()),
+            (_, None) => Err(AddressError::NoPort.into()),
+        }
+    }
+
+    /// An IPv4 address that is written as an IPv6 one as what it is.
+    fn canonical(mut self) -> Self {
+        if let Self::Socket(socket) = &mut self {
+            socket.set_ip(socket.ip().to_canonical());
+        }
+        self
     }
 }
 
@@ -88,48 +116,6 @@ impl fmt::Display for Address {
             Self::Name(name, port) => write!(out, "{name}:{port}"),
             Self::Service(name) => write!(out, "srv+http://{name}"),
             Self::Unix(path) => write!(out, "unix:{}", path.display()),
-        }
-    }
-}
-
-/// A set of addresses, as `NETWORK:PORT` or `HOST:PORT`, where PORT may be `*`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AddressGrant {
-    /// Which hosts.
-    pub host: HostGrant,
-    /// Which port; `None` for any.
-    pub port: Option<u16>,
-}
-
-/// The hosts of an [`AddressGrant`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HostGrant {
-    /// The addresses of a network; a single address is one of full length.
-    Network(IpNet),
-    /// A name, in lower case, to be asked for literally.
-    Name(String),
-}
-
-impl AddressGrant {
-    /// Whether it covers an address, after resolution.
-    #[must_use]
-    pub fn covers(&self, address: IpAddr, port: u16) -> bool {
-        let HostGrant::Network(network) = &self.host else { return false };
-        network.contains(&address.to_canonical()) && self.port.is_none_or(|granted| granted == port)
-    }
-}
-
-impl fmt::Display for AddressGrant {
-    /// As a file names a grant.
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.host {
-            HostGrant::Name(name) => out.write_str(name),
-            HostGrant::Network(IpNet::V4(network)) => write!(out, "{network}"),
-            HostGrant::Network(IpNet::V6(network)) => write!(out, "[{network}]"),
-        }?;
-        match self.port {
-            Some(port) => write!(out, ":{port}"),
-            None => out.write_str(":*"),
         }
     }
 }
@@ -285,27 +271,6 @@ fn canonical(network: IpNet) -> IpNet {
     let length = network.prefix_len().checked_sub(96);
     let short = mapped.zip(length).and_then(|(address, length)| Ipv4Net::new(address, length).ok());
     short.map_or(network, IpNet::V4)
-}
-
-/// Reads `10.0.0.0/8:*`, `[fd00::/8]:443`, `[::1]:80`, `127.0.0.1:8080` or `backend.internal:*`.
-pub(super) fn grant(text: &str) -> Result<AddressGrant, AddressError> {
-    let (host, port) = text.rsplit_once(':').ok_or(AddressError::NoPort)?;
-    let port = if port == "*" { None } else { Some(number(port, 1)?) };
-    let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    if inner.is_none() && host.contains(':') && !host.contains('/') {
-        return Err(AddressError::Unbracketed);
-    }
-    let plain = inner.unwrap_or(host);
-    let host = if plain.contains('/') {
-        HostGrant::Network(network(plain)?)
-    } else if let Some(address) = inner {
-        HostGrant::Network(canonical(IpNet::from(IpAddr::V6(ipv6(address)?))))
-    } else if let Ok(address) = plain.parse::<IpAddr>() {
-        HostGrant::Network(IpNet::from(address))
-    } else {
-        HostGrant::Name(name(plain)?)
-    };
-    Ok(AddressGrant { host, port })
 }
 
 enum Host<'t> {

@@ -206,8 +206,9 @@ fn config(root: &mut Table<'_>, directory: &Path, variables: Variables<'_>) -> C
         defaults: None,
     };
     let mut plugins = root.tables(&tables, |name, table| extension::plugin(table, name, &context));
-    let used =
-        listeners.values().flat_map(|listener| listener.routers.iter().chain(&listener.rewriters));
+    let used = listeners.values().flat_map(|listener| {
+        listener.routers.iter().chain(&listener.rewriters).chain(listener.stream_routers())
+    });
     let used = used.chain(
         clusters.values().flat_map(|cluster| cluster.balancers.iter().chain(&cluster.rewriters)),
     );

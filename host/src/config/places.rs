@@ -48,6 +48,8 @@ pub enum Usage {
     Rewriter,
     /// As a cluster's `balancer`.
     Balancer,
+    /// As a listener's `stream-router`.
+    StreamRouter,
 }
 
 impl<'t> Places<'t> {
@@ -76,9 +78,10 @@ impl<'t> Places<'t> {
     /// for one use, or for any.
     #[must_use]
     pub fn uses(&self, plugin: &str, usage: Option<Usage>) -> Vec<Spot<'_>> {
-        const KEYS: [(&str, &str, &str, Usage); 4] = [
+        const KEYS: [(&str, &str, &str, Usage); 5] = [
             ("listeners", "listener", "routers", Usage::Router),
             ("listeners", "listener", "rewriters", Usage::Rewriter),
+            ("listeners", "listener", "stream-router", Usage::StreamRouter),
             ("clusters", "cluster", "rewriters", Usage::Rewriter),
             ("clusters", "cluster", "balancer", Usage::Balancer),
         ];

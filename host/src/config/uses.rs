@@ -15,6 +15,7 @@ impl Config {
         for (name, listener) in &self.listeners {
             look("listeners", name, "routers", &listener.routers);
             look("listeners", name, "rewriters", &listener.rewriters);
+            look("listeners", name, "stream-router", listener.stream_routers());
         }
         for (name, cluster) in &self.clusters {
             look("clusters", name, "balancer", &cluster.balancers);

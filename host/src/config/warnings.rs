@@ -29,11 +29,21 @@ fn listeners(config: &Config, places: &Places<'_>, warnings: &mut Vec<Fault>) {
     for (name, listener) in &config.listeners {
         let Some(spot) = places.find(&["listeners", name]) else { continue };
         let serves = listener.default_cluster.is_some() || listener.status_path.is_some();
-        if listener.routers.is_empty() && !serves {
-            let message = "nothing says where its requests go";
-            let help = "set `default-cluster`, or name `routers`";
+        if listener.routers.is_empty() && listener.stream_routers().is_empty() && !serves {
+            let (message, expected, help) = match listener.tcp {
+                None => (
+                    "nothing says where its requests go",
+                    "each of them gets a 404",
+                    "set `default-cluster`, or name `routers`",
+                ),
+                Some(_) => (
+                    "nothing says where its connections go",
+                    "each of them is closed",
+                    "set `default-cluster`, or name a `stream-router`",
+                ),
+            };
             let fault = places.fault(&spot, Part::Key, message);
-            warnings.push(fault.expected("each of them gets a 404").help(Some(help.to_owned())));
+            warnings.push(fault.expected(expected).help(Some(help.to_owned())));
         }
         for key in ["routers", "rewriters"] {
             repeated(places, spot.get(key).as_ref(), warnings);
@@ -160,7 +170,7 @@ fn routed(config: &Config) -> Option<BTreeSet<String>> {
     let mut names = BTreeSet::new();
     for listener in config.listeners.values() {
         names.extend(listener.default_cluster.as_ref().map(ToString::to_string));
-        for router in &listener.routers {
+        for router in listener.routers.iter().chain(listener.stream_routers()) {
             let plugin = config.plugins.get(router)?;
             let json: serde_json::Value = serde_json::from_str(&plugin.config).ok()?;
             if json.as_object().is_none_or(serde_json::Map::is_empty) {
@@ -197,14 +207,15 @@ fn collect(json: &serde_json::Value, texts: &mut BTreeSet<String>) {
 
 fn plugins(config: &Config, places: &Places<'_>, warnings: &mut Vec<Fault>) {
     let of_listeners = config.listeners.values();
-    let of_listeners = of_listeners.flat_map(|it| it.routers.iter().chain(&it.rewriters));
+    let of_listeners = of_listeners
+        .flat_map(|it| it.routers.iter().chain(&it.rewriters).chain(it.stream_routers()));
     let of_clusters = config.clusters.values();
     let of_clusters = of_clusters.flat_map(|it| it.balancers.iter().chain(&it.rewriters));
     let used: BTreeSet<&Name> = of_listeners.chain(of_clusters).collect();
     for name in config.plugins.keys().filter(|name| !used.contains(name)) {
         if let Some(spot) = places.find(&["plugins", name]) {
             let fault = places.fault(&spot, Part::Key, "nothing uses this plugin");
-            let expected = "no `routers`, `rewriters` or `balancer` names it";
+            let expected = "no `routers`, `rewriters`, `balancer` or `stream-router` names it";
             warnings.push(fault.expected(expected));
         }
     }

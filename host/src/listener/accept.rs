@@ -251,8 +251,10 @@ async fn listen(order: Order, hall: Hall) -> io::Result<()> {
                 let (header, line) = match admitted {
                     Ok(admitted) => admitted,
                     Err(refusal) => {
-                        // Who has no business here is told nothing.
-                        if refusal == Refusal::TooMany {
+                        // Who has no business here is told nothing, and who may speak anything
+                        // nothing in HTTP.
+                        let is_http = settings.borrow().tcp.is_none();
+                        if refusal == Refusal::TooMany && is_http {
                             hall.refusals.refuse(stream, common);
                         }
                         continue;

@@ -1,4 +1,4 @@
-//! The access log: one line per request.
+//! The access log: one line per request, and one per TCP connection that is relayed as it is.
 //!
 //! Each worker formats into a buffer of its own and hands it over when it is full or a moment old,
 //! so that a request pays for formatting only. A line cannot be forged: whatever a peer sent is
@@ -22,7 +22,10 @@ const BATCH_BYTES: usize = 16 << 10;
 /// What is written of a request target; the rest is left out.
 const MAX_TARGET_BYTES: usize = 4 << 10;
 
-/// What there is to say about one request.
+/// What is written for the protocol of a connection without requests.
+const TCP: &[u8] = b"TCP";
+
+/// What there is to say about one request, or one TCP connection.
 #[derive(Debug, Clone, Copy)]
 pub struct AccessRecord<'a> {
     /// When its head had been read.
@@ -33,17 +36,11 @@ pub struct AccessRecord<'a> {
     pub client: &'a str,
     /// The listener.
     pub listener: &'a str,
-    /// The method.
-    pub method: &'a str,
-    /// The request target as the client sent it.
-    pub target: &'a [u8],
-    /// The version that the client speaks.
-    pub protocol: Version,
-    /// The status that the client got; 0 if it got none.
-    pub status: u16,
-    /// Bytes of the request's body that were read.
+    /// The request itself; none of a TCP connection.
+    pub request: Option<RequestLine<'a>>,
+    /// Bytes of the request's body that were read, or that went up a TCP connection.
     pub bytes_up: u64,
-    /// Bytes of the response's body that were sent.
+    /// Bytes of the response's body that were sent, or that went down a TCP connection.
     pub bytes_down: u64,
     /// The router that decided.
     pub route: Option<&'a str>,
@@ -65,6 +62,19 @@ pub struct AccessRecord<'a> {
     pub error: Option<&'a str>,
     /// How attempts failed before the last, in words.
     pub retried: Option<&'a str>,
+}
+
+/// What there is to say only of a request.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestLine<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// The request target as the client sent it.
+    pub target: &'a [u8],
+    /// The version that the client speaks.
+    pub protocol: Version,
+    /// The status that the client got; 0 if it got none.
+    pub status: u16,
 }
 
 /// How long the parts of a request took.
@@ -171,10 +181,15 @@ impl AccessWriter {
         out.push(b'"');
         json_text(out, b",\"client\":\"", record.client.as_bytes());
         json_text(out, b",\"listener\":\"", record.listener.as_bytes());
-        json_text(out, b",\"method\":\"", record.method.as_bytes());
-        json_text(out, b",\"target\":\"", shortened(record.target));
-        json_text(out, b",\"protocol\":\"", protocol(record.protocol));
-        json_number(out, b",\"status\":", u64::from(record.status));
+        match &record.request {
+            Some(request) => {
+                json_text(out, b",\"method\":\"", request.method.as_bytes());
+                json_text(out, b",\"target\":\"", shortened(request.target));
+                json_text(out, b",\"protocol\":\"", protocol(request.protocol));
+                json_number(out, b",\"status\":", u64::from(request.status));
+            }
+            None => json_text(out, b",\"protocol\":\"", TCP),
+        }
         json_number(out, b",\"bytes_up\":", record.bytes_up);
         json_number(out, b",\"bytes_down\":", record.bytes_down);
         for (key, _, value) in names(record) {
@@ -214,14 +229,22 @@ impl AccessWriter {
         line::text_value(out, record.client);
         out.push(b' ');
         line::text_value(out, record.listener);
-        out.extend_from_slice(b" \"");
-        line::text_inside(out, record.method.as_bytes());
-        out.push(b' ');
-        line::text_inside(out, shortened(record.target));
-        out.push(b' ');
-        out.extend_from_slice(protocol(record.protocol));
-        out.extend_from_slice(b"\" ");
-        line::decimal(out, u64::from(record.status));
+        match &record.request {
+            Some(request) => {
+                out.extend_from_slice(b" \"");
+                line::text_inside(out, request.method.as_bytes());
+                out.push(b' ');
+                line::text_inside(out, shortened(request.target));
+                out.push(b' ');
+                out.extend_from_slice(protocol(request.protocol));
+                out.extend_from_slice(b"\" ");
+                line::decimal(out, u64::from(request.status));
+            }
+            None => {
+                out.push(b' ');
+                out.extend_from_slice(TCP);
+            }
+        }
         out.extend_from_slice(b" up=");
         line::decimal(out, record.bytes_up);
         out.extend_from_slice(b" down=");

@@ -1,8 +1,8 @@
 //! What is counted of plugins, and what they count themselves.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use prometheus_client::metrics::MetricType;
 
@@ -56,8 +56,6 @@ pub struct PluginMetrics {
     instances: AtomicU64,
     memory: AtomicU64,
     memory_peak: AtomicU64,
-    /// The version that serves, and since when, in seconds of Unix time.
-    serving: Mutex<Option<(Arc<str>, u64)>>,
     /// What came of comparing it with another, as [`SHADOWED`]; nothing if that never was.
     shadowed: OnceLock<[AtomicU64; SHADOWED.len()]>,
     /// Decisions that were recorded, and those that were to be and are not.
@@ -101,7 +99,6 @@ impl PluginMetrics {
             instances: AtomicU64::new(0),
             memory: AtomicU64::new(0),
             memory_peak: AtomicU64::new(0),
-            serving: Mutex::default(),
             shadowed: OnceLock::new(),
             recorded: AtomicU64::new(0),
             unrecorded: AtomicU64::new(0),
@@ -179,16 +176,6 @@ impl PluginMetrics {
         let memory = memory as u64;
         let all = self.memory.fetch_add(memory, Ordering::Relaxed).saturating_add(memory);
         self.memory_peak.fetch_max(all, Ordering::Relaxed);
-    }
-
-    /// Notes which version serves from now on, unless it is the one that did.
-    pub fn serves(&self, version: &str) {
-        let mut serving = lock(&self.serving);
-        if serving.as_ref().is_some_and(|(known, _)| &**known == version) {
-            return;
-        }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        *serving = Some((version.into(), now.as_secs()));
     }
 
     /// Counts a call that another is to be asked about, by its place in [`SHADOWED`]; without one, shows
@@ -285,7 +272,6 @@ impl Metrics {
         });
         let help = "Versions that were to take the place of the one that serves";
         push("linkspan_plugin_candidates", help, counter, candidates);
-        self.serving(families);
         self.shadows(families);
         self.recordings(families);
         self.figures(families);
@@ -303,20 +289,6 @@ impl Metrics {
         let help = "Calls that a plugin has decided, by what its shadow says of them";
         let name = "linkspan_plugin_shadow_calls";
         families.push(Family { name, help, samples, kind: MetricType::Counter });
-    }
-
-    /// Which versions serve.
-    fn serving(&self, families: &mut Vec<Family>) {
-        let plugins = lock(&self.plugins.0);
-        let serving = plugins.iter().filter_map(|(plugin, handle)| {
-            let (version, since) = lock(&handle.serving).clone()?;
-            let labels = vec![("plugin", plugin.to_string()), ("version", version.to_string())];
-            Some(Sample { labels, value: Value::Gauge(since) })
-        });
-        let help = "When the version that serves began to, in Unix time";
-        let name = "linkspan_plugin_version_start_timestamp_seconds";
-        let samples = serving.collect();
-        families.push(Family { name, help, samples, kind: MetricType::Gauge });
     }
 
     /// What is recorded of them.

@@ -42,7 +42,7 @@ pub(super) const REQUEST_BOUNDS: Bounds = [
 type Cell = fn(&ListenerCells) -> &AtomicU64;
 
 /// What a listener opens and closes: two names with their descriptions, and the cells.
-const OPENED: [(&str, &str, &str, &str, Cell, Cell); 2] = [
+const OPENED: [(&str, &str, &str, &str, Cell, Cell); 3] = [
     (
         "linkspan_connections",
         "Connections accepted",
@@ -58,6 +58,14 @@ const OPENED: [(&str, &str, &str, &str, Cell, Cell); 2] = [
         "Connections that speak another protocol",
         |cells| &cells.tunnels_opened,
         |cells| &cells.tunnels_closed,
+    ),
+    (
+        "linkspan_streams",
+        "TCP connections joined to an upstream's",
+        "linkspan_streams_open",
+        "TCP connections that are joined to an upstream's",
+        |cells| &cells.streams.opened,
+        |cells| &cells.streams.closed,
     ),
 ];
 
@@ -118,6 +126,7 @@ impl Metrics {
     pub fn families(&self) -> Vec<Family> {
         let mut families = Vec::new();
         self.listeners(&mut families);
+        self.stream_bytes(&mut families);
         self.clusters(&mut families);
         self.plugins(&mut families);
         self.stores(&mut families);

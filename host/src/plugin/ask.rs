@@ -77,7 +77,11 @@ impl Plugin {
         (exchange, edits)
     }
 
-    async fn ask<P, R>(&self, call: Call<P, R>, mut exchange: Box<Exchange>) -> Answered<R>
+    pub(super) async fn ask<P, R>(
+        &self,
+        call: Call<P, R>,
+        mut exchange: Box<Exchange>,
+    ) -> Answered<R>
     where
         P: ComponentNamedList + Lower + Send + Sync + 'static,
         R: ComponentNamedList + Lift + Send + Sync + 'static,

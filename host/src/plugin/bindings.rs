@@ -33,6 +33,8 @@ wasmtime::component::bindgen!({
             import linkspan:plugin/edits@0.1.0;
             import linkspan:plugin/body@0.1.0;
             import linkspan:plugin/giving-up@0.1.0;
+            import linkspan:plugin/connection@0.1.0;
+            import linkspan:plugin/stream-router@0.1.0;
         }
     ",
     world: "linkspan:host/everything",
@@ -48,7 +50,7 @@ wasmtime::component::bindgen!({
 });
 
 pub(super) use linkspan::plugin::{
-    attempts, balancer, body, cells, clock, clusters, edits, endpoints, giving_up, grants, hashing,
-    keyvalue, log, metrics, original, outcomes, phases, random, reports, request, response, router,
-    served, types,
+    attempts, balancer, body, cells, clock, clusters, connection, edits, endpoints, giving_up,
+    grants, hashing, keyvalue, log, metrics, original, outcomes, phases, random, reports, request,
+    response, router, served, stream_router, types,
 };

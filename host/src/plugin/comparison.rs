@@ -63,7 +63,7 @@ impl Comparison {
     /// Nothing compared yet with what this is the definition of.
     #[must_use]
     pub fn with(plugin: &Definition) -> Self {
-        let metrics = Arc::clone(&plugin.identity.metrics);
+        let metrics = Arc::clone(&plugin.identity.given.metrics);
         metrics.shadowed(None);
         Self {
             plugin: Arc::clone(&plugin.config.name),

@@ -57,7 +57,9 @@ pub(super) struct Exports {
     pub(super) pick: Option<ComponentExportIndex>,
     pub(super) on_request: Option<ComponentExportIndex>,
     pub(super) on_response: Option<ComponentExportIndex>,
+    pub(super) accepted: Option<ComponentExportIndex>,
     pub(super) decide: Option<ComponentExportIndex>,
+    pub(super) undone: Option<ComponentExportIndex>,
     pub(super) begin: Option<ComponentExportIndex>,
     pub(super) transform: Option<ComponentExportIndex>,
     pub(super) finish: Option<ComponentExportIndex>,
@@ -103,7 +105,11 @@ impl Exports {
                 self.failed = function("failed");
                 self.finished = function("finished");
             }
-            "stream-router" => self.decide = function("decide"),
+            "stream-router" => {
+                self.accepted = function("accepted");
+                self.decide = function("decide");
+                self.undone = function("failed");
+            }
             _ => return false,
         }
         true
@@ -276,7 +282,7 @@ fn find_exports(
         }
         let parent = component.get_export_index(None, name);
         let function = |function: &str| component.get_export_index(parent.as_ref(), function);
-        if !exports.take(interface, function) || interface == "stream-router" {
+        if !exports.take(interface, function) {
             uncalled.push(interface.to_owned());
         }
     }

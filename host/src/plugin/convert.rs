@@ -1,6 +1,7 @@
 //! `http` types to WIT records and back, with the checks that the contract promises; nothing else.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use bytes::Bytes;
 use http::header::{COOKIE, HeaderName, HeaderValue, LOCATION};
@@ -97,6 +98,15 @@ pub enum Upstream {
     Cluster(String),
     /// As `scheme://host:port`; not known to be granted.
     Address(String),
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cluster(name) => write!(formatter, "cluster {name}"),
+            Self::Address(address) => formatter.write_str(address),
+        }
+    }
 }
 
 /// Percent-decodes once; escapes that are none stay.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::runtime::Handle;
 
 use crate::config;
+use crate::config::Name;
 use crate::plugin::component::{Component, Kind};
 use crate::plugin::engine::Machine;
 use crate::plugin::error::Refusal;
@@ -14,6 +15,7 @@ use crate::plugin::identity::Identity;
 use crate::plugin::instance::Instance;
 use crate::plugin::members::Members;
 use crate::plugin::tally::Counted;
+use crate::store::Store;
 
 /// One use of a plugin: of a balancer one per cluster, of others one for all their uses.
 pub struct Definition {
@@ -88,7 +90,7 @@ impl Definition {
     /// The version: a digest of component and configuration.
     #[must_use]
     pub fn version(&self) -> &str {
-        &self.identity.version
+        &self.identity.given.version
     }
 
     /// Whether it is the same plugin as a newly configured one, so that its instances and their
@@ -103,12 +105,25 @@ impl Definition {
         self.config == config && self.version() == version && self.kinds == kinds
     }
 
+    /// The store that it was granted by a name.
+    #[must_use]
+    pub fn store(&self, name: &str) -> Option<&Arc<Store>> {
+        let mut stores = self.identity.given.stores.iter();
+        stores.find(|(granted, _)| **granted == *name).map(|(_, store)| store)
+    }
+
+    /// The names of all clusters, as it knows them.
+    #[must_use]
+    pub fn clusters(&self) -> &[Name] {
+        &self.identity.given.clusters
+    }
+
     /// Counts what this version does from now on, from nothing, or no longer.
     pub fn watch(&self, watched: bool) {
         self.identity.tally.watch(watched);
     }
 
-    /// Another version takes its place: it is kept to go back to, and begins anew if that happens.
+    /// Another version takes its place: it counts as parked no more, although workers may yet hold it.
     pub fn retire(&self) {
         self.identity.unpark();
     }

@@ -174,6 +174,9 @@ pub enum Refusal {
     /// The version before could not say what its state is.
     #[error("the version before does not give its state")]
     Save(#[source] Failure),
+    /// Somebody writes to the file of this name, or replaces it.
+    #[error("{} is still being written", .0.display())]
+    Written(PathBuf),
     /// The file cannot be read.
     #[error("{} cannot be read", path.display())]
     Unreadable {

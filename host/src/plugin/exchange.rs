@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
-use http::{HeaderValue, Request, Response, Uri, request, response};
+use http::{HeaderValue, Method, Request, Response, Uri, request, response};
 use smallvec::SmallVec;
 
 use crate::config::Name;
@@ -24,7 +24,7 @@ pub struct Connection {
     pub client: Option<SocketAddr>,
     /// The smallest number that no other open connection had when this one was accepted.
     pub slot: u32,
-    /// `http` or `https`.
+    /// `http` or `https`; `tcp` where there are no requests.
     pub scheme: &'static str,
 }
 
@@ -54,9 +54,40 @@ pub struct Exchange {
     pub taken: Taken,
     /// What logs are told of it.
     pub trail: Trail,
+    /// Where this is about a TCP connection instead, what is known of that. There is no request then,
+    /// and what stands in its place says nothing.
+    pub stream: Option<Box<Streamed>>,
+}
+
+/// What a TCP connection has brought.
+#[derive(Debug, Clone, Default)]
+pub struct Streamed {
+    /// All bytes so far.
+    pub bytes: Vec<u8>,
 }
 
 impl Exchange {
+    /// One about a TCP connection on which nothing has come yet.
+    #[must_use]
+    pub fn of_stream(connection: Arc<Connection>, trail: Trail) -> Box<Self> {
+        let (mut request, ()) = Request::new(()).into_parts();
+        (request.method, request.uri) = (Method::CONNECT, Uri::from_static("*"));
+        Box::new(Self {
+            connection,
+            authority: Box::default(),
+            target_origin: None,
+            request,
+            response: None,
+            cluster: None,
+            endpoint: None,
+            attributes: SmallVec::new(),
+            tried: SmallVec::new(),
+            taken: Taken::default(),
+            trail,
+            stream: Some(Box::default()),
+        })
+    }
+
     /// A copy for calls that go on while this is changed. What heads carry that is no field of theirs
     /// is left out.
     #[must_use]
@@ -86,6 +117,7 @@ impl Exchange {
             tried: self.tried.clone(),
             taken: self.taken.clone(),
             trail,
+            stream: self.stream.clone(),
         })
     }
 }

@@ -33,6 +33,8 @@ pub(super) enum Running {
     Response,
     /// One about the body of a response.
     Body,
+    /// One about a TCP connection.
+    Stream,
 }
 
 /// The data of an instance's store.
@@ -69,7 +71,7 @@ pub(super) struct Skips {
 impl Guest {
     /// The state of an instance that has not begun.
     pub(super) fn new(identity: Arc<Identity>, members: Option<Arc<dyn Members>>) -> Self {
-        let meter = Meter::new(&identity.limits, Arc::clone(&identity.metrics));
+        let meter = Meter::new(&identity.given.limits, Arc::clone(&identity.given.metrics));
         Self {
             identity,
             running: Running::Other,
@@ -85,7 +87,7 @@ impl Guest {
 
     /// Traces its beginning or end.
     pub(super) fn tell(&self, what: &str) {
-        let (plugin, version) = (&*self.identity.name, &*self.identity.version);
+        let (plugin, version) = (&*self.identity.given.name, &*self.identity.given.version);
         tracing::trace!(plugin, version, "{what}");
     }
 
@@ -202,7 +204,7 @@ fn thread_time() -> Duration {
 pub(super) fn on_epoch(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDeadline> {
     let guest = store.data_mut();
     // A long call keeps the ticker awake by itself.
-    guest.identity.ticker.touch();
+    guest.identity.given.ticker.touch();
     match guest.clock.tick() {
         Tick::Continue => Ok(UpdateDeadline::Continue(1)),
         // wasmtime's own yield has the task polled again at once, and tokio looks at sockets only every

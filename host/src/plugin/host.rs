@@ -1,16 +1,14 @@
-//! From names in the configuration to plugins that can be called: finds components, compiles or
-//! loads them, and judges whether they fit their use.
+//! From bytes to plugins that can be called: compiles or loads components, and judges whether they fit
+//! their use.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 
 use crate::config::{self, Instances, Name, OnFailure};
-use crate::log::gate::Gate;
 use crate::metrics::Metrics;
 use crate::plugin::cache::{Cache, deserialise};
 use crate::plugin::cells::AllCells;
@@ -19,11 +17,9 @@ use crate::plugin::component::{Component, Kind, check_preamble};
 use crate::plugin::definition::Definition;
 use crate::plugin::engine::Machine;
 use crate::plugin::error::{Misuse, Refusal};
-use crate::plugin::identity::Identity;
+use crate::plugin::found::{Found, hex};
+use crate::plugin::identity::{Given, Identity};
 use crate::plugin::members::Members;
-use crate::plugin::parking::Parking;
-use crate::plugin::reading::read_regular;
-use crate::plugin::tally::Tally;
 use crate::plugin::vault::Vault;
 use crate::store::Store;
 
@@ -47,29 +43,6 @@ pub struct Settings {
     pub metrics: Arc<Metrics>,
 }
 
-/// Where a component comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
-    /// The program carries it.
-    BuiltIn,
-    /// A file.
-    File(PathBuf),
-    /// The copy of what the process before served by.
-    Copy,
-}
-
-impl Source {
-    /// What it is called: `built-in`, `file` or `copy`.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::BuiltIn => "built-in",
-            Self::File(_) => "file",
-            Self::Copy => "copy",
-        }
-    }
-}
-
 /// What a plugin finds around it.
 pub struct Around<'n> {
     /// Of a balancer: its cluster.
@@ -82,7 +55,7 @@ pub struct Around<'n> {
 
 /// The plugin engine with all that is needed to load components.
 pub struct Host {
-    settings: Settings,
+    pub(super) settings: Settings,
     machine: Arc<Machine>,
     cache: Option<Cache>,
     vault: Option<Vault>,
@@ -137,116 +110,38 @@ impl Host {
         self.vault.as_ref()
     }
 
-    /// Keeps a copy of a component that is about to serve, unless the program carries it.
-    pub fn keep(&self, source: &Source, digest: &str, bytes: &[u8]) {
-        if *source == Source::BuiltIn {
-            return;
-        }
-        if let Some(Err(error)) = self.vault.as_ref().map(|vault| vault.keep(digest, bytes)) {
-            tracing::warn!("a component that serves could not be kept: {error}");
-        }
-    }
-
-    /// The names of all components that can be named: those of the directory, then the built-in
-    /// ones that none of them overrides.
-    #[must_use]
-    pub fn names(&self) -> Vec<(String, Source)> {
-        let mut names: Vec<_> = Vec::new();
-        if let Some(entries) = self.settings.plugin_dir.as_deref().and_then(|d| d.read_dir().ok()) {
-            for path in entries.flatten().map(|entry| entry.path()) {
-                let name = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
-                if let (Some(name), Some("wasm")) =
-                    (name, path.extension().and_then(|e| e.to_str()))
-                {
-                    names.push((name, Source::File(path)));
-                }
-            }
-        }
-        names.sort_by(|one, other| one.0.cmp(&other.0));
-        for (name, _) in self.settings.built_in {
-            if !names.iter().any(|(known, _)| known == name) {
-                names.push(((*name).to_owned(), Source::BuiltIn));
-            }
-        }
-        names
-    }
-
-    /// Where the component of a name comes from.
-    #[must_use]
-    pub fn source(&self, name: &str) -> Option<Source> {
-        if let Some(directory) = &self.settings.plugin_dir {
-            let path = directory.join(format!("{name}.wasm"));
-            // A link that leads nowhere, or a file that is not readable, was meant to be used.
-            if path.symlink_metadata().is_ok() {
-                return Some(Source::File(path));
-            }
-        }
-        self.built_in(name).map(|_| Source::BuiltIn)
-    }
-
-    fn built_in(&self, name: &str) -> Option<&'static [u8]> {
-        let mut built_in = self.settings.built_in.iter();
-        built_in.find(|(known, _)| *known == name).map(|(_, bytes)| *bytes)
-    }
-
-    /// The same, with its bytes.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::Missing`], or that the file cannot be read.
-    pub fn find(&self, name: &str) -> Result<(Source, Vec<u8>), Refusal> {
-        match self.source(name) {
-            Some(Source::File(path)) => {
-                let bytes = read_regular(&path)?;
-                Ok((Source::File(path), bytes))
-            }
-            Some(source) => Ok((source, self.built_in(name).unwrap_or_default().to_vec())),
-            None => Err(Refusal::Missing {
-                name: name.to_owned(),
-                directory: self.settings.plugin_dir.clone(),
-                known: self.names().into_iter().map(|(name, _)| name).collect(),
-            }),
-        }
-    }
-
-    /// The bytes of a built-in component, if it has this digest.
-    #[must_use]
-    pub fn built_in_as(&self, name: &str, wanted: &str) -> Option<Vec<u8>> {
-        self.built_in(name).filter(|bytes| digest(bytes) == wanted).map(<[u8]>::to_vec)
-    }
-
     /// Turns bytes into a component that fits the contract.
     ///
     /// # Errors
     ///
     /// Why it is refused.
-    pub async fn load(&self, bytes: &[u8]) -> Result<Arc<Component>, Refusal> {
+    pub async fn load(&self, found: &Found) -> Result<Arc<Component>, Refusal> {
+        let Found { digest, bytes, .. } = found;
         check_preamble(bytes)?;
-        let digest: Arc<str> = digest(bytes).into();
         let loaded = |loaded: &Mutex<HashMap<Arc<str>, Weak<Component>>>| {
             let loaded = loaded.lock().unwrap_or_else(PoisonError::into_inner);
-            loaded.get(&digest).and_then(Weak::upgrade)
+            loaded.get(digest).and_then(Weak::upgrade)
         };
         if let Some(component) = loaded(&self.loaded) {
             return Ok(component);
         }
         let engine = &self.machine.engine;
-        let cached = self.cache.as_ref().and_then(|cache| cache.load(engine, &digest));
+        let cached = self.cache.as_ref().and_then(|cache| cache.load(engine, digest));
         let compiled = match cached {
             Some(compiled) => compiled,
             None => {
                 let image = self.settings.compiler.compile(bytes).await?;
-                if let Some(Err(error)) = self.cache.as_ref().map(|c| c.store(&digest, &image)) {
+                if let Some(Err(error)) = self.cache.as_ref().map(|c| c.store(digest, &image)) {
                     tracing::warn!("a compiled component could not be kept: {error}");
                 }
                 deserialise(engine, &image).map_err(|e| Refusal::Compile(format!("{e:#}")))?
             }
         };
         let component =
-            Arc::new(Component::new(&self.machine, &compiled, Arc::clone(&digest), bytes.len())?);
+            Arc::new(Component::new(&self.machine, &compiled, Arc::clone(digest), bytes.len())?);
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         loaded.retain(|_, component| component.strong_count() > 0);
-        loaded.insert(digest, Arc::downgrade(&component));
+        loaded.insert(Arc::clone(digest), Arc::downgrade(&component));
         Ok(component)
     }
 
@@ -269,7 +164,7 @@ impl Host {
         }
         let Around { members, stores, clusters } = around;
         let cluster = members.as_ref().map_or("", |(cluster, _)| cluster);
-        let identity = Identity {
+        let given = Given {
             name: Arc::clone(&config.name),
             version: version(config, &component).into(),
             limits: config.limits,
@@ -281,26 +176,13 @@ impl Host {
             // A line has no end within a name, so that no two are the same together.
             cells: self.cells.of(format!("{}\n{cluster}", config.name)),
             metrics: self.settings.metrics.plugin(&config.name),
-            skips: OnceLock::new(),
-            yields: AtomicBool::new(false),
-            tally: Tally::new(Arc::clone(&self.failed)),
-            parking: Parking::default(),
-            log_gate: Gate::default(),
-            failure_gates: Default::default(),
-            busy_gate: Gate::default(),
             ticker: Arc::clone(&self.machine.ticker),
         };
+        let identity = Arc::new(Identity::new(given, Arc::clone(&self.failed)));
         let members = members.map(|(_, members)| members);
         let machine = Arc::clone(&self.machine);
-        let identity = Arc::new(identity);
         Ok(Arc::new(Definition::new(config.clone(), component, kinds, members, identity, machine)))
     }
-}
-
-/// The SHA-256 of a component's bytes, as hexadecimal digits.
-#[must_use]
-pub fn digest(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
 }
 
 /// The version of a plugin: a digest of its bytes and its configuration.
@@ -321,7 +203,7 @@ fn misuses(config: &config::Plugin, component: &Component, kinds: &[Kind]) -> Ve
             continue;
         }
         let given = match config.on_failure {
-            Some(OnFailure::Next) if kind != Kind::Router => "next",
+            Some(OnFailure::Next) if !matches!(kind, Kind::Router | Kind::StreamRouter) => "next",
             Some(OnFailure::Fallback) if kind != Kind::Balancer => "fallback",
             Some(OnFailure::Skip) if kind != Kind::Rewriter => "skip",
             _ => continue,
@@ -340,12 +222,4 @@ fn misuses(config: &config::Plugin, component: &Component, kinds: &[Kind]) -> Ve
         misuses.push(Misuse::Shared("transforms bodies"));
     }
     misuses
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

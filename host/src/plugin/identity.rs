@@ -3,6 +3,8 @@
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
+use tokio::sync::Notify;
+
 use crate::config::{Limits, Name};
 use crate::log::gate::Gate;
 use crate::metrics::PluginMetrics;
@@ -14,8 +16,9 @@ use crate::plugin::parking::Parking;
 use crate::plugin::tally::Tally;
 use crate::store::Store;
 
-/// What all instances of a plugin share.
-pub(super) struct Identity {
+/// What a plugin is given.
+#[derive(Clone)]
+pub(super) struct Given {
     /// The plugin's name.
     pub(super) name: Name,
     /// The version: a digest of component and configuration, as hexadecimal digits.
@@ -34,6 +37,14 @@ pub(super) struct Identity {
     pub(super) cells: Arc<Cells>,
     /// Where it is counted, and its own counters and gauges.
     pub(super) metrics: Arc<PluginMetrics>,
+    /// Measures its time.
+    pub(super) ticker: Arc<Ticker>,
+}
+
+/// What all instances of a plugin share.
+pub(super) struct Identity {
+    /// What it is given.
+    pub(super) given: Given,
     /// The phases that it need not be called for, as its first instance said in `configure`.
     pub(super) skips: OnceLock<Skips>,
     /// Whether a deadline was ever missed: from then on, calls yield.
@@ -48,15 +59,27 @@ pub(super) struct Identity {
     pub(super) failure_gates: [Gate; FAILURES.len()],
     /// The same for requests that found no instance.
     pub(super) busy_gate: Gate,
-    /// Measures its time.
-    pub(super) ticker: Arc<Ticker>,
 }
 
 impl Identity {
+    /// One that nothing is known of yet. `failed` is rung at failures while it is watched.
+    pub(super) fn new(given: Given, failed: Arc<Notify>) -> Self {
+        Self {
+            given,
+            skips: OnceLock::new(),
+            yields: AtomicBool::new(false),
+            tally: Tally::new(failed),
+            parking: Parking::default(),
+            log_gate: Gate::default(),
+            failure_gates: Default::default(),
+            busy_gate: Gate::default(),
+        }
+    }
+
     /// It is parked no more, if it was.
     pub(super) fn unpark(&self) {
         if self.parking.recovered() {
-            self.metrics.unpark();
+            self.given.metrics.unpark();
         }
     }
 

@@ -5,6 +5,7 @@ mod attempts;
 mod cells;
 mod clock;
 mod clusters;
+mod connection;
 mod endpoints;
 mod grants;
 mod giving_up;
@@ -91,6 +92,7 @@ pub(super) fn link(linker: &mut Linker<Guest>, waiting: bool) -> wasmtime::Resul
     bindings::giving_up::add_to_linker::<_, This>(linker, this)?;
     bindings::clusters::add_to_linker::<_, This>(linker, this)?;
     bindings::grants::add_to_linker::<_, This>(linker, this)?;
+    bindings::connection::add_to_linker::<_, This>(linker, this)?;
     if waiting {
         bindings::keyvalue::add_to_linker::<_, This>(linker, this)?;
     }

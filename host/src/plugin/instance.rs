@@ -10,7 +10,7 @@ use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, Instance as Wasm, Lift, Lower, TypedFunc};
 
 use crate::plugin::bindings::types::{Phase, Picked};
-use crate::plugin::bindings::{balancer, body, edits, outcomes, router};
+use crate::plugin::bindings::{balancer, body, edits, outcomes, router, stream_router};
 use crate::plugin::component::Exports;
 use crate::plugin::definition::Definition;
 use crate::plugin::error::{Failure, Refusal};
@@ -28,6 +28,12 @@ const REASON_BYTES: usize = 64 << 10;
 /// The parameters of `pick`.
 pub(super) type PickParams = (u32, u32, Option<Picked>);
 
+/// What a stream router has said to a client that has connected.
+type Greeting = (Option<Vec<u8>>,);
+
+/// The parameters of `decide`: a connection, its bytes so far, and whether no more will come.
+type Seen = (u64, Vec<u8>, bool);
+
 /// A call that gives part of a body.
 type Output<P> = Option<TypedFunc<P, (body::Output,)>>;
 
@@ -41,6 +47,9 @@ pub(super) struct Faces {
     pub(super) pick: Option<TypedFunc<PickParams, (balancer::Choice,)>>,
     pub(super) on_request: Option<TypedFunc<(), (Vec<edits::Edit>,)>>,
     pub(super) on_response: Option<TypedFunc<(), (Vec<edits::Edit>,)>>,
+    pub(super) accepted: Option<TypedFunc<(u64,), Greeting>>,
+    pub(super) decide: Option<TypedFunc<Seen, (stream_router::Decision,)>>,
+    pub(super) undone: Option<TypedFunc<(u64, String, stream_router::Trouble), ()>>,
     pub(super) begin: Option<TypedFunc<(u64, Phase), ()>>,
     pub(super) transform: Output<(u64, Vec<u8>)>,
     pub(super) finish: Output<(u64,)>,
@@ -92,7 +101,7 @@ impl Instance {
         machine.ticker.touch();
         let guest = Guest::new(definition.identity.clone(), definition.members.clone());
         let mut store = Store::new(&machine.engine, guest);
-        let limits = &definition.identity.limits;
+        let limits = &definition.identity.given.limits;
         store.limiter(|guest| &mut guest.meter);
         store.set_hostcall_fuel(limits.host_call_bytes);
         store.set_max_component_handles(limits.handles);
@@ -248,7 +257,7 @@ impl Instance {
         R: ComponentNamedList + Lift + 'static,
     {
         let Some(face) = (call.face)(&self.faces) else { return (exchange, Err(no_face())) };
-        let deadline = self.store.data().identity.limits.deadline;
+        let deadline = self.store.data().identity.given.limits.deadline;
         self.begin(call.running, deadline, false);
         self.store.data_mut().exchange = Some(exchange);
         let result = face.call(&mut self.store, call.params);
@@ -266,7 +275,7 @@ impl Instance {
         R: ComponentNamedList + Lift + Send + Sync + 'static,
     {
         let Some(face) = (call.face)(&self.faces) else { return (exchange, Err(no_face())) };
-        let deadline = self.store.data().identity.limits.deadline;
+        let deadline = self.store.data().identity.given.limits.deadline;
         self.begin(call.running, deadline, true);
         self.store.data_mut().exchange = Some(exchange);
         let result = face.call_async(&mut self.store, call.params).await;
@@ -332,7 +341,7 @@ fn classify(guest: &Guest, error: wasmtime::Error) -> Failure {
         return Failure::TimedOut { after: guest.clock.deadline, trace: error };
     }
     if guest.meter.denied {
-        return Failure::OutOfMemory(guest.identity.limits.memory_bytes);
+        return Failure::OutOfMemory(guest.identity.given.limits.memory_bytes);
     }
     Failure::Trapped(error)
 }
@@ -355,6 +364,9 @@ fn look_up(exports: &Exports, wasm: &Wasm, store: &mut Store<Guest>) -> wasmtime
         pick: face!(pick),
         on_request: face!(on_request),
         on_response: face!(on_response),
+        accepted: face!(accepted),
+        decide: face!(decide),
+        undone: face!(undone),
         begin: face!(begin),
         transform: face!(transform),
         finish: face!(finish),

@@ -93,7 +93,7 @@ impl Pool {
         shared: Option<Shared>,
     ) -> Rc<Self> {
         let identity = &definition.identity;
-        let label = Rc::new(Label::new(&identity.name, &identity.version));
+        let label = Rc::new(Label::new(&identity.given.name, &identity.given.version));
         let idle: Vec<_> = first.map(|newborn| newborn.0).into_iter().collect();
         Rc::new(Self {
             definition,
@@ -197,7 +197,7 @@ impl Pool {
         let call = async move {
             let (mut held, name, sampled) = (held, call.name, pool.sampled());
             let instance = &mut held.instance;
-            let limit = pool.definition.identity.limits.deadline;
+            let limit = pool.definition.identity.given.limits.deadline;
             let caught_up = match held.stale {
                 true => instance.catch_up(|members| update_deadline(limit, members)).await,
                 false => Ok(()),
@@ -272,7 +272,7 @@ impl Pool {
     ) {
         let identity = &self.definition.identity;
         if let Some(time) = time.filter(|_| sampled) {
-            identity.metrics.guest_time(self.worker, time);
+            identity.given.metrics.guest_time(self.worker, time);
         }
         if let Some(time) = time.filter(|_| identity.tally.is_watched()) {
             identity.tally.time(time);
@@ -289,7 +289,7 @@ impl Pool {
     /// Whether a call is one in [`SAMPLED`], which the metrics measure. Counts it.
     fn sampled(&self) -> bool {
         let identity = &self.definition.identity;
-        identity.metrics.call(self.worker);
+        identity.given.metrics.call(self.worker);
         if identity.tally.is_watched() {
             identity.tally.call();
         }

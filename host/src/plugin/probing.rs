@@ -4,8 +4,7 @@
 //! it could change: its stores are empty and its own, and so are its cells, its figures and its log.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
@@ -15,7 +14,6 @@ use tokio::runtime::Handle;
 use wasmtime::component::{ComponentNamedList, Lift, Lower};
 
 use crate::config::Limits;
-use crate::log::gate::Gate;
 use crate::log::id::RequestIds;
 use crate::metrics::{Metrics, Words};
 use crate::plugin::cells::Cells;
@@ -24,11 +22,9 @@ use crate::plugin::definition::Definition;
 use crate::plugin::error::{FAILURES, Refusal};
 use crate::plugin::exchange::{Connection, Exchange, Taken, Trail};
 use crate::plugin::guest::Running;
-use crate::plugin::identity::Identity;
+use crate::plugin::identity::{Given, Identity};
 use crate::plugin::instance::{Call, Faces, Instance};
 use crate::plugin::members::Members;
-use crate::plugin::parking::Parking;
-use crate::plugin::tally::Tally;
 use crate::store::Store;
 
 /// How long a call may compute: the first of an instance may be slow.
@@ -54,32 +50,21 @@ impl Definition {
 
     /// The same plugin without anything that it shares with its instances.
     fn scratch(&self) -> Self {
-        let identity = &self.identity;
+        let given = &self.identity.given;
         let metrics = Metrics::new(1, Words { errors: &[], plugin_failures: &FAILURES });
-        let stores = identity.stores.iter();
+        let stores = given.stores.iter();
         let stores = stores.map(|(name, _)| (Arc::clone(name), Arc::new(Store::scratch())));
-        let identity = Identity {
-            name: Arc::clone(&identity.name),
-            version: Arc::clone(&identity.version),
-            limits: Limits { deadline: DEADLINE, log_rate: 0, ..identity.limits },
-            clusters: Arc::clone(&identity.clusters),
-            any_address: identity.any_address,
+        let given = Given {
+            limits: Limits { deadline: DEADLINE, log_rate: 0, ..given.limits },
             stores: stores.collect(),
-            writes: identity.writes,
             cells: Arc::new(Cells::default()),
-            metrics: metrics.plugin(&identity.name),
-            skips: OnceLock::new(),
-            yields: AtomicBool::new(false),
-            tally: Tally::new(Arc::default()),
-            parking: Parking::default(),
-            log_gate: Gate::default(),
-            failure_gates: Default::default(),
-            busy_gate: Gate::default(),
-            ticker: Arc::clone(&identity.ticker),
+            metrics: metrics.plugin(&given.name),
+            ..given.clone()
         };
+        let identity = Arc::new(Identity::new(given, Arc::default()));
         let (component, machine) = (Arc::clone(&self.component), Arc::clone(&self.machine));
         let (config, members) = (self.config.clone(), self.members.clone());
-        Self::new(config, component, &self.kinds, members, Arc::new(identity), machine)
+        Self::new(config, component, &self.kinds, members, identity, machine)
     }
 }
 
@@ -112,7 +97,13 @@ async fn probe(scratch: &Definition) -> Result<(), Refusal> {
                     ask(&mut instance, Call { name, face, params: (), running }).await?;
                 }
             }
-            Kind::StreamRouter => {}
+            Kind::StreamRouter => {
+                let running = Running::Stream;
+                let face = |faces: &Faces| faces.accepted;
+                ask(&mut instance, Call { name: "accepted", face, params: (0,), running }).await?;
+                let (face, params) = (|faces: &Faces| faces.decide, (0, Vec::new(), false));
+                ask(&mut instance, Call { name: "decide", face, params, running }).await?;
+            }
         }
     }
     Ok(())
@@ -128,9 +119,14 @@ where
     answer.map(drop).map_err(|cause| Refusal::Start { step, cause })
 }
 
-/// `GET / HTTP/1.1` from nobody, and an answer to it where that is what a call is about.
+/// `GET / HTTP/1.1` from nobody, and an answer to it where that is what a call is about; or a connection
+/// of nobody's on which nothing has come.
 fn exchange(running: Running) -> Box<Exchange> {
     let nobody = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 1));
+    let trail = Trail::new(RequestIds::new().issue(), false);
+    if running == Running::Stream {
+        return Exchange::of_stream(connection(nobody, "tcp"), trail);
+    }
     let (mut request, ()) = Request::new(()).into_parts();
     request.headers.insert(HOST, HeaderValue::from_static(AUTHORITY));
     let answered = matches!(running, Running::Response);
@@ -140,10 +136,8 @@ fn exchange(running: Running) -> Box<Exchange> {
         response.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         response
     });
-    let connection =
-        Connection { listener: "probe".into(), client: Some(nobody), slot: 0, scheme: "http" };
     Box::new(Exchange {
-        connection: Arc::new(connection),
+        connection: connection(nobody, "http"),
         authority: AUTHORITY.into(),
         target_origin: None,
         request,
@@ -153,6 +147,11 @@ fn exchange(running: Running) -> Box<Exchange> {
         attributes: smallvec![Arc::from([])],
         tried: smallvec![],
         taken: Taken::default(),
-        trail: Trail::new(RequestIds::new().issue(), false),
+        trail,
+        stream: None,
     })
+}
+
+fn connection(client: SocketAddr, scheme: &'static str) -> Arc<Connection> {
+    Arc::new(Connection { listener: "probe".into(), client: Some(client), slot: 0, scheme })
 }

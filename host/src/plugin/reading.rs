@@ -3,7 +3,7 @@
 
 use std::fs::{File, Metadata};
 use std::io::Read;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
@@ -18,15 +18,43 @@ use crate::plugin::error::Refusal;
 /// If it cannot be read, or is larger than a component may be.
 pub fn read(path: &Path) -> Result<Vec<u8>, Refusal> {
     let file = File::open(path).map_err(|source| unreadable(path, source))?;
-    read_all(path, file)
+    read_all(path, &file)
 }
 
-/// The same where nobody may be waited for: what is no regular file is refused.
+/// What a file looks like from outside. Who writes to it changes this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    length: u64,
+    device: u64,
+    number: u64,
+    /// When its contents were last changed, with nanoseconds.
+    written: (i64, i64),
+    /// The same of all that is known of it: this cannot be set.
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// That of a file, or of what is called like one.
+    #[must_use]
+    pub fn of(metadata: &Metadata) -> Self {
+        let (device, number) = (metadata.dev(), metadata.ino());
+        if !metadata.is_file() {
+            // A pipe that somebody writes to, or a directory, would never be quiet; neither is a component.
+            return Self { length: 0, device, number, written: (0, 0), changed: (0, 0) };
+        }
+        let written = (metadata.mtime(), metadata.mtime_nsec());
+        let changed = (metadata.ctime(), metadata.ctime_nsec());
+        Self { length: metadata.len(), device, number, written, changed }
+    }
+}
+
+/// The same where nobody may be waited for: what is no regular file is refused. With what it looks like
+/// after it was read.
 ///
 /// # Errors
 ///
 /// The same.
-pub(super) fn read_regular(path: &Path) -> Result<Vec<u8>, Refusal> {
+pub(super) fn read_regular(path: &Path) -> Result<(Vec<u8>, Stamp), Refusal> {
     let unreadable = |source| unreadable(path, source);
     // Some devices do something when they are opened, so this is seen before.
     check_regular(&path.metadata().map_err(unreadable)?)?;
@@ -34,7 +62,9 @@ pub(super) fn read_regular(path: &Path) -> Result<Vec<u8>, Refusal> {
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let file = File::options().read(true).custom_flags(flags).open(path).map_err(unreadable)?;
     check_regular(&file.metadata().map_err(unreadable)?)?;
-    read_all(path, file)
+    let bytes = read_all(path, &file)?;
+    let stamp = Stamp::of(&file.metadata().map_err(unreadable)?);
+    Ok((bytes, stamp))
 }
 
 fn check_regular(metadata: &Metadata) -> Result<(), Refusal> {
@@ -53,7 +83,7 @@ fn unreadable(path: &Path, source: std::io::Error) -> Refusal {
     Refusal::Unreadable { path: path.to_owned(), source }
 }
 
-fn read_all(path: &Path, file: File) -> Result<Vec<u8>, Refusal> {
+fn read_all(path: &Path, file: &File) -> Result<Vec<u8>, Refusal> {
     let mut bytes = Vec::new();
     let read = file.take(COMPONENT_BYTES + 1).read_to_end(&mut bytes);
     read.map_err(|source| unreadable(path, source))?;

@@ -13,7 +13,7 @@ use tokio::task::spawn_local;
 
 use crate::plugin::ask::Answered;
 use crate::plugin::comparison::{Comparison, Outcome};
-use crate::plugin::convert::{Decision, Edit, Upstream};
+use crate::plugin::convert::{Decision, Edit};
 use crate::plugin::definition::Definition;
 use crate::plugin::error::Failure;
 use crate::plugin::exchange::Exchange;
@@ -140,10 +140,7 @@ impl Answer for Decision {
         match self {
             Self::Next => "next".to_owned(),
             Self::Forward { upstream, host, path } => {
-                let mut told = match upstream {
-                    Upstream::Cluster(name) => format!("forward to cluster {name}"),
-                    Upstream::Address(url) => format!("forward to {url}"),
-                };
+                let mut told = format!("forward to {upstream}");
                 if let Some(host) = host {
                     told += &format!(", host {host:?}");
                 }

@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::plugin::compile::COMPONENT_BYTES;
 use crate::plugin::files;
-use crate::plugin::host::{digest, hex};
+use crate::plugin::found::{digest, hex};
 
 /// What the names of directories begin with.
 const PREFIX: &str = "serving-";
@@ -28,6 +29,9 @@ const LIST_BYTES: u64 = 16 << 20;
 /// The layout of a list: a process that knows another does without it.
 const FORMAT: u32 = 1;
 
+/// Nobody writes a file for as long.
+const LONGEST: Duration = Duration::from_secs(600);
+
 /// The most directories of copies that are kept although their plugin directory is gone.
 const GONE: usize = 16;
 
@@ -40,6 +44,9 @@ pub struct Committed {
     plugin_dir: Option<String>,
     /// The components of plugins, by the plugin's name.
     pub plugins: BTreeMap<String, Kept>,
+    /// What served before these, likewise.
+    #[serde(default)]
+    pub before: BTreeMap<String, Kept>,
     /// What was withdrawn of them, and is not to be taken again.
     pub left: BTreeMap<String, Left>,
 }
@@ -69,8 +76,12 @@ pub struct Left {
 impl Committed {
     /// A list.
     #[must_use]
-    pub fn new(plugins: BTreeMap<String, Kept>, left: BTreeMap<String, Left>) -> Self {
-        Self { format: FORMAT, plugin_dir: None, plugins, left }
+    pub fn new(
+        plugins: BTreeMap<String, Kept>,
+        before: BTreeMap<String, Kept>,
+        left: BTreeMap<String, Left>,
+    ) -> Self {
+        Self { format: FORMAT, plugin_dir: None, plugins, before, left }
     }
 }
 
@@ -102,8 +113,8 @@ impl Vault {
     /// If they cannot be written.
     pub fn keep(&self, digest: &str, bytes: &[u8]) -> io::Result<()> {
         let copy = self.copy(digest);
-        let whole = |about: &fs::Metadata| about.len() == bytes.len() as u64;
-        if fs::symlink_metadata(&copy).as_ref().is_ok_and(whole) {
+        // What is called like it may be damaged, which only its bytes tell.
+        if files::read(&copy, COMPONENT_BYTES).is_ok_and(|kept| kept == bytes) {
             return Ok(());
         }
         files::open_directory(&self.directory)?;
@@ -139,7 +150,8 @@ impl Vault {
     /// If it cannot be written; what was served by before is on disk then.
     pub fn commit(&self, committed: Committed, others: &BTreeSet<&str>) -> io::Result<()> {
         let committed = Committed { plugin_dir: self.plugin_dir.clone(), ..committed };
-        let nothing = committed.plugins.is_empty() && committed.left.is_empty();
+        let Committed { plugins, before, left, .. } = &committed;
+        let nothing = plugins.is_empty() && before.is_empty() && left.is_empty();
         if nothing && fs::symlink_metadata(&self.directory).is_err() {
             return Ok(());
         }
@@ -148,16 +160,26 @@ impl Vault {
             let text = serde_json::to_vec_pretty(&committed)?;
             files::write(&self.directory.join(LIST), "list", &[&text])?;
         }
-        let named: BTreeSet<&str> = committed.plugins.values().map(|c| &*c.digest).collect();
+        let named = committed.plugins.values().chain(committed.before.values());
+        let named: BTreeSet<&str> = named.map(|kept| &*kept.digest).collect();
         for entry in fs::read_dir(&self.directory)?.flatten() {
             let name = entry.file_name();
             let digest = name.to_str().and_then(|name| name.strip_suffix(".wasm"));
-            if digest.is_some_and(|digest| !named.contains(digest) && !others.contains(digest)) {
+            let unnamed =
+                digest.is_some_and(|digest| !named.contains(digest) && !others.contains(digest));
+            if unnamed || is_left_over(&entry) {
                 let _ = fs::remove_file(entry.path());
             }
         }
         Ok(())
     }
+}
+
+/// Whether a file was being written by a process that was killed.
+fn is_left_over(entry: &fs::DirEntry) -> bool {
+    let unfinished = Path::new(&entry.file_name()).extension().is_some_and(|end| end == "new");
+    let written = || entry.metadata().and_then(|about| about.modified()).ok();
+    unfinished && written().and_then(|time| time.elapsed().ok()).is_some_and(|age| age > LONGEST)
 }
 
 fn list(directory: &Path) -> io::Result<Committed> {
@@ -209,7 +231,8 @@ mod tests {
             let component = Kept { name, digest: (*digest).to_owned(), version };
             ((*digest).to_owned(), component)
         };
-        Committed::new(digests.iter().map(component).collect(), BTreeMap::new())
+        let plugins = digests.iter().map(component).collect();
+        Committed::new(plugins, BTreeMap::new(), BTreeMap::new())
     }
 
     #[test]
@@ -244,6 +267,50 @@ mod tests {
                 .unwrap();
             assert!(vault.committed().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_damaged_copy_of_the_same_length_is_not_taken_for_the_component() {
+        let (_directory, vault) = vault();
+        let digest = digest(b"one");
+        vault.keep(&digest, b"one").unwrap();
+        fs::write(vault.copy(&digest), b"0ne").unwrap();
+        vault.keep(&digest, b"one").unwrap();
+        assert_eq!(vault.bytes(&digest).unwrap(), b"one");
+    }
+
+    #[test]
+    fn what_killed_processes_were_writing_does_not_stay() {
+        let (_directory, vault) = vault();
+        let digest = digest(b"one");
+        vault.keep(&digest, b"one").unwrap();
+        let [left, fresh] = ["a-1-0.new", "b-1-0.new"].map(|name| vault.directory.join(name));
+        let file = fs::File::create(&left).unwrap();
+        file.set_modified(std::time::SystemTime::now() - 2 * LONGEST).unwrap();
+        fs::write(&fresh, "").unwrap();
+        vault.commit(serving(&[&digest]), &BTreeSet::new()).unwrap();
+        assert!(!left.exists(), "nobody writes to it any more");
+        assert!(fresh.exists(), "somebody may write to it");
+    }
+
+    #[test]
+    fn what_served_before_is_kept_and_told() {
+        let (_directory, vault) = vault();
+        let [one, two] = [b"one", b"two"].map(|bytes| {
+            let digest = digest(bytes);
+            vault.keep(&digest, bytes).unwrap();
+            digest
+        });
+        let committed = serving(&[&two]);
+        let committed = Committed { before: serving(&[&one]).plugins, ..committed };
+        vault.commit(committed.clone(), &BTreeSet::new()).unwrap();
+        assert_eq!(vault.committed().unwrap().before, committed.before);
+        assert_eq!(vault.bytes(&one).unwrap(), b"one");
+        // As a process before this wrote it.
+        let old = r#"{"format":1,"plugin-dir":null,"plugins":{},"left":{}}"#;
+        let list = vault.directory.join(LIST);
+        files::write(&list, "list", &[old.as_bytes()]).unwrap();
+        assert_eq!(vault.committed().unwrap().before, BTreeMap::new());
     }
 
     #[test]

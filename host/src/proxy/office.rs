@@ -12,8 +12,8 @@ use crate::proxy::StartError;
 use crate::status::Sources;
 use crate::takeover::Inherited;
 
-/// Wishes that wait for one that is under way.
-const WISHES: usize = 1;
+/// Wishes that wait to be heard, which takes longer while a version comes back.
+const WISHES: usize = 16;
 
 /// What serves the administrator.
 pub(super) struct Office {

@@ -15,6 +15,7 @@ use crate::memory::Load;
 use crate::relay::serve::serve;
 use crate::snapshot::{Snapshot, Wish};
 use crate::status::Sources;
+use crate::stream;
 use crate::view::Make;
 use crate::worker::Worker;
 
@@ -63,7 +64,16 @@ impl Start {
         spawn_local(keep_house(Rc::clone(&worker)));
         spawn_local(hand_over(Rc::clone(&worker), wishes));
         while let Some(accepted) = connections.recv().await {
-            spawn_local(serve(Rc::clone(&worker), accepted, drain.clone()));
+            let (worker, drain) = (Rc::clone(&worker), drain.clone());
+            let listener = Arc::clone(&accepted.caller.door.listener);
+            match worker.view().listener(&listener) {
+                Some(listener) if listener.settings.tcp.is_some() => {
+                    spawn_local(stream::serve(worker, accepted, drain));
+                }
+                _ => {
+                    spawn_local(serve(worker, accepted, drain));
+                }
+            }
         }
         worker.end();
         worker.flush();

@@ -1,4 +1,4 @@
-//! Attempts at one request: balancers choose, connections are made, and what may be repeated is
+//! Attempts at one request: endpoints are chosen, connections are made, and what may be repeated is
 //! repeated (design: a request goes to another endpoint if nothing of it can have reached the first
 //! one, or if its method is idempotent, no response byte has come, and its body can be replayed).
 
@@ -12,19 +12,17 @@ use std::time::Duration;
 
 use http::header::UPGRADE;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
-use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use crate::body::{Upload, UpstreamBody};
 use crate::cluster::endpoint::Endpoint;
+use crate::cluster::health;
 use crate::cluster::pool::{SendError, SendErrorKind, Slot};
-use crate::cluster::{Admission, health};
 use crate::headers::{self, clean_interim};
-use crate::plugin::{Exchange, Pick, Picked, Witness};
-use crate::relay::attempt::tell::none_by;
+use crate::plugin::Exchange;
+use crate::relay::choice::{Candidate, Choosing, connect_words, tell_offline};
 use crate::relay::client::Client;
 use crate::relay::error::{Error, Limit, Side};
-use crate::relay::failed;
 use crate::relay::outcome::Following;
 use crate::relay::record::Record;
 use crate::view::{ClusterUse, Listener};
@@ -43,26 +41,6 @@ pub(super) struct Attempts<'a> {
     pub(super) record: &'a mut Record,
 }
 
-/// What has been tried.
-#[derive(Default)]
-struct Tried {
-    /// How often balancers were asked.
-    asked: u32,
-    /// The last choice, and the balancer that made it: nobody else's token means anything to a
-    /// balancer.
-    previous: Option<(usize, Picked)>,
-    /// Who is to be told what becomes of the choice that was made last.
-    witness: Option<Witness>,
-    /// Those that were passed over because they have as many requests in flight as they may.
-    full: SmallVec<[Arc<Endpoint>; 4]>,
-    /// These, and those that were passed over because they are out.
-    passed_over: SmallVec<[u32; 4]>,
-    /// How the last attempt failed.
-    last: Option<Error>,
-    /// Why no endpoint was chosen, or could be tried.
-    none: Option<String>,
-}
-
 /// What to do after a failed attempt.
 enum Next {
     /// Ask for another endpoint.
@@ -78,123 +56,49 @@ type Done = Result<Response<UpstreamBody>, Error>;
 impl Attempts<'_> {
     /// Makes attempts until one gives a response or none may be made any more.
     pub(super) async fn run(mut self, mut exchange: Box<Exchange>) -> (Box<Exchange>, Done) {
-        let cluster = &self.cluster.cluster;
-        let max = cluster.max_attempts();
-        // Whoever is passed over, offline or at its limit, costs no attempt, but not endless questions
-        // either.
-        let members = u32::try_from(cluster.membership().endpoints().len()).unwrap_or(u32::MAX);
-        let most_asked = max.saturating_add(members);
-        let mut tried = Tried::default();
+        let mut choosing = Choosing::new(self.cluster);
         let mut waiting = None;
         let error = loop {
-            let mut picked = None;
-            if self.record.attempts < max && tried.asked < most_asked {
+            let mut found = None;
+            if self.record.attempts < choosing.most {
                 let answer;
-                (exchange, answer) = self.pick(exchange, &mut tried).await;
+                (exchange, answer) = choosing.next(exchange, self.record).await;
                 match answer {
-                    Ok(endpoint) => picked = endpoint,
+                    Ok(candidate) => found = candidate,
                     Err(error) => break error,
                 }
             }
-            let Some(endpoint) = picked else {
-                if tried.full.is_empty() || self.record.attempts >= max {
-                    break self.given_up(tried);
+            let Some(Candidate { endpoint, admission: _admission, now, witness }) = found else {
+                let tried = &mut choosing.tried;
+                if tried.full.is_empty() || self.record.attempts >= choosing.most {
+                    break choosing.given_up();
                 }
                 // Apart, as hardly a request needs the room.
-                let wait = self.wait(&mut waiting, &mut tried, &mut exchange.tried);
-                match Box::pin(wait).await {
+                match Box::pin(self.wait(&mut waiting, tried, &mut exchange.tried)).await {
                     Ok(()) => continue,
                     Err(error) => break error,
                 }
             };
-            exchange.tried.push(endpoint.id());
-            let now = Instant::now();
-            let admission = cluster.admit(&endpoint, health::at(now));
-            if matches!(admission, Admission::No) {
-                tried.none = Some(format!("{} is offline", endpoint.label()));
-                tried.passed_over.push(endpoint.id());
-                continue;
-            }
-            if !self.occupy(&endpoint) {
-                tried.passed_over.push(endpoint.id());
-                tried.full.push(endpoint);
-                continue;
-            }
             if self.record.attempts > 0 && !self.worker.budget.repeat() {
-                break self.given_up(tried);
+                break choosing.given_up();
             }
             waiting = None;
-            if let Some(error) = tried.last.take() {
+            if let Some(error) = choosing.tried.last.take() {
                 self.record.retry_after(&error);
             }
-            self.record.following = tried.witness.take().map(Following::begin);
+            self.record.following = witness.map(Following::begin);
             let ended = self.attempt(&endpoint, &mut exchange, now).await;
             self.tell_outcome(&ended);
             match ended {
                 Ok(response) => return (exchange, Ok(response)),
                 Err(Next::Fail(error)) => break error,
-                Err(Next::Another(error)) => tried.last = Some(error),
+                Err(Next::Another(error)) => choosing.tried.last = Some(error),
                 Err(Next::Again) => {}
             }
         };
         // Its slot is not to wait for the client to take the answer.
         self.record.in_flight = None;
         (exchange, Err(error))
-    }
-
-    /// Asks the cluster's balancers until one chooses. A cluster without any takes the first usable
-    /// endpoint.
-    async fn pick(
-        &mut self,
-        mut exchange: Box<Exchange>,
-        tried: &mut Tried,
-    ) -> (Box<Exchange>, Result<Option<Arc<Endpoint>>, Error>) {
-        let cluster = &self.cluster.cluster;
-        let attempt = tried.asked;
-        tried.asked += 1;
-        tried.witness = None;
-        for (place, balancer) in self.cluster.balancers.iter().enumerate() {
-            let balancer = balancer.version_for(&exchange);
-            let choice;
-            let previous = tried.previous.filter(|(by, _)| *by == place).map(|(_, picked)| picked);
-            (exchange, choice) = balancer.pick(exchange, attempt, previous).await;
-            self.record.called(balancer, &exchange);
-            let first = || cluster.first_usable(health::now(), &exchange.tried);
-            let chosen = match &choice {
-                Ok(Pick::Endpoint(picked)) => {
-                    let endpoint = cluster.membership().endpoint(picked.id).cloned();
-                    // A balancer outlives reloads, and a request sees one configuration: what is
-                    // picked at the time of a reload may be no endpoint of its own.
-                    endpoint.or_else(first)
-                }
-                Ok(Pick::Fallback) => first(),
-                Ok(Pick::Next | Pick::None) | Err(_) => None,
-            };
-            self.tell_pick(balancer, &exchange, attempt, (&choice, chosen.as_ref()));
-            match choice {
-                Ok(Pick::Endpoint(picked)) => {
-                    tried.previous = Some((place, picked));
-                    let witness = balancer.witness(&mut exchange, picked);
-                    let its_own = chosen.as_ref().is_some_and(|it| it.id() == picked.id);
-                    tried.witness = witness.filter(|_| its_own);
-                }
-                Ok(Pick::Next) => continue,
-                Ok(Pick::None | Pick::Fallback) => {}
-                Err(rejected) => return (exchange, Err(failed("balancer", balancer, &rejected))),
-            }
-            self.record.chosen(balancer, matches!(choice, Ok(Pick::Fallback)));
-            if chosen.is_none() {
-                tried.none = Some(none_by(balancer, &choice));
-            }
-            return (exchange, Ok(chosen));
-        }
-        let only = self.cluster.balancers.is_empty();
-        let first = || cluster.first_usable(health::now(), &exchange.tried);
-        let chosen = only.then(first).flatten();
-        if chosen.is_none() && !only {
-            tried.none = Some("every balancer answered next".to_owned());
-        }
-        (exchange, Ok(chosen))
     }
 
     /// Tries an endpoint: over pooled connections as long as they turn out to be closed, and then
@@ -256,10 +160,12 @@ impl Attempts<'_> {
             }
             Err(error) => {
                 self.cluster.metrics.failure(self.worker.index);
-                let text = self.connect_words(&error, time);
+                let cluster = &self.cluster.cluster;
+                let patience = cluster.settings().connect_timeout;
+                let text = connect_words(cluster, &error, (time, patience));
                 if error.blames_endpoint() {
-                    let offline = self.cluster.cluster.connect_failed(endpoint, health::now());
-                    self.tell_offline(endpoint, offline, &text);
+                    let offline = cluster.connect_failed(endpoint, health::now());
+                    tell_offline(cluster, endpoint, offline, &text);
                 } else {
                     endpoint.count_failure();
                 }

@@ -20,7 +20,6 @@ use crate::log::id::RequestId;
 use crate::log::in_milliseconds;
 use crate::plugin::Plugin;
 use crate::relay::error::Error;
-use crate::relay::record::Record;
 use crate::view::{ClusterUse, Direct, View};
 use crate::worker::Worker;
 
@@ -30,14 +29,26 @@ const FRESH: Duration = Duration::from_secs(30);
 /// The longest address that is looked at: a scheme, the longest name and a port, with room to spare.
 const MAX_BYTES: usize = 300;
 
+/// Who names an address, and about what.
+pub(crate) struct Naming<'a> {
+    /// The router, whose grants count.
+    pub(crate) router: &'a Plugin,
+    /// The request or connection.
+    pub(crate) id: &'a RequestId,
+    /// Its listener.
+    pub(crate) listener: &'a str,
+    /// How addresses are written.
+    pub(crate) read: fn(&str) -> Result<Address, BadUrl>,
+}
+
 /// The cluster of the address that a router has named.
-pub(super) async fn cluster(
+pub(crate) async fn cluster(
     worker: &Worker,
     view: &View,
-    router: &Plugin,
     url: String,
-    record: &Record,
+    naming: Naming<'_>,
 ) -> Result<Rc<ClusterUse>, Error> {
+    let Naming { router, id, listener, read } = naming;
     let definition = router.definition();
     let key = (definition.id, url.into_boxed_str());
     if let Some(cluster) = view.direct.fresh(&key) {
@@ -47,23 +58,32 @@ pub(super) async fn cluster(
     let refused = |refusal: Refusal| {
         let url: String = key.1.chars().take(MAX_BYTES).collect();
         let router = &*definition.config.name;
-        let (id, listener) = (record.id(), record.listener());
         let text = "refused to forward";
         tracing::warn!(%id, listener, plugin = router, address = url, "{text}: {refusal}");
         let plugin = Arc::clone(&definition.config.name);
         Error::NotGranted { plugin, reason: format!("{url}: {refusal}").into() }
     };
-    let address = parse(&key.1).map_err(refused)?;
-    let (resolved, believed) = match &address {
-        Address::Socket(socket) => (vec![*socket], FRESH),
+    let address = parse(&key.1, read).map_err(refused)?;
+    let (granted, believed) = match &address {
+        Address::Unix(path) => {
+            let covered = grants
+                .iter()
+                .any(|grant| matches!(&grant.host, HostGrant::Unix(own) if own == path));
+            if !covered {
+                return Err(refused(Refusal::NotCovered));
+            }
+            (Vec::new(), FRESH)
+        }
+        Address::Socket(socket) => {
+            let found = granted(&address, vec![*socket], grants, &view.listening);
+            (found.map_err(refused)?, FRESH)
+        }
         Address::Name(host, port) if may_be_granted(grants, host, *port) => {
-            resolve(worker, &view.direct, (host, *port), record.id()).await?
+            let (found, believed) = resolve(worker, &view.direct, (host, *port), id).await?;
+            (granted(&address, found, grants, &view.listening).map_err(refused)?, believed)
         }
-        Address::Name(..) | Address::Service(_) | Address::Unix(_) => {
-            return Err(refused(Refusal::NotCovered));
-        }
+        Address::Name(..) | Address::Service(_) => return Err(refused(Refusal::NotCovered)),
     };
-    let granted = granted(&address, resolved, grants, &view.listening).map_err(refused)?;
     let make = |addresses| worker.plain(&Registry::unnamed(address, addresses));
     Ok(view.direct.keep(key, (granted, believed), &worker.pool, make))
 }
@@ -83,11 +103,11 @@ enum Refusal {
     Own,
 }
 
-fn parse(url: &str) -> Result<Address, Refusal> {
+fn parse(url: &str, read: fn(&str) -> Result<Address, BadUrl>) -> Result<Address, Refusal> {
     if url.len() > MAX_BYTES {
         return Err(Refusal::TooLong);
     }
-    Ok(Address::from_url(url)?)
+    Ok(read(url)?)
 }
 
 /// Whether a name could be allowed, depending on what it resolves to. Otherwise nobody is asked:
@@ -215,7 +235,7 @@ mod tests {
 
     /// What is dialled for an address that resolves to these, or to itself.
     fn dialled(url: &str, resolved: &[&str], list: &[&str]) -> Result<Vec<String>, Refusal> {
-        let address = parse(url)?;
+        let address = parse(url, Address::from_url)?;
         let resolved = match &address {
             Address::Socket(socket) => vec![*socket],
             _ => resolved.iter().map(|socket| socket.parse().unwrap()).collect(),
@@ -315,12 +335,13 @@ mod tests {
         for url in ["", "127.0.0.1", "https://127.0.0.1", "http://127.0.0.1/x", "http://a\r\nb"] {
             assert!(matches!(dialled(url, &[], wide), Err(Refusal::Malformed(_))), "{url:?}");
         }
-        assert_eq!(parse(&format!("http://{}", "a".repeat(300))), Err(Refusal::TooLong));
+        let long = format!("http://{}", "a".repeat(300));
+        assert_eq!(parse(&long, Address::from_url), Err(Refusal::TooLong));
     }
 
     #[tokio::test]
     async fn an_address_that_cannot_be_connected_to_makes_room_for_the_next() {
-        let address = parse("http://a.test").unwrap();
+        let address = parse("http://a.test", Address::from_url).unwrap();
         let resolved = ["127.0.0.1:80", "127.0.0.2:80"].map(|socket| socket.parse().unwrap());
         let cluster = Registry::unnamed(address, resolved.into());
         assert_eq!(cluster.max_attempts(), 2);

@@ -145,6 +145,19 @@ impl Limit {
         Self { key, value: Measure::Time(time), whose: "cluster", name: Arc::clone(cluster) }
     }
 
+    /// A time limit of a listener.
+    #[must_use]
+    pub fn time_of_listener(listener: &Name, key: &'static str, time: Duration) -> Self {
+        Self { key, value: Measure::Time(time), whose: "listener", name: Arc::clone(listener) }
+    }
+
+    /// A size limit of a listener.
+    #[must_use]
+    pub fn size_of_listener(listener: &Name, key: &'static str, bytes: usize) -> Self {
+        let value = Measure::Bytes(bytes as u64);
+        Self { key, value, whose: "listener", name: Arc::clone(listener) }
+    }
+
     /// The most requests of a cluster that wait.
     #[must_use]
     pub fn max_queue(cluster: &Name, most: usize) -> Self {
@@ -155,15 +168,13 @@ impl Limit {
     /// The longest silence that a listener bears within a body.
     #[must_use]
     pub fn body_timeout(listener: &Name, time: Duration) -> Self {
-        let name = Arc::clone(listener);
-        Self { key: "body-timeout", value: Measure::Time(time), whose: "listener", name }
+        Self::time_of_listener(listener, "body-timeout", time)
     }
 
     /// The longest that a listener lets a request take.
     #[must_use]
     pub fn request_timeout(listener: &Name, time: Duration) -> Self {
-        let name = Arc::clone(listener);
-        Self { key: "request-timeout", value: Measure::Time(time), whose: "listener", name }
+        Self::time_of_listener(listener, "request-timeout", time)
     }
 
     /// The least rate that a listener bears within a request body.

@@ -45,7 +45,7 @@ impl From<Ends> for Introduction {
 
 /// Reads the header, if one comes first. None if the connection is turned away or left, or if the proxy
 /// is `leaving` before the header is there.
-pub(super) async fn introduce(
+pub(crate) async fn introduce(
     worker: &Worker,
     listener: &Listener,
     (stream, caller): (&mut TcpStream, &mut Caller),

@@ -1,7 +1,7 @@
-//! Why requests fail, as metrics count it.
+//! Why requests and streams fail, as metrics count it.
 
 /// The reasons as metric labels.
-pub const LABELS: [&str; 28] = [
+pub const LABELS: [&str; 31] = [
     "bad_request",
     "method",
     "too_large",
@@ -30,7 +30,17 @@ pub const LABELS: [&str; 28] = [
     "client_slow",
     "request_timeout",
     "shutdown",
+    "undecided",
+    "inactivity",
+    "idle",
 ];
+
+/// The place among [`LABELS`] of connections that no stream router decided about.
+pub(crate) const UNDECIDED: usize = 28;
+/// That of connections whose upstream said nothing in the time that its stream router gave it.
+pub(crate) const INACTIVITY: usize = 29;
+/// That of streams in which nothing moved.
+pub(crate) const IDLE: usize = 30;
 
 /// How a response broke off whose head the client has, or that it did not wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,25 +15,25 @@ pub(crate) struct Following {
 
 impl Following {
     /// An attempt begins.
-    pub(super) fn begin(witness: Witness) -> Box<Self> {
+    pub(crate) fn begin(witness: Witness) -> Box<Self> {
         witness.chosen();
         Box::new(Self { witness: Some(witness), status: 0, time: Duration::ZERO })
     }
 
     /// It has a connection, after so long.
-    pub(super) fn connected(&self, time: Duration) {
+    pub(crate) fn connected(&self, time: Duration) {
         if let Some(witness) = &self.witness {
             witness.connected(time);
         }
     }
 
     /// There is a head, so long after the request was sent.
-    pub(super) fn answered(&mut self, status: u16, time: Duration) {
+    pub(crate) fn answered(&mut self, status: u16, time: Duration) {
         (self.status, self.time) = (status, time);
     }
 
     /// It has failed. What the client did wrong is no failure of the endpoint.
-    pub(super) fn failed(mut self, error: &Error) {
+    pub(crate) fn failed(mut self, error: &Error) {
         let how = match error {
             Error::Connect(_) => Broke::Connect,
             Error::Broken(_) => Broke::Broken,
@@ -47,7 +47,7 @@ impl Following {
     }
 
     /// Nobody need be told any more.
-    pub(super) fn forget(mut self) {
+    pub(crate) fn forget(mut self) {
         self.witness = None;
     }
 }

@@ -1,6 +1,7 @@
 //! What is known of one request, for the access log and the metrics; written when its response has
 //! been sent, or given up.
 
+mod notes;
 mod reason;
 
 use std::fmt::Write;
@@ -20,7 +21,7 @@ use crate::cluster::endpoint::{Endpoint, InFlight};
 use crate::config::Name;
 use crate::headers::X_REQUEST_ID;
 use crate::log::access::calls::{Calls, Cost};
-use crate::log::access::{AccessRecord, Times};
+use crate::log::access::{AccessRecord, RequestLine, Times};
 use crate::log::id::RequestId;
 use crate::metrics::{ListenerMetrics, Tunnel};
 use crate::plugin::{Exchange, Plugin};
@@ -243,11 +244,6 @@ impl Record {
         Rc::clone(self.transformation.get_or_insert_with(|| Transformation::new(measured)))
     }
 
-    /// A balancer chose, or failed, and the fallback chose.
-    pub(crate) fn chosen(&mut self, balancer: &Plugin, fallback: bool) {
-        self.balancer = Some((balancer.clone(), fallback));
-    }
-
     /// Another attempt follows one that failed.
     pub(crate) fn retry_after(&mut self, error: &Error) {
         if self.worker.writes_access() && self.retried.len() < RETRIED_BYTES {
@@ -372,10 +368,12 @@ impl Drop for Record {
             id: &self.id,
             client: &self.client.text,
             listener: &self.client.listener,
-            method: self.method.as_str(),
-            target: &self.target,
-            protocol: self.version,
-            status,
+            request: Some(RequestLine {
+                method: self.method.as_str(),
+                target: &self.target,
+                protocol: self.version,
+                status,
+            }),
             bytes_up,
             bytes_down: self.bytes_down,
             route: self.route.as_ref().map(|plugin| &*plugin.definition().config.name),

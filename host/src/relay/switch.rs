@@ -68,7 +68,8 @@ impl Agreement {
 /// Why a tunnel has ended, unless both sides had.
 fn cut(ended: Ended, endpoint: &str, limit: &Limit) -> Option<String> {
     match ended {
-        Ended::Complete => None,
+        // An upstream that has agreed need not say more.
+        Ended::Complete | Ended::Empty | Ended::Late { .. } => None,
         Ended::Silent => Some(format!("nothing went through the tunnel for {limit}")),
         Ended::Broken(Side::Downstream, how) => {
             Some(format!("the client's end of the tunnel broke: {how}"))

@@ -4,13 +4,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::back::Retired;
 use super::{Candidate, Snapshot};
 use crate::cluster::health::now;
 use crate::config;
-use crate::plugin::{self, Committed, Host, Left, Refusal, Source, digest};
-
-/// Bytes of a component, and where they come from.
-pub(super) type Found = (Source, Vec<u8>);
+use crate::plugin::{Committed, Found, Host, Kept, Left, Source};
 
 impl Snapshot {
     /// What is served, as it is kept.
@@ -28,22 +26,25 @@ impl Snapshot {
             let name = definition.config.component.clone();
             let digest = definition.component.digest.to_string();
             let version = definition.version().to_owned();
-            (used.plugin.to_string(), plugin::Kept { name, digest, version })
+            (used.plugin.to_string(), Kept { name, digest, version })
         });
         let left = self.refused.iter().filter(|(_, candidate)| candidate.withdrawn);
         let left = left.filter_map(|(name, candidate)| {
             let digest = candidate.digest.as_ref()?.to_string();
             Some((name.to_string(), Left { digest, reason: candidate.reason.clone() }))
         });
-        Committed::new(serving.collect(), left.collect())
+        let before = self.retired.iter().filter_map(|(plugin, retired)| {
+            let name = self.config.plugins.get(plugin)?.component.clone();
+            let (digest, version) = (retired.digest.to_string(), retired.version.clone());
+            Some((plugin.to_string(), Kept { name, digest, version }))
+        });
+        Committed::new(serving.collect(), before.collect(), left.collect())
     }
 
-    /// What may come to serve without being judged again: what is on trial, and what was before.
+    /// What is not listed, and may come to serve without being found again: what is on trial.
     #[must_use]
     pub fn in_reserve(&self) -> BTreeSet<&str> {
-        let trials = self.trials.values().map(|trial| &*trial.digest);
-        let retired = self.retired.values().flatten();
-        trials.chain(retired.map(|(_, definition, _)| &*definition.component.digest)).collect()
+        self.trials.values().map(|trial| &*trial.digest).collect()
     }
 
     /// The component that the process before served a plugin by, where the plugin directory has another
@@ -52,25 +53,22 @@ impl Snapshot {
         host: &Host,
         committed: &Committed,
         plugin: &config::Plugin,
-        found: Result<&Found, &Refusal>,
+        found: Option<&Found>,
     ) -> Option<Found> {
         let kept = committed.plugins.get(&*plugin.name)?;
-        let same = found.is_ok_and(|(_, bytes)| digest(bytes) == kept.digest);
+        let same = found.is_some_and(|found| *found.digest == *kept.digest);
         if same || kept.name != plugin.component {
             return None;
         }
-        if let Some(bytes) = host.built_in_as(&kept.name, &kept.digest) {
-            return Some((Source::BuiltIn, bytes));
-        }
-        let bytes = host.vault()?.bytes(&kept.digest);
-        let bytes = bytes.inspect_err(|error| {
+        let again = host.find_again(&kept.name, &kept.digest);
+        let again = again.inspect_err(|error| {
             let (plugin, digest) = (&*plugin.name, &*kept.digest);
             tracing::warn!(plugin, digest, "the copy of what served before is not used: {error}");
         });
-        Some((Source::Copy, bytes.ok()?))
+        again.ok()
     }
 
-    /// Knows again what was withdrawn before.
+    /// Knows again what was withdrawn before, and what can be gone back to.
     pub(super) fn remember(&mut self, committed: &Committed) {
         for (name, left) in &committed.left {
             let Some((name, _)) = self.config.plugins.get_key_value(&**name) else { continue };
@@ -82,6 +80,16 @@ impl Snapshot {
                 since: now(),
             };
             self.refused.insert(Arc::clone(name), Arc::new(candidate));
+        }
+        for (name, plugin) in &self.config.plugins {
+            // What that process served by, where something else does by now.
+            let served = committed.plugins.get(&**name);
+            let served = served.filter(|served| !self.serves(name, &served.digest));
+            let kept = served.or_else(|| committed.before.get(&**name));
+            let kept = kept.filter(|kept| kept.name == plugin.component);
+            if let Some(kept) = kept.filter(|kept| !self.serves(name, &kept.digest)) {
+                self.retired.insert(Arc::clone(name), Retired::kept(kept));
+            }
         }
     }
 }

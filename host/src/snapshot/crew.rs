@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::{Staffed, Use};
-use crate::config::{self, Instances, State};
+use crate::config::Instances;
 use crate::plugin::{Definition, Failure, Newborn, Refusal};
 
 /// How long a worker is waited for.
@@ -62,12 +62,7 @@ pub(super) struct Inheritance<'c> {
     pub(super) fresh: bool,
 }
 
-impl<'c> Inheritance<'c> {
-    /// As a plugin's configuration says.
-    pub(super) fn of(crew: &'c Crew, plugin: &config::Plugin) -> Self {
-        Self { crew, fresh: plugin.state == State::Fresh }
-    }
-
+impl Inheritance<'_> {
     /// What the instances of `before` hand over to those of `after`: for each worker, or for the one
     /// that all share; nothing where either does not, or has other instances.
     pub(super) async fn states(
@@ -77,8 +72,7 @@ impl<'c> Inheritance<'c> {
         after: &Definition,
     ) -> Result<Vec<Option<Vec<u8>>>, Refusal> {
         let Some(before) = before.map(|before| &before.definition) else { return Ok(Vec::new()) };
-        let alike = before.config.instances == after.config.instances;
-        if !alike || !before.component.hands_over() || !after.component.hands_over() {
+        if !hands_over(before, after) {
             return Ok(Vec::new());
         }
         let wishes = &self.crew.wishes;
@@ -120,6 +114,12 @@ impl<'c> Inheritance<'c> {
             restored => restored,
         }
     }
+}
+
+/// Whether a version takes over the state of another: both can, and have instances of the same number.
+pub(super) fn hands_over(before: &Definition, after: &Definition) -> bool {
+    let alike = before.config.instances == after.config.instances;
+    alike && before.component.hands_over() && after.component.hands_over()
 }
 
 fn begins_anew(definition: &Definition, cause: &dyn Display) {

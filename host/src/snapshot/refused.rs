@@ -95,6 +95,7 @@ impl Refused {
                 vec![self.noted(place.component(&format!("{}: {source}", self.refusal)))]
             }
             Refusal::Unlisted(_)
+            | Refusal::Written(_)
             | Refusal::NotComponent(_)
             | Refusal::Unfit(_)
             | Refusal::Compile(_)
@@ -186,7 +187,7 @@ impl Refused {
                     Kind::Router => &["reject", "next"],
                     Kind::Balancer => &["fallback", "reject"],
                     Kind::Rewriter => &["reject", "skip"],
-                    Kind::StreamRouter => &["reject"],
+                    Kind::StreamRouter => &["reject", "next"],
                 };
                 let expected = format!("expected {}", config::one_of(allowed));
                 vec![fault.unwrap_or_else(|| place.whole(&message)).expected(&expected)]
@@ -234,7 +235,7 @@ fn usage(kind: Kind) -> Option<Usage> {
         Kind::Router => Some(Usage::Router),
         Kind::Balancer => Some(Usage::Balancer),
         Kind::Rewriter => Some(Usage::Rewriter),
-        Kind::StreamRouter => None,
+        Kind::StreamRouter => Some(Usage::StreamRouter),
     }
 }
 

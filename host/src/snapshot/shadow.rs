@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Candidate, Refused, Snapshot, Staffed, Use, uses};
+use super::{Candidate, Refused, Snapshot, Use};
 use crate::cluster::health::now;
 use crate::config::{Config, Name};
 use crate::plugin::{Comparison, Kind};
@@ -72,13 +72,7 @@ impl Snapshot {
         self.pairs = pairs;
     }
 
-    /// Whether it does without a shadow of this name, or with the version before.
-    pub(super) fn goes_without(&self, shadow: &Name) -> bool {
-        self.refused.contains_key(shadow)
-    }
-
-    /// Does without a shadow that is refused, or with the version of it before where that is configured
-    /// alike.
+    /// Does without a shadow that is refused.
     pub(super) fn go_without(
         &mut self,
         refused: &Refused,
@@ -93,17 +87,5 @@ impl Snapshot {
             Arc::new(Candidate { source, digest, reason, withdrawn: false, since: now() })
         });
         self.refused.insert(Arc::clone(name), candidate);
-        self.plugins.retain(|used, _| used.plugin != *name);
-        let own = uses(&self.config).into_iter().filter(|(used, _)| used.plugin == *name);
-        let before = own.map(|(used, kinds)| {
-            let before = previous.plugins.get(&used)?;
-            let plugin = self.config.plugins.get(name)?;
-            let kinds: Vec<Kind> = kinds.into_iter().collect();
-            let component = &before.definition.component;
-            let kept = self.keeps(before, plugin, component, &kinds, Some(previous));
-            kept.then(|| (used, before.clone()))
-        });
-        let before: Option<Vec<(Use, Staffed)>> = before.collect();
-        self.plugins.extend(before.into_iter().flatten());
     }
 }

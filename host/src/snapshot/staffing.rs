@@ -1,56 +1,283 @@
-//! Which plugins of a configuration come to serve, and which are refused.
+//! Which components the plugins of a configuration serve by, and which are refused.
+//!
+//! What goes on as it was, does, whatever its file holds by now: other bytes are for
+//! [`judge`](Snapshot::judge), as they are when they come alone. With a configuration come only those of
+//! a plugin that is configured otherwise by it, unless they were withdrawn or are to be tried first.
 
-use super::{Refused, Snapshot, Staffing, uses};
-use crate::config::Name;
-use crate::plugin::{Committed, digest};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use super::crew::Inheritance;
+use super::{Crew, Means, Refused, Snapshot, Staffed, Use, Uses, uses_by_plugin};
+use crate::cluster::health::now;
+use crate::config::{self, Instances, Name, State};
+use crate::plugin::{
+    self, Around, Committed, Component, Definition, Found, Host, Kind, Members, Quiet, Refusal,
+    Shared, Source,
+};
+
+/// What plugins are staffed with.
+#[derive(Clone, Copy)]
+pub(super) struct Staffing<'s> {
+    pub(super) host: &'s Host,
+    pub(super) crew: &'s Crew,
+    /// The files that may be read, if not all are.
+    pub(super) quiet: Option<&'s Quiet>,
+    /// Whose plugins go on where nothing is different, and hand over their state where something is.
+    pub(super) previous: Option<&'s Snapshot>,
+    /// A version that has served, and can be called therefore.
+    pub(super) served: Option<&'s str>,
+    /// Whether to begin without the state before rather than not at all, whatever is configured.
+    pub(super) fresh: bool,
+}
+
+/// A component for a plugin.
+#[derive(Clone, Copy)]
+pub(super) enum Given<'g> {
+    /// Bytes that are to be judged.
+    Found(&'g Found),
+    /// What was loaded before.
+    Loaded(&'g Source, &'g Arc<Component>),
+}
+
+/// Bytes that are refused.
+struct Unfit {
+    refused: Refused,
+    /// Their SHA-256, if there are any.
+    digest: Option<Arc<str>>,
+}
+
+impl<'s> Staffing<'s> {
+    pub(super) fn with(
+        Means { host, crew, quiet, .. }: Means<'s>,
+        previous: Option<&'s Snapshot>,
+    ) -> Self {
+        Self { host, crew, quiet, previous, served: None, fresh: false }
+    }
+}
 
 impl Snapshot {
     /// Staffs all uses of plugins, and gives those that are refused.
     pub(super) async fn staff_all(
         &mut self,
-        staffing: Staffing<'_>,
+        means: Means<'_>,
+        previous: Option<&Self>,
         committed: &Committed,
     ) -> Vec<Refused> {
-        let Staffing { host, previous, .. } = staffing;
         let mut all: Vec<Refused> = Vec::new();
-        for (used, kinds) in uses(&self.config) {
-            let Some(plugin) = self.config.plugins.get(&used.plugin) else { continue };
-            // A plugin that balances several clusters is refused once, and its shadow has its faults.
-            let known = |name: &Name| all.iter().any(|refused| refused.plugin == *name);
-            let name = &used.plugin;
-            if known(name) || plugin.beside.as_ref().is_some_and(known) || self.goes_without(name) {
+        for (name, uses) in uses_by_plugin(&self.config) {
+            let Some(plugin) = self.config.plugins.get(&name) else { continue };
+            let beside = plugin.beside.as_ref();
+            // A shadow has the faults of its plugin.
+            if beside.is_some_and(|plugin| all.iter().any(|known| known.plugin == *plugin)) {
                 continue;
             }
-            let found = host.find(&plugin.component);
-            let copy = Self::copy_of(host, committed, plugin, found.as_ref());
-            let copied = match &copy {
-                Some(copy) => self.staff(staffing, &used, plugin, copy, &kinds).await.ok(),
-                None => None,
-            };
-            let judged = found.as_ref().ok().filter(|_| plugin.beside.is_some());
-            let judged = judged.map(|(_, bytes)| digest(bytes).into());
-            let staffed = match (copied, found) {
-                (Some(copied), _) => Ok(copied),
-                (None, Ok(found)) => match self.stays(previous, &used, &kinds, &found.1) {
-                    Some(staffed) => Ok(staffed),
-                    None => self.staff(staffing, &used, plugin, &found, &kinds).await,
+            let previous_of_shadow = previous.filter(|_| beside.is_some());
+            let staffing = Staffing::with(means, previous);
+            match self.staff_plugin(staffing, committed, plugin, &uses).await {
+                Ok(staffed) => self.plugins.extend(staffed),
+                Err(unfit) => match previous_of_shadow {
+                    Some(previous) => self.go_without(&unfit.refused, unfit.digest, previous),
+                    None => all.push(unfit.refused),
                 },
-                (None, Err(refusal)) => Err(refusal),
-            };
-            let refusal = match staffed {
-                Ok(staffed) => {
-                    self.plugins.insert(used, staffed);
-                    continue;
-                }
-                Err(refusal) => refusal,
-            };
-            let source = host.source(&plugin.component);
-            let refused = Refused::new(plugin, source, used.cluster.clone(), refusal);
-            match previous.filter(|_| plugin.beside.is_some()) {
-                Some(previous) => self.go_without(&refused, judged, previous),
-                None => all.push(refused),
             }
         }
         all
     }
+
+    /// All uses of a plugin by the same bytes: those that serve, those that another process served by,
+    /// or those that are there.
+    async fn staff_plugin(
+        &self,
+        staffing: Staffing<'_>,
+        committed: &Committed,
+        plugin: &config::Plugin,
+        uses: &Uses,
+    ) -> Result<Vec<(Use, Staffed)>, Box<Unfit>> {
+        let Staffing { host, previous, quiet, .. } = staffing;
+        if let Some(kept) = previous.and_then(|previous| self.kept(previous, plugin, uses)) {
+            return Ok(kept);
+        }
+        let served = committed.plugins.get(&*plugin.name).map(|kept| &*kept.version);
+        let staffing = Staffing { served, ..staffing };
+        let found = host.find(&plugin.component, quiet);
+        let digest = found.as_ref().ok().map(|found| Arc::clone(&found.digest));
+        if let Some(copy) = Self::copy_of(host, committed, plugin, found.as_ref().ok())
+            && let Ok(staffed) = self.staff_uses(staffing, plugin, Given::Found(&copy), uses).await
+        {
+            host.keep(&copy);
+            return Ok(staffed);
+        }
+        let unfit = |source, cluster, refusal| {
+            let refused = Refused::new(plugin, source, cluster, refusal);
+            Box::new(Unfit { refused, digest: digest.clone() })
+        };
+        let serving = previous.and_then(|previous| previous.serving(plugin));
+        let later = match &found {
+            Ok(found) => previous.is_some_and(|previous| previous.keeps_back(plugin, found)),
+            Err(refusal) => matches!(refusal, Refusal::Written(_)),
+        };
+        if let Some(serving) = serving.filter(|_| later) {
+            let given = Given::Loaded(&serving.source, &serving.definition.component);
+            let staffed = self.staff_uses(staffing, plugin, given, uses).await;
+            return staffed.map_err(|(cluster, refusal)| {
+                tracing::warn!(
+                    plugin = &*plugin.name,
+                    "what is refused is the version that serves"
+                );
+                unfit(None, cluster, refusal)
+            });
+        }
+        let found = found.map_err(|refusal| {
+            let cluster = uses.first().and_then(|(used, _)| used.cluster.clone());
+            unfit(host.source(&plugin.component), cluster, refusal)
+        })?;
+        let staffed = self.staff_uses(staffing, plugin, Given::Found(&found), uses).await;
+        let staffed = staffed
+            .map_err(|(cluster, refusal)| unfit(Some(found.source.clone()), cluster, refusal))?;
+        host.keep(&found);
+        Ok(staffed)
+    }
+
+    /// All uses of a plugin, if they all go on as they were.
+    pub(super) fn kept(
+        &self,
+        previous: &Self,
+        plugin: &config::Plugin,
+        uses: &Uses,
+    ) -> Option<Vec<(Use, Staffed)>> {
+        let kept = uses.iter().map(|(used, kinds)| {
+            let before = previous.plugins.get(used)?;
+            let kinds: Vec<Kind> = kinds.iter().copied().collect();
+            self.keeps(before, plugin, &kinds).then(|| (used.clone(), before.clone()))
+        });
+        kept.collect()
+    }
+
+    /// What serves as a plugin, under the same name of a component.
+    fn serving(&self, plugin: &config::Plugin) -> Option<&Staffed> {
+        let mut serving = self.uses_of(&plugin.name).map(|(_, staffed)| staffed);
+        serving.find(|staffed| staffed.definition.config.component == plugin.component)
+    }
+
+    /// Whether bytes do not come to serve with a configuration: they were withdrawn, or are to be tried
+    /// first.
+    fn keeps_back(&self, plugin: &config::Plugin, found: &Found) -> bool {
+        let refused = self.refused.get(&plugin.name).filter(|candidate| candidate.withdrawn);
+        let withdrawn = refused.and_then(|candidate| candidate.digest.as_ref());
+        plugin.canary.is_some() || withdrawn == Some(&found.digest)
+    }
+
+    /// All uses of a plugin by a component, or the cluster of the first that does not fit, and why.
+    pub(super) async fn staff_uses(
+        &self,
+        staffing: Staffing<'_>,
+        plugin: &config::Plugin,
+        given: Given<'_>,
+        uses: &Uses,
+    ) -> Result<Vec<(Use, Staffed)>, (Option<Name>, Refusal)> {
+        let mut all = Vec::new();
+        for (used, kinds) in uses {
+            let staffed = self.staff(staffing, (used, kinds), plugin, given).await;
+            all.push((used.clone(), staffed.map_err(|refusal| (used.cluster.clone(), refusal))?));
+        }
+        Ok(all)
+    }
+
+    async fn staff(
+        &self,
+        staffing: Staffing<'_>,
+        (used, kinds): (&Use, &BTreeSet<Kind>),
+        plugin: &config::Plugin,
+        given: Given<'_>,
+    ) -> Result<Staffed, Refusal> {
+        let Staffing { host, crew, previous, served, fresh, .. } = staffing;
+        let (source, component) = match given {
+            Given::Found(found) => {
+                self.listed(&found.source, &found.digest)?;
+                (&found.source, host.load(found).await?)
+            }
+            Given::Loaded(source, component) => {
+                self.listed(source, &component.digest)?;
+                (source, Arc::clone(component))
+            }
+        };
+        let kinds: Vec<Kind> = kinds.iter().copied().collect();
+        let before = previous.and_then(|previous| previous.plugins.get(used));
+        let same = before.filter(|before| before.definition.component.digest == component.digest);
+        if let Some(same) = same.filter(|same| self.keeps(same, plugin, &kinds)) {
+            return Ok(Staffed { source: source.clone(), ..same.clone() });
+        }
+        let definition = host.define(plugin, component, &kinds, self.around(used, plugin))?;
+        // Those that the program carries, and what has served, can be called.
+        if *source != Source::BuiltIn && served != Some(definition.version()) {
+            definition.probe_apart().await?;
+        }
+        let fresh = fresh || plugin.state == State::Fresh;
+        let inheritance = Inheritance { crew, fresh };
+        let states = inheritance.states(used, before, &definition).await?;
+        staffed(definition, source.clone(), inheritance, states).await
+    }
+
+    /// What a use of a plugin finds around it.
+    fn around<'a>(&self, used: &'a Use, plugin: &config::Plugin) -> Around<'a> {
+        let members = used.cluster.as_ref().and_then(|name| {
+            let view: Arc<dyn Members> = self.views.get(name)?.clone();
+            Some((name, view))
+        });
+        let store = |name: &Name| Some((Arc::clone(name), Arc::clone(&self.stores.get(name)?.1)));
+        let stores = plugin.grants.stores.iter().filter_map(store).collect();
+        Around { members, stores, clusters: Arc::clone(&self.names) }
+    }
+
+    /// Whether a component may serve at all.
+    pub(super) fn listed(&self, source: &Source, digest: &str) -> Result<(), Refusal> {
+        match &self.config.server.require_digest {
+            Some(listed)
+                if *source != Source::BuiltIn && !listed.iter().any(|one| one == digest) =>
+            {
+                Err(Refusal::Unlisted(digest.to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a version goes on as it was under this configuration: it may serve, it and its stores are
+    /// configured alike, and what it may have asked about the others would be answered alike.
+    pub(super) fn keeps(&self, before: &Staffed, plugin: &config::Plugin, kinds: &[Kind]) -> bool {
+        let definition = &before.definition;
+        let component = &definition.component;
+        let stores = plugin.grants.stores.iter().all(|name| {
+            let now = self.stores.get(name).map(|(_, store)| store);
+            now.zip(definition.store(name)).is_some_and(|(now, then)| Arc::ptr_eq(now, then))
+        });
+        let clusters = !component.asks_clusters || *definition.clusters() == *self.names;
+        stores
+            && clusters
+            && self.listed(&before.source, &component.digest).is_ok()
+            && definition.serves(plugin, &plugin::version(plugin, component), kinds)
+    }
+}
+
+/// Makes the instances that workers begin with.
+async fn staffed(
+    definition: Arc<Definition>,
+    source: Source,
+    inheritance: Inheritance<'_>,
+    states: Vec<Option<Vec<u8>>>,
+) -> Result<Staffed, Refusal> {
+    let mut states = states.into_iter();
+    let mut next = || states.next().flatten();
+    if definition.config.instances == Instances::Shared {
+        let only = inheritance.heir(&definition, next()).await?;
+        let shared = Some(Shared::new(only));
+        let newborns = Arc::default();
+        return Ok(Staffed { definition, source, shared, since: now(), newborns });
+    }
+    let mut newborns = Vec::new();
+    for _ in 0..inheritance.crew.size().max(1) {
+        newborns.push(Mutex::new(Some(inheritance.heir(&definition, next()).await?)));
+    }
+    let newborns = newborns.into();
+    Ok(Staffed { definition, source, shared: None, since: now(), newborns })
 }

@@ -27,6 +27,7 @@ impl Stage {
     pub fn show(&self, snapshot: Arc<Snapshot>) {
         let generation = snapshot.generation;
         snapshot.take_effect();
+        snapshot.count_trials(&self.snapshot.load());
         self.snapshot.store(snapshot);
         self.generation.store(generation, Ordering::Release);
     }

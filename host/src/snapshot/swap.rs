@@ -1,15 +1,17 @@
 //! Components that take the places of others while the configuration stays.
 //!
 //! Each plugin is judged by itself: one that is refused goes on as it was, and keeps nobody else's
-//! successor from serving. All uses of a plugin change together.
+//! successor from serving. All uses of a plugin change together. Judging takes its time, in which other
+//! things may happen to what is served; its outcome is for what is served then.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Crew, Refused, Snapshot, Staffed, Staffing, Trial, Use, uses};
+use super::staffing::{Given, Staffing};
+use super::{Means, Refused, Snapshot, Staffed, Trial, Use, Uses, uses_by_plugin};
 use crate::cluster::health::now;
 use crate::config::Name;
-use crate::plugin::{Host, Kind, Refusal, Source, digest};
+use crate::plugin::{Found, Host, Refusal, Source};
 
 /// Bytes that were to serve as a plugin, and do not.
 #[derive(Debug)]
@@ -26,11 +28,21 @@ pub struct Candidate {
     pub since: u64,
 }
 
-/// A version that is fit to take a plugin's place.
-struct Fit {
-    uses: Vec<(Use, Staffed)>,
-    source: Source,
-    digest: Arc<str>,
+/// What has come of judging the components that are there.
+pub struct Judged(Vec<(Name, Outcome)>);
+
+/// The same of a plugin's.
+enum Outcome {
+    /// It is the one that serves.
+    Serves(Source, Arc<str>),
+    /// It is on trial.
+    Tried(Arc<str>),
+    /// It is refused, now or before.
+    Refused(Arc<Candidate>),
+    /// It is fit to take the plugin's place.
+    Fit(Vec<(Use, Staffed)>, Found),
+    /// Somebody writes to its file.
+    Open,
 }
 
 /// What has come of looking for components.
@@ -56,112 +68,142 @@ impl Snapshot {
     /// Whether anybody has to be shown this in place of what it was made of.
     #[must_use]
     pub fn differs_from(&self, before: &Self) -> bool {
-        let same = |(name, candidate): (&Name, &Arc<Candidate>)| {
-            before.refused.get(name).is_some_and(|old| Arc::ptr_eq(old, candidate))
-        };
+        let refused = self.refused.iter().any(|(name, candidate)| {
+            let old = before.refused.get(name);
+            !old.is_some_and(|old| Arc::ptr_eq(old, candidate))
+        });
         let plugins = self.plugins.iter().any(|(used, staffed)| {
             let old = before.plugins.get(used);
-            !old.is_some_and(|old| Arc::ptr_eq(&old.definition, &staffed.definition))
+            !old.is_some_and(|old| {
+                Arc::ptr_eq(&old.definition, &staffed.definition) && old.source == staffed.source
+            })
         });
-        let trials = |(name, trial): (&Name, &Arc<Trial>)| {
-            before.trials.get(name).is_some_and(|old| Arc::ptr_eq(old, trial))
-        };
+        let trials = self.trials.iter().any(|(name, trial)| {
+            let old = before.trials.get(name);
+            !old.is_some_and(|old| Arc::ptr_eq(old, trial))
+        });
         plugins
+            || trials
+            || refused
             || self.trials.len() != before.trials.len()
-            || !self.trials.iter().all(trials)
             || self.refused.len() != before.refused.len()
-            || !self.refused.iter().all(same)
     }
 
-    /// The same configuration with the components that are there by now. A plugin whose component is
-    /// refused is as it was.
-    pub async fn swap(host: &Host, previous: &Self, crew: &Crew) -> (Self, Swapped) {
-        let mut next = previous.successor_of();
-        next.refused.clear();
-        let mut swapped = Swapped::default();
-        let mut all: BTreeMap<Name, Vec<(Use, BTreeSet<Kind>)>> = BTreeMap::new();
-        for (used, kinds) in uses(&next.config) {
-            all.entry(Arc::clone(&used.plugin)).or_default().push((used, kinds));
+    /// Judges the components that are there by now, under the same configuration.
+    pub async fn judge(&self, means: Means<'_>) -> Judged {
+        let mut outcomes = Vec::new();
+        for (name, uses) in uses_by_plugin(&self.config) {
+            let outcome = self.outcome(means, &name, &uses).await;
+            outcomes.push((name, outcome));
         }
-        for (name, uses) in all {
-            match next.successor(host, previous, &name, &uses, crew).await {
-                Ok(None) => {}
-                Ok(Some(fit)) => match next.config.plugins.get(&name).and_then(|p| p.canary) {
-                    Some(canary) => {
-                        next.end_trial(&name);
-                        let trial = Trial::begin(fit.uses, fit.source, fit.digest, canary);
-                        next.watch(&trial);
-                        next.trials.insert(Arc::clone(&name), Arc::new(trial));
-                        swapped.tried.insert(name);
+        Judged(outcomes)
+    }
+
+    /// The same with what was found fit in the places of others, or on trial. What is refused leaves a
+    /// plugin as it is, and so does whatever was judged for those that somebody has meanwhile gone
+    /// back from a version of, which are the `left`: that is what was wanted last.
+    #[must_use]
+    pub fn taking(&self, host: &Host, judged: Judged, left: &BTreeSet<Name>) -> (Self, Swapped) {
+        let mut next = self.successor_of();
+        let mut swapped = Swapped::default();
+        for (name, outcome) in judged.0 {
+            match outcome {
+                Outcome::Open => {}
+                Outcome::Serves(source, digest) => {
+                    // Another may by now: one that was gone back to.
+                    if next.serves(&name, &digest) {
+                        next.settle(&name, Some(&source));
+                        // Whatever was on trial is not there any more.
+                        next.trials.remove(&name);
                     }
-                    None => {
-                        next.take(&name, fit.uses);
-                        swapped.taken.insert(name);
+                }
+                Outcome::Tried(digest) => {
+                    if next.trials.get(&name).is_some_and(|trial| trial.digest == digest) {
+                        next.settle(&name, None);
                     }
-                },
-                Err(candidate) => {
-                    next.end_trial(&name);
-                    if !previous.refused.get(&name).is_some_and(|old| Arc::ptr_eq(old, &candidate))
-                    {
+                }
+                Outcome::Refused(candidate) => {
+                    next.trials.remove(&name);
+                    let known = self.refused.get(&name);
+                    if !known.is_some_and(|known| Arc::ptr_eq(known, &candidate)) {
                         swapped.refused.insert(Arc::clone(&name));
                     }
                     next.refused.insert(name, candidate);
+                }
+                Outcome::Fit(_, found) if left.contains(&name) => {
+                    let reason = format!(
+                        "plugin {name:?}: a version that was being made ready is left: another was \
+                         rolled back or withdrawn by hand meanwhile"
+                    );
+                    next.refuse(&name, found.source, found.digest, reason);
+                }
+                Outcome::Fit(uses, found) => {
+                    // Not before: whatever else is shown meanwhile removes copies of what does not serve.
+                    host.keep(&found);
+                    next.settle(&name, None);
+                    match next.config.plugins.get(&name).and_then(|plugin| plugin.canary) {
+                        Some(canary) => {
+                            let trial = Trial::begin(uses, &found, canary);
+                            next.trials.insert(Arc::clone(&name), Arc::new(trial));
+                            swapped.tried.insert(name);
+                        }
+                        None => {
+                            next.take(&name, uses);
+                            swapped.taken.insert(name);
+                        }
+                    }
                 }
             }
         }
         (next, swapped)
     }
 
-    /// All uses of a plugin with the component that is there by now; none if that is the one that
-    /// serves.
-    async fn successor(
-        &mut self,
-        host: &Host,
-        previous: &Self,
-        name: &Name,
-        uses: &[(Use, BTreeSet<Kind>)],
-        crew: &Crew,
-    ) -> Result<Option<Fit>, Arc<Candidate>> {
-        let Some(plugin) = self.config.plugins.get(name) else { return Ok(None) };
-        let before = previous.refused.get(name);
+    /// Nothing is refused of a plugin any more, which comes from there.
+    fn settle(&mut self, plugin: &Name, source: Option<&Source>) {
+        self.refused.remove(plugin);
+        let Some(source) = source else { return };
+        let uses = self.plugins.iter_mut().filter(|(used, _)| used.plugin == *plugin);
+        uses.for_each(|(_, staffed)| staffed.source = source.clone());
+    }
+
+    async fn outcome(&self, means: Means<'_>, name: &Name, uses: &Uses) -> Outcome {
+        let Some(plugin) = self.config.plugins.get(name) else { return Outcome::Open };
+        let host = means.host;
+        let before = self.refused.get(name);
         let refused = |source: Option<Source>, digest: Option<Arc<str>>, refusal: Refusal| {
             let refused = Refused::new(plugin, source.clone(), None, refusal);
             let (reason, since) = (refused.to_string(), now());
             Arc::new(Candidate { source, digest, reason, withdrawn: false, since })
         };
-        let found = match host.find(&plugin.component) {
+        let found = match host.find(&plugin.component, means.quiet) {
             Ok(found) => found,
+            Err(Refusal::Written(_)) => return Outcome::Open,
             Err(refusal) => {
                 let candidate = refused(host.source(&plugin.component), None, refusal);
                 let same = before.filter(|before| before.reason == candidate.reason);
-                return Err(same.map_or(candidate, Arc::clone));
+                return Outcome::Refused(same.map_or(candidate, Arc::clone));
             }
         };
-        let digest: Arc<str> = digest(&found.1).into();
-        let serves = |used: &Use| {
-            let staffed = previous.plugins.get(used);
-            staffed.is_some_and(|staffed| staffed.definition.component.digest == digest)
-        };
-        if uses.iter().all(|(used, _)| serves(used)) {
-            // Whatever was on trial is not there any more.
-            self.end_trial(name);
-            return Ok(None);
+        let digest = &found.digest;
+        if self.serves(name, digest) {
+            return Outcome::Serves(found.source, found.digest);
         }
-        if self.trials.get(name).is_some_and(|trial| trial.digest == digest) {
-            return Ok(None);
+        if self.trials.get(name).is_some_and(|trial| trial.digest == *digest) {
+            return Outcome::Tried(found.digest);
         }
         // What was judged once is not judged again: that may take minutes.
-        if let Some(before) = before.filter(|before| before.digest.as_ref() == Some(&digest)) {
-            return Err(Arc::clone(before));
+        if let Some(before) = before.filter(|before| before.digest.as_ref() == Some(digest)) {
+            return Outcome::Refused(Arc::clone(before));
         }
-        let staffing = Staffing { host, previous: Some(previous), committed: None, crew };
-        let mut successors = Vec::new();
-        for (used, kinds) in uses {
-            match self.staff(staffing, used, plugin, &found, kinds).await {
-                Ok(staffed) => successors.push((used.clone(), staffed)),
-                Err(refusal) => return Err(refused(Some(found.0), Some(digest), refusal)),
+        let (plugin_name, component) = (&**name, &*plugin.component);
+        tracing::info!(plugin = plugin_name, component, digest = &**digest, "plugin judged");
+        let staffing = Staffing::with(means, Some(self));
+        match self.staff_uses(staffing, plugin, Given::Found(&found), uses).await {
+            Ok(staffed) => Outcome::Fit(staffed, found),
+            Err((_, refusal)) => {
+                let (source, digest) = (Some(found.source), Some(found.digest));
+                Outcome::Refused(refused(source, digest, refusal))
             }
         }
-        Ok(Some(Fit { uses: successors, source: found.0, digest }))
     }
 }

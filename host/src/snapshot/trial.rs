@@ -1,25 +1,23 @@
 //! Versions on trial: they serve a share of a plugin's requests, until they are found fit to take its
-//! place, or withdrawn. And the way back to the version before.
+//! place, or withdrawn.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::crew::Inheritance;
-use super::{Candidate, Crew, Snapshot, Staffed, Use, staffed};
+use super::crew::hands_over;
+use super::staffing::{Given, Staffing};
+use super::{Means, Refused, Snapshot, Staffed, Use, uses_by_plugin};
 use crate::cluster::health::now;
 use crate::config::{Canary, Name};
-use crate::plugin::{Counted, Definition, Kind, Source, digest};
+use crate::plugin::{Counted, Found, Source};
 
 /// Calls of either version that have to be measured before their cost is compared.
 const COMPARED: u64 = 100;
 
-/// A version of a plugin that another has taken the place of: its uses.
-pub(super) type Retired = Vec<(Use, Arc<Definition>, Source)>;
-
 /// A version on trial.
+#[derive(Clone)]
 pub struct Trial {
     /// All uses of the plugin.
     pub uses: Vec<(Use, Staffed)>,
@@ -34,6 +32,15 @@ pub struct Trial {
     begun: Instant,
 }
 
+/// A version that has passed its trial, made ready to take the plugin's place.
+pub struct Promotion {
+    /// The plugin.
+    pub plugin: Name,
+    trial: Arc<Trial>,
+    /// Its uses with the state of the version that serves, or why it does not take that.
+    ready: Result<Vec<(Use, Staffed)>, String>,
+}
+
 /// What is known of a version on trial.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
@@ -46,15 +53,15 @@ pub enum Verdict {
 }
 
 impl Trial {
-    /// Begins a trial: both versions are counted from now on.
-    pub(super) fn begin(
-        uses: Vec<(Use, Staffed)>,
-        source: Source,
-        digest: Arc<str>,
-        canary: Canary,
-    ) -> Self {
-        uses.iter().for_each(|(_, staffed)| staffed.definition.watch(true));
+    /// Begins a trial.
+    pub(super) fn begin(uses: Vec<(Use, Staffed)>, found: &Found, canary: Canary) -> Self {
+        let (source, digest) = (found.source.clone(), Arc::clone(&found.digest));
         Self { uses, source, digest, canary, since: now(), begun: Instant::now() }
+    }
+
+    /// Whether it is a trial of the same version, which has not begun anew.
+    fn is(&self, other: &Self) -> bool {
+        self.begun == other.begun && self.digest == other.digest
     }
 
     /// What it has done so far.
@@ -120,98 +127,95 @@ impl Snapshot {
         Some((staffed, trial.canary.share))
     }
 
-    /// The same with the version on trial in the plugin's place.
-    #[must_use]
-    pub fn promoted(&self, plugin: &Name) -> Option<Self> {
-        let mut next = self.successor_of();
-        let trial = next.trials.remove(plugin)?;
-        next.stop_watching(&trial);
-        next.take(plugin, trial.uses.clone());
-        Some(next)
-    }
-
-    /// The same without the version on trial, which is not tried again.
-    #[must_use]
-    pub fn withdrawn(&self, plugin: &Name, reason: &str) -> Option<Self> {
-        let mut next = self.successor_of();
-        let trial = next.trials.remove(plugin)?;
-        next.stop_watching(&trial);
-        let reason = format!("plugin {plugin:?}: a version on trial is withdrawn: {reason}");
-        next.refuse(plugin, trial.source.clone(), Arc::clone(&trial.digest), reason);
-        Some(next)
-    }
-
-    /// The same with the version before in a plugin's place, or without the one on trial if there is
-    /// one. What is left behind is not taken again until there are other bytes.
-    ///
-    /// # Errors
-    ///
-    /// Why there is no way back.
-    pub async fn rolled_back(&self, plugin: &Name, crew: &Crew) -> Result<Self, String> {
-        if let Some(next) = self.withdrawn(plugin, "by hand") {
-            return Ok(next);
-        }
-        let none = || format!("there is no version before of plugin {plugin:?}");
-        let retired = self.retired.get(plugin).ok_or_else(none)?;
-        let serving: BTreeSet<&Use> = self.uses_of(plugin).map(|(used, _)| used).collect();
-        let config = self.config.plugins.get(plugin).ok_or_else(none)?;
-        let fits = |(used, definition, _): &(Use, Arc<Definition>, Source)| {
-            let kinds = self.plugins.get(used).map(|staffed| &staffed.definition.kinds[..]);
-            definition.serves(config, definition.version(), kinds.unwrap_or_default())
+    /// Makes the version on trial ready to take the plugin's place: with the state that the version has by
+    /// now that has served most, where both hand it over. What it had when its trial began is old.
+    pub async fn promote(&self, means: Means<'_>, plugin: &Name) -> Option<Promotion> {
+        let trial = Arc::clone(self.trials.get(plugin)?);
+        let config = self.config.plugins.get(plugin)?;
+        let inherits = |(used, tried): &(Use, Staffed)| {
+            let serving = self.plugins.get(used);
+            serving.is_some_and(|serving| hands_over(&serving.definition, &tried.definition))
         };
-        if retired.len() != serving.len() || !retired.iter().all(fits) {
-            return Err(format!(
-                "the version before of plugin {plugin:?} was configured otherwise"
-            ));
-        }
-        let mut before = Vec::new();
-        for (used, definition, source) in retired {
-            let inheritance = Inheritance { crew, fresh: true };
-            let states = inheritance.states(used, self.plugins.get(used), definition).await;
-            let states = states.map_err(|refusal| refusal.to_string())?;
-            let back = staffed(Arc::clone(definition), source.clone(), inheritance, states).await;
-            before.push((used.clone(), back.map_err(|refusal| refusal.to_string())?));
-        }
-        let mut next = self.successor_of();
-        let left = self.uses_of(plugin).next();
-        if let Some((_, left)) = left {
-            let digest = Arc::clone(&left.definition.component.digest);
-            let reason = format!("plugin {plugin:?}: a version is rolled back");
-            next.refuse(plugin, left.source.clone(), digest, reason);
-        }
-        next.plugins.extend(before);
-        next.retired.remove(plugin);
-        next.compare();
-        Ok(next)
+        let (_, tried) =
+            trial.uses.iter().find(|tried| inherits(tried)).or_else(|| trial.uses.first())?;
+        let ready = if trial.uses.iter().any(inherits) {
+            let uses = uses_by_plugin(&self.config).remove(plugin).unwrap_or_default();
+            let served = Some(tried.definition.version());
+            let staffing = Staffing { served, ..Staffing::with(means, Some(self)) };
+            let given = Given::Loaded(&trial.source, &tried.definition.component);
+            let staffed = self.staff_uses(staffing, config, given, &uses).await;
+            staffed.map_err(|(cluster, refusal)| {
+                Refused::new(config, Some(trial.source.clone()), cluster, refusal).to_string()
+            })
+        } else {
+            Ok(trial.uses.clone())
+        };
+        Some(Promotion { plugin: Arc::clone(plugin), trial, ready })
     }
 
-    /// Puts a version in a plugin's place.
-    pub(super) fn take(&mut self, plugin: &Name, uses: Vec<(Use, Staffed)>) {
-        let retired: Retired = self
-            .uses_of(plugin)
-            .map(|(used, staffed)| {
-                staffed.definition.retire();
-                (used.clone(), Arc::clone(&staffed.definition), staffed.source.clone())
-            })
-            .collect();
-        self.retired.insert(Arc::clone(plugin), retired);
-        self.plugins.extend(uses);
-        self.compare();
+    /// The same with a version in the plugin's place that was on trial. An error says why it is to be
+    /// withdrawn; nothing if something else has become of it meanwhile.
+    #[must_use]
+    pub fn promoted(&self, promotion: Promotion) -> Option<Result<Self, String>> {
+        let Promotion { plugin, trial, ready } = promotion;
+        let mut next = self.successor_of();
+        next.trials.remove(&plugin).filter(|known| known.is(&trial))?;
+        if self.verdict(&plugin) != Some(Verdict::Fit) {
+            return None;
+        }
+        Some(ready.map(|uses| {
+            next.take(&plugin, uses);
+            next
+        }))
     }
 
     pub(super) fn uses_of(&self, plugin: &Name) -> impl Iterator<Item = (&Use, &Staffed)> {
         self.plugins.iter().filter(move |(used, _)| used.plugin == *plugin)
     }
 
-    fn refuse(&mut self, plugin: &Name, source: Source, digest: Arc<str>, reason: String) {
-        let candidate = Candidate {
-            source: Some(source),
-            digest: Some(digest),
-            reason,
-            withdrawn: true,
-            since: now(),
+    /// The trial of a plugin that goes on under this configuration: neither version is another by it.
+    /// What is asked of the one on trial may be.
+    pub(super) fn goes_on(&self, previous: &Self, name: &Name) -> Option<Arc<Trial>> {
+        let (plugin, trial) = (self.config.plugins.get(name)?, previous.trials.get(name)?);
+        let canary = plugin.canary?;
+        let same = |used: &Use| {
+            let (now, then) = (self.plugins.get(used), previous.plugins.get(used));
+            now.zip(then).is_some_and(|(now, then)| Arc::ptr_eq(&now.definition, &then.definition))
         };
-        self.refused.insert(Arc::clone(plugin), Arc::new(candidate));
+        let all = trial.uses.len() == self.uses_of(name).count();
+        let goes_on = all
+            && trial.uses.iter().all(|(used, tried)| {
+                same(used) && self.keeps(tried, plugin, &tried.definition.kinds)
+            });
+        goes_on.then(|| {
+            if trial.canary == canary {
+                return Arc::clone(trial);
+            }
+            Arc::new(Trial { canary, ..Trial::clone(trial) })
+        })
+    }
+
+    /// Counts what versions on trial do, and those that serve beside them, from the beginning of each
+    /// trial to its end. To be called when this is about to be shown in place of another.
+    pub(super) fn count_trials(&self, before: &Self) {
+        let lasts = |name: &Name, trial: &Trial, other: &Self| {
+            other.trials.get(name).is_some_and(|known| known.is(trial))
+        };
+        for (_, trial) in before.trials.iter().filter(|(name, trial)| !lasts(name, trial, self)) {
+            before.count(trial, false);
+        }
+        for (_, trial) in self.trials.iter().filter(|(name, trial)| !lasts(name, trial, before)) {
+            self.count(trial, true);
+        }
+    }
+
+    fn count(&self, trial: &Trial, on: bool) {
+        for (used, staffed) in &trial.uses {
+            staffed.definition.watch(on);
+            if let Some(serving) = self.plugins.get(used) {
+                serving.definition.watch(on);
+            }
+        }
     }
 
     /// What a later snapshot begins with: all that this one has.
@@ -232,83 +236,6 @@ impl Snapshot {
             trials: self.trials.clone(),
             pairs: self.pairs.clone(),
             retired: self.retired.clone(),
-        }
-    }
-
-    /// A plugin that a new configuration leaves as it is, although its file holds other bytes: those
-    /// were withdrawn, or are to be tried first.
-    pub(super) fn stays(
-        &self,
-        previous: Option<&Self>,
-        used: &Use,
-        kinds: &BTreeSet<Kind>,
-        bytes: &[u8],
-    ) -> Option<Staffed> {
-        let (previous, config) = (previous?, self.config.plugins.get(&used.plugin)?);
-        let before = previous.plugins.get(used)?;
-        let kinds: Vec<Kind> = kinds.iter().copied().collect();
-        let component = &before.definition.component;
-        let digest = digest(bytes);
-        if *component.digest == *digest {
-            return None;
-        }
-        let candidate = previous.refused.get(&used.plugin);
-        let withdrawn = candidate.is_some_and(|candidate| {
-            candidate.withdrawn && candidate.digest.as_deref() == Some(&*digest)
-        });
-        let stays = (withdrawn || config.canary.is_some())
-            && self.keeps(before, config, component, &kinds, Some(previous));
-        stays.then(|| before.clone())
-    }
-
-    /// Goes on with what was withdrawn and what is on trial under the configuration before, where the
-    /// plugin is what it was.
-    pub(super) fn carry_on(&mut self, previous: Option<&Self>) {
-        let Some(previous) = previous else { return };
-        let same = |used: &Use| {
-            let (now, then) = (self.plugins.get(used), previous.plugins.get(used));
-            now.zip(then).is_some_and(|(now, then)| Arc::ptr_eq(&now.definition, &then.definition))
-        };
-        let stays = |name: &Name| previous.uses_of(name).all(|(used, _)| same(used));
-        let refused = previous.refused.iter().filter(|(name, old)| old.withdrawn && stays(name));
-        let refused: Vec<_> =
-            refused.map(|(name, old)| (Arc::clone(name), Arc::clone(old))).collect();
-        let (on, over): (Vec<_>, Vec<_>) = previous.trials.iter().partition(|(name, _)| {
-            let config = self.config.plugins.get(*name);
-            config.is_some_and(|config| config.canary.is_some()) && stays(name)
-        });
-        over.iter().for_each(|(_, trial)| previous.stop_watching(trial));
-        let on: Vec<_> =
-            on.into_iter().map(|(name, trial)| (Arc::clone(name), Arc::clone(trial))).collect();
-        self.refused.extend(refused);
-        self.trials.extend(on);
-        let config = &self.config;
-        self.retired.retain(|name, _| config.plugins.contains_key(name));
-    }
-
-    /// Ends a trial without a verdict.
-    pub(super) fn end_trial(&mut self, plugin: &Name) {
-        if let Some(trial) = self.trials.remove(plugin) {
-            self.stop_watching(&trial);
-        }
-    }
-
-    /// Counts the version that serves as well.
-    pub(super) fn watch(&self, trial: &Trial) {
-        for (used, _) in &trial.uses {
-            if let Some(serving) = self.plugins.get(used) {
-                serving.definition.watch(true);
-            }
-        }
-    }
-
-    /// Both versions of a trial that has ended are not counted any more.
-    pub(super) fn stop_watching(&self, trial: &Trial) {
-        for (used, staffed) in &trial.uses {
-            staffed.definition.watch(false);
-            if let Some(serving) = self.plugins.get(used) {
-                serving.definition.watch(false);
-            }
         }
     }
 }

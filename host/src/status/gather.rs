@@ -91,13 +91,15 @@ fn listener(
     };
     let routers = listener.routers.iter().filter_map(|plugin| step("router", plugin));
     let rewriters = listener.rewriters.iter().filter_map(|plugin| step("rewriter", plugin));
+    let streams = listener.stream_routers();
+    let stream_routers = streams.iter().filter_map(|plugin| step("stream-router", plugin));
     ListenerView {
         name: Arc::clone(name),
         address: snapshot.addresses.get(name).unwrap_or(&listener.bind).to_string(),
-        protocol: "http",
-        routers: listener.routers.clone(),
+        protocol: if listener.tcp.is_some() { "tcp" } else { "http" },
+        routers: listener.routers.iter().chain(streams).cloned().collect(),
         rewriters: listener.rewriters.clone(),
-        steps: routers.chain(rewriters).collect(),
+        steps: routers.chain(rewriters).chain(stream_routers).collect(),
         default_cluster: listener.default_cluster.clone(),
         status_path: listener.status_path.clone(),
         connections: sums.total("linkspan_connections", name),
@@ -228,7 +230,7 @@ fn plugin(
         },
         version: definition.version().to_owned(),
         digest: Arc::clone(&definition.component.digest),
-        since: moment(staffed.since, now()),
+        since: moment(snapshot.serving_since(name), now()),
         candidate: candidate(snapshot, name).filter(|_| audience == Audience::Administrator),
         trial: snapshot
             .trials

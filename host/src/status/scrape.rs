@@ -11,6 +11,7 @@ use http::header::ACCEPT;
 
 use crate::cluster::health::now;
 use crate::cluster::{Cluster, Condition, EndpointState, Member, State};
+use crate::config::Name;
 use crate::metrics::{Family, Sample, Value, open_metrics, plain};
 use crate::plugin::CONTRACT;
 use crate::snapshot::Snapshot;
@@ -30,6 +31,7 @@ pub fn scrape(
 ) -> (&'static str, String) {
     let mut families = sources.metrics.families();
     of_process(snapshot, &mut families);
+    of_versions(snapshot, &mut families);
     of_endpoints(snapshot, &mut families);
     if wants_plain(headers) {
         (PLAIN, plain(&families))
@@ -67,6 +69,19 @@ fn of_process(snapshot: &Snapshot, families: &mut Vec<Family>) {
     let generation = vec![Sample { labels: Vec::new(), value: Value::Gauge(snapshot.generation) }];
     let help = "The number of the configuration that is served";
     families.push(Family::gauge("linkspan_configuration_generation", help, generation));
+}
+
+fn of_versions(snapshot: &Snapshot, families: &mut Vec<Family>) {
+    let sample = |plugin: &Name| {
+        let version = snapshot.version_of(plugin)?.to_owned();
+        let since = time_of_day(snapshot.serving_since(plugin)).duration_since(UNIX_EPOCH);
+        let labels = vec![("plugin", plugin.to_string()), ("version", version)];
+        Some(Sample { labels, value: Value::Gauge(since.unwrap_or_default().as_secs()) })
+    };
+    let samples = snapshot.config.plugins.keys().filter_map(sample).collect();
+    let help = "When the version that serves began to, in Unix time";
+    let name = "linkspan_plugin_version_start_timestamp_seconds";
+    families.push(Family::gauge(name, help, samples));
 }
 
 /// An endpoint, when it is looked at.

@@ -62,9 +62,9 @@ pub struct ListenerView {
     pub name: Name,
     /// Where it listens.
     pub address: String,
-    /// `http`.
+    /// `http` or `tcp`.
     pub protocol: &'static str,
-    /// The plugins that route, in the order in which they are asked.
+    /// The plugins that route, in the order in which they are asked; of `tcp` one at most.
     pub routers: Vec<Name>,
     /// The plugins that rewrite, in the order of requests.
     pub rewriters: Vec<Name>,

@@ -119,6 +119,29 @@ fn what_a_router_can_name() {
 }
 
 #[test]
+fn what_a_stream_router_can_name() {
+    for (url, same) in [
+        ("tcp://10.0.0.1:8080", "10.0.0.1:8080"),
+        ("tcp://[::ffff:10.0.0.1]:1", "10.0.0.1:1"),
+        ("tcp://Files.Internal:80", "files.internal:80"),
+        ("unix:/run/app.sock", "unix:/run/app.sock"),
+    ] {
+        assert_eq!(Address::from_stream(url), Ok(endpoint(same).unwrap()), "{url}");
+    }
+    for (url, error) in [
+        ("", AddressError::NoStream),
+        ("10.0.0.1:80", AddressError::NoStream),
+        ("http://10.0.0.1:80", AddressError::NoStream),
+        ("tcp://a", AddressError::NoPort),
+        ("tcp://a:0", AddressError::BadPort("0".to_owned())),
+        ("tcp://a:1/", AddressError::HasPath),
+        ("unix:run", AddressError::RelativePath),
+    ] {
+        assert_eq!(Address::from_stream(url), Err(error.into()), "{url}");
+    }
+}
+
+#[test]
 fn what_can_be_granted() {
     let network = |text: &str| HostGrant::Network(text.parse().unwrap());
     let named = |name: &str| HostGrant::Name(name.to_owned());
@@ -130,6 +153,7 @@ fn what_can_be_granted() {
         ("[fd00::/8]:*", network("fd00::/8"), None),
         ("fd00::/8:*", network("fd00::/8"), None),
         ("Backend.internal:*", named("backend.internal"), None),
+        ("unix:/run/a.sock", HostGrant::Unix(PathBuf::from("/run/a.sock")), None),
     ];
     for (text, host, port) in cases {
         assert_eq!(grant(text), Ok(AddressGrant { host, port }), "{text}");
@@ -154,7 +178,9 @@ fn what_can_be_granted() {
     for text in ["", "10.0.0.0/33", "[::1]", "a.test", "10.0.0.1:80"] {
         assert!(super::network(text).is_err(), "{text}");
     }
-    for text in ["", "10.0.0.0/8", "*:*", "10.0.0.0/33:*", "::1:80", "a:0", "[a]:80", ":80"] {
+    for text in
+        ["", "10.0.0.0/8", "*:*", "10.0.0.0/33:*", "::1:80", "a:0", "[a]:80", ":80", "unix:a"]
+    {
         assert!(grant(text).is_err(), "{text}");
     }
 }

@@ -29,8 +29,12 @@ impl Default for Limits {
 /// `[plugins.NAME]`, or the empty table of a component that is used as it is.
 pub(super) fn plugin(table: &mut Table<'_>, name: &Name, context: &Context<'_>) -> Plugin {
     const FAILURES: Choice<OnFailure> = Choice(&[
-        ("reject", OnFailure::Reject, "an error"),
-        ("next", OnFailure::Next, "of a router: the next is asked"),
+        ("reject", OnFailure::Reject, "an error, or of a stream router the end"),
+        (
+            "next",
+            OnFailure::Next,
+            "of a router: the next is asked; of a stream router: the default cluster",
+        ),
         ("fallback", OnFailure::Fallback, "of a balancer: the first usable endpoint"),
         ("skip", OnFailure::Skip, "of a rewriter: no edits"),
     ]);
@@ -148,7 +152,8 @@ fn limits(table: &mut Table<'_>) -> Limits {
 
 fn grants(table: &mut Table<'_>, context: &Context<'_>) -> Grants {
     let stores = key("stores", "Stores that it may open", List(context.store()));
-    let addresses = "Addresses that a router may forward to, as NETWORK:PORT or HOST:PORT";
+    let addresses =
+        "Addresses that a router may forward to, as NETWORK:PORT, HOST:PORT or unix:/path";
     Grants {
         stores: table.or(stores, Vec::new()),
         addresses: table.or(key("addresses", addresses, List(GRANT)), Vec::new()),

@@ -118,10 +118,13 @@ fn target_path(text: &str) -> Result<Arc<str>, PathError> {
 
 /// Addresses that a router may forward to.
 pub(super) const GRANT: Parsed<AddressGrant, AddressError> = Parsed {
-    expected: "an address to grant, such as `10.0.0.0/8:*` or `a.internal:80`",
+    expected: "an address to grant, such as `10.0.0.0/8:*`, `a.internal:80` or `unix:/run/app.sock`",
     read: address::grant,
     write: AddressGrant::to_string,
-    pattern: r"([A-Za-z0-9._-]+|[0-9A-Fa-f:.]+/[0-9]+|\[[0-9A-Fa-f:.]+(/[0-9]+)?\]):([0-9]+|\*)",
+    pattern: concat!(
+        r"unix:/.*|([A-Za-z0-9._-]+|[0-9A-Fa-f:.]+/[0-9]+|\[[0-9A-Fa-f:.]+(/[0-9]+)?\])",
+        r":([0-9]+|\*)"
+    ),
 };
 
 /// A path, from the directory of the file.

@@ -7,9 +7,11 @@ use std::time::Duration;
 use crate::config::check::kinds::{BIND, NETWORK, TARGET_PATH};
 use crate::config::check::{Context, TIMEOUT, plugins, timeout};
 use crate::config::file::{Checked, Choice, List, Period, Size, Table, Value, Whole, key};
-use crate::config::{Listener, Name, ProxyProtocol, Underscores};
+use crate::config::{Listener, Name, ProxyProtocol, Tcp, Underscores};
 
 const SILENCE: Duration = Duration::from_mins(1);
+/// That of a stream, of which nobody knows whether it has come to its end.
+const STREAM_SILENCE: Duration = Duration::from_mins(10);
 
 const TRUSTED_PROXIES: &str = "trusted-proxies";
 const PROXY_PROTOCOL: &str = "proxy-protocol";
@@ -28,22 +30,106 @@ pub(super) fn listener(
         }
         Some(name) => bind(table, name, context),
     };
-    let protocol = Choice(&[("http", (), "HTTP/1.1")]);
-    let protocol = key("protocol", "What is spoken", protocol);
-    if !table.chooses_later(protocol, "tcp") {
-        table.later(&["stream-router", "max-buffer", "decide-timeout"]);
-    }
+    let tcp = tcp(table, name, context);
     table.later(&["tls", "pin"]);
+    let default_cluster = "Cluster of what no router decides";
+    let default_cluster = key("default-cluster", default_cluster, context.cluster());
+    let trusted = "Networks whose word on client and request id counts";
+    let trusted = key(TRUSTED_PROXIES, trusted, List(NETWORK));
+    let head = "The longest that a request's head takes to arrive, or a PROXY header";
+    let idle = "The longest between requests, or without a byte of a TCP stream";
+    let idle = key("idle-timeout", idle, Period(TIMEOUT)).such_as("1m");
+    let silence = if tcp.is_some() { STREAM_SILENCE } else { SILENCE };
+    let connections = Whole(1..=1_000_000);
+    let connections = key("max-connections", "The most open connections", connections);
+    let per_address = "The most open connections of one client address";
+    let per_address = key("max-connections-per-address", per_address, Whole(1..=1_000_000));
+    let without = "requests get a 404, and TCP connections are closed";
+    let mut listener = requests(table, tcp.is_some() && name.is_some(), context);
+    listener.name = name.cloned().unwrap_or_default();
+    listener.bind = bind.unwrap_or(nowhere);
+    listener.default_cluster = table.optional(default_cluster.such_as("files"), without);
+    listener.trusted_proxies = table.or(trusted, Vec::new());
+    listener.proxy_protocol = proxy_protocol(table, name);
+    listener.head_timeout = timeout(table, "head-timeout", head, Duration::from_secs(10));
+    listener.idle_timeout = table.or_else(idle, "1m, of TCP streams 10m", || silence);
+    let all = table.or(connections, 10_000);
+    listener.max_connections = all;
+    listener.max_connections_per_address =
+        table.or_else(per_address.such_as(100), "as many as `max-connections`", || all);
+    listener.tcp = tcp;
+    listener
+}
+
+/// What a listener does with connections that it relays as they are, if it does.
+fn tcp(table: &mut Table<'_>, name: Option<&Name>, context: &Context<'_>) -> Option<Tcp> {
+    const PROTOCOLS: Choice<bool> = Choice(&[
+        ("http", false, "HTTP/1.1"),
+        ("tcp", true, "anything: connections are relayed as they are"),
+    ]);
+    const KEYS: [&str; 5] =
+        ["stream-router", "max-buffer", "decide-timeout", "connect-attempts", "retry-delay"];
+    // What else stands beside a protocol that is misspelt is not refused as well.
+    let meant = table.has("protocol") && table.has("stream-router");
+    let is_tcp = table.or(key("protocol", "What is spoken", PROTOCOLS), meant);
+    // What listeners of either protocol share holds for those that it is meant for.
+    if !is_tcp && !table.is_described() && name.is_some() {
+        table.forbid_own(&KEYS, "only a listener of `protocol = \"tcp\"` has this");
+        return None;
+    }
+    let usual = Tcp::default();
+    let router = "Plugin or component that decides where a TCP connection goes";
+    let router = key("stream-router", router, context.plugin()).such_as("sni");
+    let buffer = "The most bytes of a TCP connection that nobody has decided about";
+    let buffer = key("max-buffer", buffer, Size(1..=1 << 20)).such_as("64KiB");
+    let decide = "How long a stream router may ask for more bytes";
+    let decide = key("decide-timeout", decide, Period(TIMEOUT)).such_as("10s");
+    let attempts =
+        "How often upstreams of a TCP connection are tried again if none can be connected to";
+    let attempts = key("connect-attempts", attempts, Whole(0..=1_000)).such_as(10);
+    let delay = Period(Duration::ZERO..=Duration::from_mins(1));
+    let delay = key("retry-delay", "How long to wait before that", delay).such_as("100ms");
+    let tcp = Tcp {
+        stream_router: table.optional(router, "the default cluster gets all TCP connections"),
+        max_buffer_bytes: table.or_else(buffer, "64KiB", || usual.max_buffer_bytes),
+        decide_timeout: table.or_else(decide, "10s", || usual.decide_timeout),
+        connect_attempts: table.or_else(attempts, "10", || usual.connect_attempts),
+        retry_delay: table.or_else(delay, "100ms", || usual.retry_delay),
+    };
+    Some(tcp).filter(|_| is_tcp)
+}
+
+/// What a listener does with requests. One for TCP has no use for that.
+fn requests(table: &mut Table<'_>, is_tcp: bool, context: &Context<'_>) -> Listener {
+    const KEYS: [&str; 14] = [
+        "routers",
+        "rewriters",
+        "status-path",
+        "request-timeout",
+        "body-timeout",
+        "min-body-rate",
+        "min-body-rate-grace",
+        "max-head-bytes",
+        "max-target-bytes",
+        "max-headers",
+        "max-hops",
+        "underscores",
+        "max-body-bytes",
+        "max-requests-per-connection",
+    ];
+    if is_tcp {
+        table.forbid_own(&KEYS, "a listener of `protocol = \"tcp\"` knows of no requests");
+        return table.nothing(|table| http(table, context));
+    }
+    http(table, context)
+}
+
+fn http(table: &mut Table<'_>, context: &Context<'_>) -> Listener {
     let routers = "Plugins or components, asked in this order until one decides";
     let rewriters =
         "Plugins or components, in this order on requests, in reverse order on responses";
-    let default_cluster = "Cluster of the requests that no router decides";
-    let default_cluster = key("default-cluster", default_cluster, context.cluster());
     let status = "Path of the status page, which every client of this listener can then see";
     let status = key("status-path", status, TARGET_PATH).such_as("/proxy-status");
-    let trusted = "Networks whose word on client and request id counts";
-    let trusted = key(TRUSTED_PROXIES, trusted, List(NETWORK));
-    let head = "The longest that a request's head takes to arrive";
     let body = "The longest silence within a body, in either direction";
     let request = "The longest from a request's head to the end of its response";
     let request = key("request-timeout", request, Period(TIMEOUT)).such_as("1h");
@@ -57,21 +143,18 @@ pub(super) fn listener(
     let max_body = key("max-body-bytes", "The largest request body", Size(0..=1 << 50));
     let requests = "The most requests over one connection, the last of which it is told";
     let requests = key("max-requests-per-connection", requests, Whole(1..=1_000_000_000));
-    let connections = Whole(1..=1_000_000);
-    let connections = key("max-connections", "The most open connections", connections);
-    let per_address = "The most open connections of one client address";
-    let per_address = key("max-connections-per-address", per_address, Whole(1..=1_000_000));
-    let mut listener = Listener {
-        name: name.cloned().unwrap_or_default(),
-        bind: bind.unwrap_or(nowhere),
+    Listener {
+        name: Name::default(),
+        bind: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        tcp: None,
         routers: plugins(table, "routers", routers, context),
         rewriters: plugins(table, "rewriters", rewriters, context),
-        default_cluster: table.optional(default_cluster.such_as("files"), "the answer is 404"),
+        default_cluster: None,
         status_path: table.optional(status, "there is none"),
-        trusted_proxies: table.or(trusted, Vec::new()),
-        proxy_protocol: proxy_protocol(table, name),
-        head_timeout: timeout(table, "head-timeout", head, Duration::from_secs(10)),
-        idle_timeout: timeout(table, "idle-timeout", "The longest between requests", SILENCE),
+        trusted_proxies: Vec::new(),
+        proxy_protocol: ProxyProtocol::Off,
+        head_timeout: SILENCE,
+        idle_timeout: SILENCE,
         request_timeout: table.optional(request, "no limit"),
         body_timeout: timeout(table, "body-timeout", body, SILENCE),
         min_body_rate: NonZero::new(table.or(rate, 240)),
@@ -83,13 +166,9 @@ pub(super) fn listener(
         underscores: underscores(table),
         max_body_bytes: table.optional(max_body.such_as("1GiB"), "no limit"),
         max_requests_per_connection: table.optional(requests.such_as(10_000), "no limit"),
-        max_connections: table.or(connections, 10_000),
+        max_connections: 0,
         max_connections_per_address: 0,
-    };
-    let all = listener.max_connections;
-    listener.max_connections_per_address =
-        table.or_else(per_address.such_as(100), "as many as `max-connections`", || all);
-    listener
+    }
 }
 
 /// The header is believed, so that somebody must be named who may send one. `[defaults.listener]` may

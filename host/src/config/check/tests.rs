@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::*;
 use crate::config::{
     Address, AddressGrant, Endpoint, ForwardedHeaders, Grants, HostGrant, HostHeader, Instances,
-    Limits, OnFailure, Probe, ProxyProtocol, StoreKind,
+    Limits, Listener, OnFailure, Probe, ProxyProtocol, StoreKind, Tcp,
 };
 
 /// The example of the design, less what this version refuses.
@@ -35,6 +35,13 @@ protocol = "http"
 routers = ["by-path"]
 rewriters = ["links"]
 default-cluster = "static"
+
+[listeners.git]
+bind = "0.0.0.0:9418"
+protocol = "tcp"
+stream-router = "by-repo"
+max-buffer = "64KiB"
+decide-timeout = "10s"
 
 [clusters.php]
 endpoints = ["unix:/run/php.sock"]
@@ -93,7 +100,10 @@ fn the_example_of_the_design() {
     let web = &config.listeners["web"];
     assert_eq!(web.bind, SocketAddr::from(([0, 0, 0, 0], 8080)));
     assert_eq!((&web.routers, &web.rewriters), (&vec!["by-path".into()], &vec!["links".into()]));
-    assert_eq!(web.default_cluster.as_deref(), Some("static"));
+    assert_eq!((web.default_cluster.as_deref(), &web.tcp), (Some("static"), &None));
+    let git = &config.listeners["git"];
+    assert_eq!(git.tcp, Some(Tcp { stream_router: Some("by-repo".into()), ..Tcp::default() }));
+    assert_eq!(git.idle_timeout, 10 * web.idle_timeout);
 
     let php = &config.clusters["php"];
     assert_eq!(php.balancers, ["first-alive".into()]);
@@ -117,7 +127,7 @@ fn the_example_of_the_design() {
     assert_eq!(cluster.endpoints, [plain(socket("10.0.0.1:80")), weighted, plain(named)]);
 
     let plugins: Vec<_> = config.plugins.keys().map(AsRef::as_ref).collect();
-    assert_eq!(plugins, ["by-path", "first-alive", "links", "round-robin", "sticky"]);
+    assert_eq!(plugins, ["by-path", "by-repo", "first-alive", "links", "round-robin", "sticky"]);
     let by_path = &config.plugins["by-path"];
     assert_eq!(by_path.component, "regex-match");
     let json: serde_json::Value = serde_json::from_str(&by_path.config).unwrap();
@@ -247,7 +257,15 @@ fn the_reference_tells_every_default() {
     let (others, store) = reference.split_once("[stores.example]").unwrap();
     let every = others.replace("\n# ", "\n");
     assert!(every.len() < others.len());
+    // And a listener those of one protocol or the other.
+    let of_tcp =
+        ["stream-router", "max-buffer", "decide-timeout", "connect-attempts", "retry-delay"];
+    let is_of_tcp = |line: &&str| of_tcp.iter().any(|key| line.starts_with(key));
+    let (tcp, every): (Vec<_>, Vec<_>) = every.lines().partition(is_of_tcp);
+    let (tcp, every) = (tcp.join("\n"), every.join("\n") + "\n");
     parsed(&every);
+    let tcp = parsed(&format!("{SMALLEST}protocol = 'tcp'\n{tcp}")).listeners["web"].tcp.clone();
+    assert_eq!(tcp, Some(Tcp { stream_router: Some("sni".into()), ..Tcp::default() }));
     let of_memory = ["type", "entries", "max-bytes", "latency"];
     let lines = store.lines().filter(|line| !of_memory.iter().any(|key| line.starts_with(key)));
     let store: Vec<_> = lines.map(|line| line.trim_start_matches("# ")).collect();
@@ -329,6 +347,21 @@ date = 1979-05-27T07:32:00Z
     });
     let json: serde_json::Value = serde_json::from_str(&config.plugins["p"].config).unwrap();
     assert_eq!(json, expected);
+}
+
+#[test]
+fn listeners_take_of_the_defaults_what_is_for_their_protocol() {
+    let text = "[defaults.listener]\nmax-headers = 50\nmax-buffer = '1KiB'\nidle-timeout = '5s'\n\
+                [listeners.web]\nbind = ':0'\n[listeners.git]\nbind = ':0'\nprotocol = 'tcp'\n";
+    let config = parsed(text).unwrap_or_else(|faults| panic!("{faults}"));
+    let (web, git) = (&config.listeners["web"], &config.listeners["git"]);
+    assert_eq!((web.max_headers, git.max_headers), (50, 100));
+    let kept = |listener: &Listener| listener.tcp.as_ref().map(|tcp| tcp.max_buffer_bytes);
+    assert_eq!((kept(web), kept(git)), (None, Some(1 << 10)));
+    assert_eq!(web.idle_timeout, git.idle_timeout);
+    let all = text.replace("[defaults.listener]", "[defaults.listener]\nprotocol = 'tcp'");
+    let config = parsed(&all).unwrap_or_else(|faults| panic!("{faults}"));
+    assert!(config.listeners.values().all(|listener| listener.tcp.is_some()));
 }
 
 #[test]

@@ -7,10 +7,10 @@ use serde_json::Value as Json;
 use toml::de::{DeTable, DeValue};
 
 use crate::config::Name;
-use crate::config::file::kind::{Choice, Kind};
+use crate::config::file::kind::Kind;
 use crate::config::file::record::{Content, Entry, Record, Setting};
 use crate::config::file::{Document, Recording, Value};
-use crate::config::names::{did_you_mean, one_of};
+use crate::config::names::did_you_mean;
 
 /// A key, declared where it is read.
 pub(in crate::config) struct Key<K> {
@@ -317,23 +317,19 @@ impl<'d> Table<'d> {
         }
     }
 
-    /// Whether a key chooses what only a later version serves. That is refused, and what else
-    /// stands in the table, which may be meant for that choice, is not.
-    pub(in crate::config) fn chooses_later(
-        &mut self,
-        key: Key<Choice<()>>,
-        later: &'static str,
-    ) -> bool {
-        let chosen = self.find(key.name).filter(|value| value.item.as_str() == Some(later));
-        let Some(value) = chosen else {
-            self.or(key, ());
-            return false;
-        };
-        self.known.push(key.name);
-        self.open = true;
-        let expected = format!("expected {}", one_of(&key.kind.names()));
-        value.refuse::<()>(NOT_YET, &expected, None);
-        true
+    /// The same, but for what comes from defaults, which others may have use for.
+    pub(in crate::config) fn forbid_own(&mut self, keys: &[&'static str], message: &str) {
+        self.forbidden.extend(keys);
+        let own = self.layers.first();
+        let own = keys.iter().filter_map(|key| self.find_in(own?, key));
+        for value in own {
+            self.document.note(&value.name, &value.path, message, "", None);
+        }
+    }
+
+    /// What `read` makes of nothing, of which no record is kept.
+    pub(in crate::config) fn nothing<T>(&self, read: impl FnOnce(&mut Self) -> T) -> T {
+        self.empty("", read).0
     }
 
     /// Notes a fault of the table as a whole.

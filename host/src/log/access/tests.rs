@@ -28,10 +28,12 @@ fn record<'a>(id: &'a RequestId, plugins: &'a Calls) -> AccessRecord<'a> {
         id,
         client: "192.0.2.7:4711",
         listener: "web",
-        method: "GET",
-        target: b"/a\"\n{\"status\":200}",
-        protocol: Version::HTTP_11,
-        status: 502,
+        request: Some(RequestLine {
+            method: "GET",
+            target: b"/a\"\n{\"status\":200}",
+            protocol: Version::HTTP_11,
+            status: 502,
+        }),
         bytes_up: 0,
         bytes_down: 12,
         route: Some("by-path"),
@@ -116,12 +118,27 @@ fn a_text_line_cannot_be_forged() {
 }
 
 #[test]
+fn a_connection_without_requests_has_neither_method_nor_status() {
+    let (id, plugins) = (RequestIds::new().issue(), Calls::default());
+    let record = AccessRecord { request: None, ..record(&id, &plugins) };
+    let value: serde_json::Value = serde_json::from_str(&written(true, &[record])).unwrap();
+    assert_eq!(value["protocol"], "TCP");
+    assert!(["method", "target", "status"].iter().all(|key| value.get(key).is_none()), "{value}");
+    let line = written(false, &[record]);
+    assert!(line.contains(" 192.0.2.7:4711 web TCP up=0 down=12 route=by-path "), "{line}");
+}
+
+#[test]
 fn every_request_has_its_line_whatever_its_length() {
     let mut ids = RequestIds::new();
     let target = "é".repeat(100_000);
     let ids: Vec<_> = std::iter::repeat_with(|| ids.issue()).take(50).collect();
     let plugins = Calls::default();
-    let make = |id| AccessRecord { target: target.as_bytes(), ..record(id, &plugins) };
+    let make = |id| {
+        let record = record(id, &plugins);
+        let request = record.request.map(|it| RequestLine { target: target.as_bytes(), ..it });
+        AccessRecord { request, ..record }
+    };
     let records: Vec<_> = ids.iter().map(make).collect();
     for json in [true, false] {
         let text = written(json, &records);

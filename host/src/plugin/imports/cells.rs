@@ -11,18 +11,18 @@ fn checked(value: Option<u64>) -> Result<u64> {
 
 impl cells::Host for Guest {
     fn get(&mut self, index: u32) -> Result<u64> {
-        checked(self.identity.cells.get(index))
+        checked(self.identity.given.cells.get(index))
     }
 
     fn swap(&mut self, index: u32, value: u64) -> Result<u64> {
-        checked(self.identity.cells.swap(index, value))
+        checked(self.identity.given.cells.swap(index, value))
     }
 
     fn add(&mut self, index: u32, amount: u64) -> Result<u64> {
-        checked(self.identity.cells.add(index, amount))
+        checked(self.identity.given.cells.add(index, amount))
     }
 
     fn compare_exchange(&mut self, index: u32, expected: u64, new: u64) -> Result<u64> {
-        checked(self.identity.cells.compare_exchange(index, expected, new))
+        checked(self.identity.given.cells.compare_exchange(index, expected, new))
     }
 }

@@ -7,6 +7,6 @@ use crate::plugin::guest::Guest;
 
 impl grants::Host for Guest {
     fn any_address(&mut self) -> Result<bool> {
-        Ok(self.identity.any_address)
+        Ok(self.identity.given.any_address)
     }
 }

@@ -30,6 +30,8 @@ impl Guest {
         let exchange = self.exchange()?;
         let headers = &exchange.request.headers;
         Ok(match key {
+            // A TCP connection has neither.
+            Key::Path | Key::Authority if exchange.stream.is_some() => None,
             Key::Path => Some(hash(&convert::decoded(exchange.request.uri.path()))),
             Key::Authority => Some(hash(exchange.authority.to_ascii_lowercase().as_bytes())),
             Key::ClientAddress => {

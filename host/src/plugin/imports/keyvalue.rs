@@ -21,7 +21,7 @@ pub struct Bucket;
 impl Guest {
     fn store(&self, bucket: &Resource<Bucket>) -> Result<Arc<Store>> {
         let place = usize::try_from(bucket.rep())?;
-        match self.identity.stores.get(place) {
+        match self.identity.given.stores.get(place) {
             Some((_, store)) => Ok(Arc::clone(store)),
             None => Err(wasmtime::Error::msg("no such bucket")),
         }
@@ -30,7 +30,7 @@ impl Guest {
     /// The same, to write to it.
     fn writable(&self, bucket: &Resource<Bucket>) -> Result<Result<Arc<Store>, Error>> {
         let store = self.store(bucket)?;
-        if self.identity.writes {
+        if self.identity.given.writes {
             return Ok(Ok(store));
         }
         Ok(Err(Error::Other("a shadow writes to no store".to_owned())))
@@ -48,7 +48,7 @@ impl Guest {
             Poll::Pending => {
                 let answer = operation.await;
                 // The ticker may have gone to sleep meanwhile, and the guest goes on computing.
-                self.identity.ticker.touch();
+                self.identity.given.ticker.touch();
                 self.clock.waited();
                 answer
             }
@@ -72,7 +72,7 @@ impl From<store::Error> for Error {
 
 impl keyvalue::Host for Guest {
     fn open(&mut self, name: String) -> Result<Result<Resource<Bucket>, Error>> {
-        let mut stores = self.identity.stores.iter();
+        let mut stores = self.identity.given.stores.iter();
         let Some(place) = stores.position(|(granted, _)| **granted == *name) else {
             return Ok(Err(Error::NoSuchStore));
         };
@@ -97,7 +97,7 @@ impl keyvalue::HostBucket for Guest {
         max_age: u64,
     ) -> Result<Result<Option<Vec<u8>>, Error>> {
         let store = self.store(&bucket)?;
-        let reader = if self.identity.writes { Reader::Deciding } else { Reader::Beside };
+        let reader = if self.identity.given.writes { Reader::Deciding } else { Reader::Beside };
         self.wait(store.get_recent(&key, Duration::from_millis(max_age), reader)).await
     }
 

@@ -18,13 +18,13 @@ impl Guest {
             return;
         }
         let identity = &self.identity;
-        if !identity.log_gate.pass(time::since_start(), identity.limits.log_rate) {
-            identity.metrics.message_dropped();
+        if !identity.log_gate.pass(time::since_start(), identity.given.limits.log_rate) {
+            identity.given.metrics.message_dropped();
             return;
         }
         let end = message.floor_char_boundary(MESSAGE_BYTES);
         let message = plain(message.get(..end).unwrap_or_default());
-        let (plugin, version) = (&*identity.name, &*identity.version);
+        let (plugin, version) = (&*identity.given.name, &*identity.given.version);
         let exchange = self.exchange.as_ref();
         let id = exchange.map(|exchange| tracing::field::display(&exchange.trail.id));
         let listener = exchange.map(|exchange| &*exchange.connection.listener);

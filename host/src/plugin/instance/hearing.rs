@@ -33,7 +33,7 @@ impl Instance {
 
     /// Tells it what became of a choice, synchronously.
     pub(in crate::plugin) fn hear(&mut self, letter: Letter) -> Result<(), Failure> {
-        let deadline = self.store.data().identity.limits.deadline;
+        let deadline = self.store.data().identity.given.limits.deadline;
         self.begin(Running::Other, deadline, false);
         let (Letter { cluster, picked, news }, faces) = (letter, &self.faces);
         let store = &mut self.store;
@@ -50,7 +50,7 @@ impl Instance {
 
     /// The same so that others run while it waits, and at each tick.
     pub(in crate::plugin) async fn hear_yielding(&mut self, letter: Letter) -> Result<(), Failure> {
-        let deadline = self.store.data().identity.limits.deadline;
+        let deadline = self.store.data().identity.given.limits.deadline;
         let (Letter { cluster, picked, news }, faces) = (letter, self.faces);
         match news {
             News::Chosen => self.tell(faces.chosen, (cluster, picked), deadline).await,

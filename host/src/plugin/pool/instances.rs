@@ -127,7 +127,7 @@ impl Pool {
         let waits = self.definition.component.waits;
         let overlap = waits || self.lends || identity.yields.load(Ordering::Relaxed);
         let usual = if waits { WAITING } else { YIELDING };
-        if overlap { identity.limits.instances.unwrap_or(usual) } else { 1 }
+        if overlap { identity.given.limits.instances.unwrap_or(usual) } else { 1 }
     }
 
     /// Gives back, little by little, the instances that were too many for a while. One stays.

@@ -89,7 +89,7 @@ impl Pool {
         let Some(time) = time else { return };
         let identity = &self.definition.identity;
         if sampled {
-            identity.metrics.guest_time(self.worker, time);
+            identity.given.metrics.guest_time(self.worker, time);
         }
         if self.is_watched() {
             identity.tally.time(time);

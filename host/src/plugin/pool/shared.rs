@@ -50,7 +50,7 @@ impl Pool {
         self: &Rc<Self>,
         shared: &Shared,
     ) -> Result<(Box<Instance>, Vacancy), Failure> {
-        let deadline = self.definition.identity.limits.deadline;
+        let deadline = self.definition.identity.given.limits.deadline;
         match timeout(deadline, Arc::clone(&shared.0.instance).lock_owned()).await {
             Ok(mut place) => {
                 if let Some(Newborn(instance)) = place.take() {

@@ -36,7 +36,7 @@ impl Pool {
         let (id, listener) = about.request();
         let Some(failure) = failure else {
             if let Some(identity) = probe.and_then(Probe::over) {
-                let (plugin, version) = (&*identity.name, &*identity.version);
+                let (plugin, version) = (&*identity.given.name, &*identity.given.version);
                 tracing::info!(plugin, version, id, listener, "answers again, no longer parked");
                 identity.unpark();
             }
@@ -52,12 +52,12 @@ impl Pool {
         let pause = if probes {
             identity.parking.probe_failed(now)
         } else if failure.parks() {
-            identity.parking.failed(now).inspect(|_| identity.metrics.park())
+            identity.parking.failed(now).inspect(|_| identity.given.metrics.park())
         } else {
             None
         };
         if let Some(pause) = pause {
-            let (plugin, version) = (&*identity.name, &*identity.version);
+            let (plugin, version) = (&*identity.given.name, &*identity.given.version);
             let cause = failure.words();
             let text = "failed repeatedly, and is not called";
             tracing::warn!(plugin, version, id, listener, last = cause, "{text} for {pause:?}");
@@ -70,7 +70,7 @@ impl Pool {
     }
 
     pub(super) fn count(&self, failure: &Failure) {
-        let metrics = &self.definition.identity.metrics;
+        let metrics = &self.definition.identity.given.metrics;
         match failure.index() {
             Some(cause) => metrics.failure(self.worker, cause),
             None => metrics.busy(self.worker),
@@ -87,7 +87,7 @@ impl Pool {
         if !identity.failure_gate(failure).pass(time::since_start(), 1) {
             return;
         }
-        let (plugin, version) = (&*identity.name, &*identity.version);
+        let (plugin, version) = (&*identity.given.name, &*identity.given.version);
         let ((id, listener), call) = (about.request(), about.call);
         let cause = failure.report();
         tracing::warn!(plugin, version, call, id, listener, "{cause}");

@@ -33,9 +33,10 @@ struct By<'v> {
 }
 
 impl Plugin {
-    /// Begins to note a call, if it is to be recorded.
+    /// Begins to note a call, if it is to be recorded. Those about TCP connections are not.
     pub(in crate::plugin) fn noting(&self, exchange: &mut Exchange) -> Option<Box<Noting<'_>>> {
-        self.recorder.as_deref()?.noting(exchange)
+        let recorder = self.recorder.as_deref().filter(|_| exchange.stream.is_none());
+        recorder?.noting(exchange)
     }
 
     /// Records a call that is over, if it was noted.

@@ -50,6 +50,7 @@ pub(super) fn exchange(line: &Line) -> Result<Box<Exchange>, String> {
         tried: tried.into(),
         taken,
         trail: Trail::new(RequestIds::new().issue(), true),
+        stream: None,
     }))
 }
 

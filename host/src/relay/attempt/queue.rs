@@ -11,11 +11,12 @@ use http_body::Body as _;
 use smallvec::SmallVec;
 use tokio::time::{Duration, timeout};
 
-use super::{Attempts, Tried};
+use super::Attempts;
 use crate::body::{Upload, UploadError};
 use crate::cluster::endpoint::{Endpoint, InFlight};
 use crate::cluster::queue::Place;
 use crate::metrics::Queued;
+use crate::relay::choice::Tried;
 use crate::relay::error::{Error, Limit};
 
 /// How long a request waits until it looks again at endpoints that were offline, where there are any.
@@ -29,17 +30,6 @@ pub(super) struct Waiting {
 }
 
 impl Attempts<'_> {
-    /// Makes the request count as in flight at an endpoint. Not if that has as many as it may.
-    pub(super) fn occupy(&mut self, endpoint: &Arc<Endpoint>) -> bool {
-        let held = self.record.in_flight.as_ref();
-        if held.is_some_and(|held| Arc::ptr_eq(held.endpoint(), endpoint)) {
-            return true;
-        }
-        let Some(slot) = endpoint.begin() else { return false };
-        self.record.in_flight = Some(slot);
-        true
-    }
-
     /// Waits until one of the endpoints that were passed over has room. Then it is chosen anew, as if
     /// nobody had been passed over: of those that balancers know to be tried, `tried_ids`, there stay
     /// those that an attempt has failed at.

@@ -7,12 +7,9 @@
 
 use crate::bindings::exports::linkspan::plugin::{lifecycle, router};
 use crate::bindings::linkspan::plugin::{clusters, request};
-use crate::hosts::Hosts;
 use linkspan_plugin_common::clusters::Clusters;
+use linkspan_plugin_common::hosts::Hosts;
 use std::cell::RefCell;
-
-mod hosts;
-mod name;
 
 mod bindings {
     wit_bindgen::generate!({ path: "../../../wit", world: "router-plugin" });

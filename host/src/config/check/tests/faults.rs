@@ -74,17 +74,26 @@ fn syntax_comes_first_and_all_at_once() {
 fn what_comes_later_is_refused_by_name() {
     let later = "not available in this version";
     assert_eq!(fault("tls = {}"), format!("listeners.web.tls: {later}"));
-    assert_eq!(fault("stream-router = 'x'"), format!("listeners.web.stream-router: {later}"));
-    assert_eq!(
-        fault(
-            "[listeners.git]\nbind = ':9418'\nprotocol = 'tcp'\nstream-router = 'x'\nmax-buffer = '1KiB'"
-        ),
-        format!("listeners.git.protocol: {later}, expected `http`")
-    );
     let cluster = "[clusters.c]\nendpoints = []\n";
     assert_eq!(fault(&format!("{cluster}tls = {{}}")), format!("clusters.c.tls: {later}"));
     let https = fault("[clusters.c]\nendpoints = ['https://a']");
     assert!(https.contains("`https` endpoints are not available in this version"), "{https}");
+}
+
+#[test]
+fn a_listener_has_the_keys_of_its_protocol() {
+    let of_tcp = "only a listener of `protocol = \"tcp\"` has this";
+    assert_eq!(fault("stream-router = 'x'"), format!("listeners.web.stream-router: {of_tcp}"));
+    let git = "[listeners.git]\nbind = ':9418'\nprotocol = 'tcp'\nstream-router = 'x'\n";
+    assert_eq!(
+        fault(&format!("{git}max-headers = 5")),
+        "listeners.git.max-headers: a listener of `protocol = \"tcp\"` knows of no requests"
+    );
+    assert_eq!(
+        fault(&git.replace("'tcp'", "'tpc'")),
+        "listeners.git.protocol: `tpc` is not known here, expected `http` or `tcp` (did you mean \
+         `tcp`?)"
+    );
 }
 
 #[test]

@@ -1,15 +1,18 @@
-//! The hosts and their clusters, looked up by hash.
+//! The hosts and their clusters, looked up by hash: what routers go by that go by the name of a host.
 
-use crate::name::{self, Pattern};
-use linkspan_plugin_common::clusters::{self, Clusters};
-use linkspan_plugin_common::config::Value;
-use linkspan_plugin_common::table::Table;
+mod name;
+
+use crate::clusters::{self, Clusters};
+use crate::config::Value;
+use crate::table::Table;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 
+use self::name::Pattern;
+
 /// Clusters by host.
 #[derive(Debug, Default)]
-pub(crate) struct Hosts {
+pub struct Hosts {
     exact: Map,
     /// By what names end in, beginning with a dot.
     endings: Map,
@@ -19,9 +22,12 @@ pub(crate) struct Hosts {
 type Map = HashMap<String, String, BuildHasherDefault<Fnv>>;
 
 impl Hosts {
-    /// Reads a configuration: `hosts`, each with its cluster, and perhaps `default`. The error names
-    /// what is wrong with it, one fault a line.
-    pub(crate) fn compile(config: &str, clusters: &impl Clusters) -> Result<Self, String> {
+    /// Reads a configuration: `hosts`, each with its cluster, and perhaps `default`.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, one fault a line.
+    pub fn compile(config: &str, clusters: &impl Clusters) -> Result<Self, String> {
         let mut table = Table::parse(config)?;
         let hosts: Option<BTreeMap<String, Value>> = table.required("hosts");
         let default: Option<String> = table.optional("default");
@@ -62,7 +68,8 @@ impl Hosts {
     }
 
     /// The cluster of an authority.
-    pub(crate) fn cluster(&self, authority: String) -> Option<&str> {
+    #[must_use]
+    pub fn cluster(&self, authority: String) -> Option<&str> {
         let found = name::of_authority(authority).and_then(|host| self.find(&host));
         found.or(self.default.as_ref()).map(String::as_str)
     }
@@ -105,7 +112,7 @@ impl Hasher for Fnv {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use linkspan_plugin_common::testing::Known;
+    use crate::testing::Known;
     use proptest::prelude::*;
 
     fn compile(config: &str) -> Result<Hosts, String> {

@@ -84,7 +84,7 @@ fn ipv6(text: &str) -> Option<String> {
 /// The host of an authority, as patterns are compared with it. Nothing if it is longer than any
 /// name. Allocates only for an IPv6 address.
 pub(crate) fn of_authority(mut authority: String) -> Option<String> {
-    let (host, _) = linkspan_plugin_common::authority::split(&authority);
+    let (host, _) = crate::authority::split(&authority);
     let length = host.strip_suffix('.').unwrap_or(host).len();
     if length > LONGEST {
         return None;

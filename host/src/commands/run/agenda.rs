@@ -1,0 +1,243 @@
+//! What is to become of what is served: one change after another, none of which keeps anybody waiting
+//! for anything else while it is made ready.
+//!
+//! Judging components and configurations may take minutes; what comes of it is applied in one step, when
+//! nobody goes back from a version at the moment. What comes meanwhile waits, and what is the same comes
+//! true once. Going back waits for nothing: what was being made ready of that plugin is left then, as it
+//! was wanted before, and a configuration is made ready once more, with what serves by then.
+
+use std::pin::Pin;
+
+use crate::admin::Wanted;
+use crate::config::{Name, Reading};
+use crate::plugin::Quiet;
+use crate::proxy::{Built, Proxy, StartError};
+use crate::snapshot::{Back, Judged, Promotion, Snapshot};
+
+/// The most who wait for an answer: as many as the administrator's listener has connections.
+const ORDERS: usize = 64;
+
+/// Something that is being made ready.
+pub(super) type Making<T> = Pin<Box<dyn Future<Output = T>>>;
+
+/// What is ready to be served.
+pub(super) enum Ready {
+    /// A configuration.
+    Configuration(Reloaded),
+    /// Components.
+    Components(Judged),
+    /// Versions that have passed their trials.
+    Promotions(Vec<Promotion>),
+}
+
+/// What has come of reading the configuration again.
+pub(super) enum Reloaded {
+    /// As what it was read, and what can be served, or why it cannot.
+    Read(Box<Reading>, Result<Box<Built>, StartError>),
+    /// What is wrong with it.
+    Faulty(String),
+}
+
+/// What is to be begun next.
+pub(super) enum Next {
+    /// The configuration is to be read again.
+    Configuration,
+    /// Components are to be looked for.
+    Components,
+    /// These versions are to take the places of others.
+    Promotions(Vec<Name>),
+}
+
+/// Who has asked for a plugin's version before.
+pub(super) struct Asked {
+    /// To be answered.
+    pub(super) order: Wanted,
+    /// The plugin.
+    pub(super) plugin: Name,
+}
+
+/// A version that can come back, or why it cannot.
+type Way = Result<Back, String>;
+
+/// What is to be done, and what is under way.
+#[derive(Default)]
+pub(super) struct Agenda {
+    /// Whether the configuration is to be read again.
+    reload: bool,
+    /// Who has asked for that, and waits.
+    orders: Vec<Wanted>,
+    /// Whether it is not yet known which files are quiet.
+    unsettled: bool,
+    /// Whether components are to be looked for.
+    swap: bool,
+    promotions: Vec<Name>,
+    /// Who waits for the configuration that is being read.
+    asking: Vec<Wanted>,
+    /// Who is answered what when the components have been judged that have come with it.
+    owed: Option<(Vec<Wanted>, Result<u64, String>)>,
+    /// What has been made ready in vain: its components need not be compiled again as long as it is there.
+    outdated: Option<Snapshot>,
+    making: Option<Making<Ready>>,
+    ready: Option<Ready>,
+    /// Who wants a version back, which is being made ready.
+    back: Option<(Asked, Making<Way>)>,
+    /// The same when it is ready.
+    way: Option<(Asked, Way)>,
+}
+
+impl Agenda {
+    /// The configuration is to be read again.
+    pub(super) fn reload(&mut self) {
+        self.reload = true;
+    }
+
+    /// The same, for somebody who has not seen whether files are still written to.
+    pub(super) fn reload_unseen(&mut self, order: Option<Wanted>) {
+        (self.reload, self.unsettled) = (true, true);
+        self.orders.retain(|order| !order.is_abandoned());
+        match order {
+            Some(order) if self.orders.len() >= ORDERS => {
+                order.answer(Err("too many wait for the same already".to_owned()));
+            }
+            order => self.orders.extend(order),
+        }
+    }
+
+    /// Components are to be looked for.
+    pub(super) fn swap(&mut self) {
+        self.swap = true;
+    }
+
+    /// These versions are to take the places of others.
+    pub(super) fn promote(&mut self, plugins: Vec<Name>) {
+        self.promotions = plugins;
+    }
+
+    /// Somebody wants a plugin's version before.
+    pub(super) fn go_back(&mut self, asked: Asked, proxy: &Proxy) {
+        let back = proxy.prepare_way_back(&asked.plugin);
+        self.back = Some((asked, Box::pin(back)));
+    }
+
+    /// Whether files are to be waited for.
+    pub(super) fn waits_for_files(&self) -> bool {
+        self.unsettled
+    }
+
+    /// Files have been waited for.
+    pub(super) fn files_are_settled(&mut self) {
+        self.unsettled = false;
+    }
+
+    /// Whether a version can be gone back from: one at a time.
+    pub(super) fn hears(&self) -> bool {
+        self.back.is_none()
+    }
+
+    /// Whether a version that has passed its trial can take its place next.
+    pub(super) fn promotes(&self) -> bool {
+        self.is_idle() && self.promotions.is_empty()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.making.is_none() && self.ready.is_none() && self.back.is_none()
+    }
+
+    /// Waits until something is ready; for ever if nothing is being made. Nothing is lost if this is
+    /// dropped.
+    pub(super) async fn made(&mut self) {
+        let (making, back) = (&mut self.making, &mut self.back);
+        tokio::select! {
+            ready = of(making.as_mut()) => {
+                self.making = None;
+                self.ready = Some(ready);
+            }
+            way = of(back.as_mut().map(|(_, back)| back)) => {
+                self.way = self.back.take().map(|(asked, _)| (asked, way));
+            }
+        }
+    }
+
+    /// A version that can come back, before anything else is served.
+    pub(super) fn way_back(&mut self) -> Option<(Asked, Way)> {
+        self.way.take()
+    }
+
+    /// What can be served now.
+    pub(super) fn ready(&mut self) -> Option<Ready> {
+        if self.back.is_some() { None } else { self.ready.take() }
+    }
+
+    /// What is to be begun now: nothing while something is under way.
+    pub(super) fn next(&mut self) -> Option<Next> {
+        if !self.is_idle() {
+            return None;
+        }
+        // What a configuration leaves to be judged comes right after it.
+        if self.owed.is_some() {
+            self.swap = false;
+            return Some(Next::Components);
+        }
+        if self.reload && !self.unsettled {
+            self.reload = false;
+            self.asking.append(&mut self.orders);
+            return Some(Next::Configuration);
+        }
+        if !self.promotions.is_empty() {
+            return Some(Next::Promotions(std::mem::take(&mut self.promotions)));
+        }
+        let swap = self.swap && !self.reload;
+        self.swap &= !swap;
+        swap.then_some(Next::Components)
+    }
+
+    /// Makes something ready.
+    pub(super) fn begin(&mut self, making: Making<Ready>) {
+        self.making = Some(making);
+    }
+
+    /// A configuration is ready, and something else is served by now than when it was begun.
+    pub(super) fn again(&mut self, outdated: Snapshot) {
+        self.outdated = Some(outdated);
+        self.reload = true;
+        self.orders.append(&mut self.asking);
+    }
+
+    /// What was made ready in vain, to be held while it is made again.
+    pub(super) fn outdated(&mut self) -> Option<Snapshot> {
+        self.outdated.take()
+    }
+
+    /// A configuration is served, or not. Who has asked is told when the components are judged that it
+    /// leaves for that.
+    pub(super) fn reloaded(&mut self, taken: Result<u64, String>) {
+        self.owed = Some((std::mem::take(&mut self.asking), taken));
+    }
+
+    /// Components have been judged.
+    pub(super) fn swapped(&mut self) {
+        if let Some((orders, taken)) = self.owed.take() {
+            orders.into_iter().for_each(|order| order.answer(taken.clone()));
+        }
+    }
+}
+
+/// What is being made, if it is.
+async fn of<T>(making: Option<&mut Making<T>>) -> T {
+    match making {
+        Some(making) => making.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The components that are there by now, judged.
+pub(super) fn components(proxy: &mut Proxy, quiet: Quiet) -> Making<Ready> {
+    let judged = proxy.judge_components(Some(quiet));
+    Box::pin(async move { Ready::Components(judged.await) })
+}
+
+/// Versions that are to take the places of others.
+pub(super) fn promotions(proxy: &Proxy, plugins: Vec<Name>) -> Making<Ready> {
+    let ready = proxy.prepare_promotions(plugins);
+    Box::pin(async move { Ready::Promotions(ready.await) })
+}

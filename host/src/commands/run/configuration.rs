@@ -1,0 +1,105 @@
+//! Another configuration: read from its file, and served, or refused with all that is wrong with it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::agenda::{Agenda, Making, Ready, Reloaded};
+use super::{Service, is_moved};
+use crate::cli::Run;
+use crate::commands::{check, manager};
+use crate::config::Reading;
+use crate::listener::descriptors;
+use crate::proxy::StartError;
+use crate::snapshot::Snapshot;
+
+impl Service {
+    /// Reads the configuration again, and makes it ready. What was made ready in vain before is held for
+    /// as long.
+    pub(super) fn read(
+        &self,
+        source: Option<(&Run, &Path)>,
+        outdated: Option<Snapshot>,
+    ) -> Making<Ready> {
+        let ready = Ready::Configuration;
+        let faulty = |text: String| -> Making<Ready> {
+            Box::pin(std::future::ready(ready(Reloaded::Faulty(text))))
+        };
+        let Some((run, path)) = source else {
+            return faulty(
+                "it is not from a file, so that there is nothing to read again".to_owned(),
+            );
+        };
+        let mut reading = Reading::load(path);
+        let Some(mut config) = reading.sound().cloned() else {
+            let host = Arc::clone(self.proxy.plugin_host());
+            return Box::pin(async move {
+                // What is refused is among the faults then.
+                let _ = check::judge_with(&mut reading, &host).await;
+                ready(Reloaded::Faulty(reading.faults().to_string()))
+            });
+        };
+        if let Err(error) = config.override_bind(run.host, run.port) {
+            return faulty(error.to_string());
+        }
+        match self.proxy.build(config, Some(self.watch.quiet())) {
+            Ok(building) => Box::pin(async move {
+                let built = building.await;
+                drop(outdated);
+                ready(Reloaded::Read(Box::new(reading), built.map(Box::new)))
+            }),
+            Err(error) => {
+                Box::pin(std::future::ready(ready(Reloaded::Read(Box::new(reading), Err(error)))))
+            }
+        }
+    }
+
+    /// Serves the configuration as it was read, or says what is wrong with it.
+    pub(super) async fn reload(
+        &mut self,
+        reloaded: Reloaded,
+        agenda: &mut Agenda,
+        source: Option<(&Run, &Path)>,
+    ) {
+        let known = self.lines();
+        let taken = match reloaded {
+            Reloaded::Faulty(text) => Err(text),
+            Reloaded::Read(_, Ok(built)) if self.proxy.is_outdated(&built) => {
+                return agenda.again(built.into_snapshot());
+            }
+            Reloaded::Read(reading, Ok(built)) => {
+                let served = self.proxy.serve(*built).await;
+                self.taken(*reading, served, source)
+            }
+            Reloaded::Read(reading, Err(error)) => self.taken(*reading, Err(error), source),
+        };
+        match &taken {
+            Ok(generation) => {
+                tracing::info!(generation, "configuration taken");
+                self.announce(&known);
+            }
+            Err(text) => {
+                tracing::error!("configuration not taken, the one before stays:\n{text}");
+            }
+        }
+        self.logs.follow(&self.proxy.snapshot().config);
+        manager::ready();
+        agenda.reloaded(taken);
+    }
+
+    /// What is said of a configuration that is served, or is not.
+    fn taken(
+        &self,
+        mut reading: Reading,
+        served: Result<(), StartError>,
+        source: Option<(&Run, &Path)>,
+    ) -> Result<u64, String> {
+        served.map_err(|error| {
+            let moved = source.is_some_and(|(run, _)| is_moved(run));
+            let told = check::explain(&mut reading, &error, moved);
+            if told { reading.faults().to_string() } else { error.to_string() }
+        })?;
+        check::warn(&mut reading, &self.proxy.snapshot());
+        descriptors::warn(&self.proxy.snapshot().config);
+        Ok(self.proxy.snapshot().generation)
+    }
+}

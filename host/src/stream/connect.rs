@@ -1,0 +1,248 @@
+//! Connecting to an upstream: those that were named are tried in order, and all of them again after a
+//! while, as nothing of the connection can have reached any.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+
+use super::decide::{Decided, Target};
+use super::{Joined, Pinned, Visit};
+use crate::cluster::connect::connect;
+use crate::cluster::health;
+use crate::config::Address;
+use crate::plugin::{Exchange, Plugin, Trouble};
+use crate::proxy_protocol::encode;
+use crate::relay::choice::{Candidate, Choosing, Notes as _, Tried, connect_words, tell_offline};
+use crate::relay::direct::{self, Naming};
+use crate::relay::error::{self, Limit};
+use crate::relay::outcome::Following;
+use crate::socket::Stream;
+use crate::stream::client::Client;
+use crate::stream::error::Error;
+use crate::view::ClusterUse;
+
+impl Visit {
+    /// Connects to the first of the upstreams that can be connected to. If none can, who has decided is
+    /// told.
+    pub(super) async fn connect(
+        &mut self,
+        client: &Client,
+        decided: Decided,
+    ) -> Result<Joined, Error> {
+        let Decided { targets, first, connect_timeout, inactivity_timeout, by } = decided;
+        let Some(exchange) = self.exchange.take() else { return Err(Error::Gone) };
+        let (exchange, stream) =
+            self.rounds(client, &targets, (connect_timeout, by.as_ref()), exchange).await;
+        let by = by.map(|plugin| Pinned { plugin, exchange, id: self.id });
+        match stream {
+            Ok(stream) => {
+                self.record.connected = Some(Instant::now());
+                Ok(Joined { stream, first, patience: inactivity_timeout, by })
+            }
+            Err(error) => {
+                if let Some(by) = by.filter(|_| is_trouble(&error)) {
+                    let upstream = self.record.endpoint_label();
+                    by.tell(&mut self.record, upstream, Trouble::Connect).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Tries all upstreams, time and again.
+    async fn rounds(
+        &mut self,
+        client: &Client,
+        targets: &[Target],
+        (patience, by): (Option<Duration>, Option<&Plugin>),
+        mut exchange: Box<Exchange>,
+    ) -> (Box<Exchange>, Result<Stream, Error>) {
+        let mut last = None;
+        for round in 0..=self.settings.connect_attempts {
+            if round > 0 {
+                sleep(self.settings.retry_delay).await;
+            }
+            for target in targets {
+                if client.is_gone() {
+                    return (exchange, Err(Error::Gone));
+                }
+                let error = match self.cluster(target, by).await {
+                    Ok(cluster) => {
+                        let tried;
+                        (exchange, tried) = self.attempts(&cluster, patience, exchange).await;
+                        match tried {
+                            Ok(stream) => return (exchange, Ok(stream)),
+                            Err(error) => error,
+                        }
+                    }
+                    Err(error) => error,
+                };
+                let error = Error::Relay(error);
+                if !is_trouble(&error) {
+                    return (exchange, Err(error));
+                }
+                last = Some(error);
+            }
+        }
+        // There is at least one upstream, and one round.
+        (exchange, Err(last.unwrap_or(Error::Gone)))
+    }
+
+    /// The cluster that an upstream is.
+    pub(super) async fn cluster(
+        &self,
+        target: &Target,
+        by: Option<&Plugin>,
+    ) -> Result<Rc<ClusterUse>, error::Error> {
+        match (target, by) {
+            (Target::Cluster(cluster), _) => Ok(Rc::clone(cluster)),
+            (Target::Address(url), Some(router)) => {
+                let (id, listener) = (self.record.id(), &**self.record.listener());
+                let naming = Naming { router, id, listener, read: Address::from_stream };
+                direct::cluster(&self.worker, &self.view, url.clone(), naming).await
+            }
+            // Only routers name addresses.
+            (Target::Address(url), None) => Err(error::Error::NoEndpoint(url.as_str().into())),
+        }
+    }
+
+    /// Tries the endpoints of a cluster, as its balancers choose them, each once at most.
+    async fn attempts(
+        &mut self,
+        cluster: &ClusterUse,
+        patience: Option<Duration>,
+        mut exchange: Box<Exchange>,
+    ) -> (Box<Exchange>, Result<Stream, error::Error>) {
+        self.record.cluster = cluster.name().cloned();
+        exchange.cluster = self.record.cluster.clone();
+        exchange.tried.clear();
+        let (mut choosing, mut attempts) = (Choosing::new(cluster), 0);
+        let error = loop {
+            let mut found = None;
+            if attempts < choosing.most {
+                let answer;
+                (exchange, answer) = choosing.next(exchange, &mut self.record).await;
+                match answer {
+                    Ok(candidate) => found = candidate,
+                    Err(error) => break error,
+                }
+            }
+            let Some(candidate) = found else {
+                if choosing.tried.full.is_empty() || attempts >= choosing.most {
+                    break choosing.given_up();
+                }
+                exchange.tried.clear();
+                match self.wait(cluster, &mut choosing.tried).await {
+                    Ok(()) => continue,
+                    Err(error) => break error,
+                }
+            };
+            if attempts > 0 && !self.worker.budget.repeat() {
+                break choosing.given_up();
+            }
+            attempts += 1;
+            match self.attempt(cluster, candidate, patience, &mut exchange).await {
+                Ok(stream) => return (exchange, Ok(stream)),
+                Err(error) => {
+                    if let Some(following) = self.record.following.take() {
+                        following.failed(&error);
+                    }
+                    self.record.retry_after(&error);
+                    choosing.tried.last = Some(error);
+                }
+            }
+        };
+        *self.record.in_flight() = None;
+        (exchange, Err(error))
+    }
+
+    async fn attempt(
+        &mut self,
+        cluster: &ClusterUse,
+        candidate: Candidate,
+        patience: Option<Duration>,
+        exchange: &mut Exchange,
+    ) -> Result<Stream, error::Error> {
+        let Candidate { endpoint, admission: _admission, now, witness } = candidate;
+        let endpoint = &endpoint;
+        self.record.following = witness.map(Following::begin);
+        let (worker, metrics) = (&self.worker, &cluster.metrics);
+        metrics.attempt(worker.index);
+        if self.record.attempts > 0 {
+            metrics.retry(worker.index);
+        }
+        self.record.attempts += 1;
+        self.record.endpoint = Some(Arc::clone(endpoint));
+        endpoint.count_attempt();
+        exchange.endpoint = Some(Arc::clone(endpoint.label()));
+        let header = cluster.connect.proxy_protocol.map(|version| encode(version, self.subject));
+        let patience = patience.unwrap_or(cluster.connect.connect_timeout);
+        let header = header.unwrap_or_default();
+        let opened = connect(endpoint.peer(), patience, &header, || worker.pool.relieve()).await;
+        let time = now.elapsed();
+        self.record.connect = Some(time);
+        let (id, label) = (self.record.id(), &**endpoint.label());
+        let error = match opened {
+            Ok(stream) => {
+                cluster.cluster.connected(endpoint, health::now());
+                if let Some(following) = &self.record.following {
+                    following.connected(time);
+                }
+                tracing::trace!(%id, endpoint = label, ?time, "connection opened");
+                return Ok(stream);
+            }
+            Err(error) => error,
+        };
+        metrics.failure(worker.index);
+        let text = connect_words(&cluster.cluster, &error, (time, patience));
+        if error.blames_endpoint() {
+            let offline = cluster.cluster.connect_failed(endpoint, health::now());
+            tell_offline(&cluster.cluster, endpoint, offline, &text);
+        } else {
+            endpoint.count_failure();
+        }
+        let (listener, attempt) = (&**self.record.listener(), self.record.attempts);
+        let cluster = &**cluster.cluster.name();
+        tracing::debug!(%id, listener, cluster, endpoint = label, attempt, error = text, "attempt failed");
+        Err(error::Error::Connect(format!("{label}: {text}").into()))
+    }
+
+    /// Waits until one of the endpoints that were passed over has room, and holds that. Then it is
+    /// chosen anew, as if nobody had been tried.
+    async fn wait(&mut self, cluster: &ClusterUse, tried: &mut Tried) -> Result<(), error::Error> {
+        let Tried { full, .. } = std::mem::take(tried);
+        let (settings, queue) = (cluster.cluster.settings(), cluster.cluster.queue());
+        // Somebody else may want what this one could not use.
+        *self.record.in_flight() = None;
+        let Some(place) = queue.join(settings.max_queue) else {
+            cluster.metrics.queue_full(self.worker.index);
+            let limit = Limit::max_queue(&settings.name, settings.max_queue);
+            return Err(error::Error::QueueFull(limit));
+        };
+        let _counted = cluster.metrics.queued(self.worker.index);
+        let before = self.record.queued.unwrap_or_default();
+        let begun = Instant::now();
+        let left = settings.queue_timeout.saturating_sub(before);
+        let waited = timeout(left, place.wait(&full)).await;
+        self.record.queued = Some(before + begun.elapsed());
+        let Ok(slot) = waited else {
+            cluster.metrics.queue_timeout(self.worker.index);
+            let time = settings.queue_timeout;
+            let limit = Limit::of_cluster(&settings.name, "queue-timeout", time);
+            return Err(error::Error::QueueTimeout(limit));
+        };
+        *self.record.in_flight() = Some(slot);
+        Ok(())
+    }
+}
+
+/// Whether no upstream could be connected to, so that another may be, or the same one later.
+fn is_trouble(error: &Error) -> bool {
+    use crate::relay::error::Error as E;
+    matches!(
+        error,
+        Error::Relay(E::Connect(_) | E::NoEndpoint(_) | E::QueueFull(_) | E::QueueTimeout(_))
+    )
+}
