@@ -58,7 +58,8 @@ impl balancer::Guest for Plugin {
 /// Logs what it is told, and does what its configuration says of that.
 fn told(what: &str, choice: Picked, more: &str) {
     let place = |endpoints: &Vec<u32>| endpoints.iter().position(|id| *id == choice.id);
-    let place = ENDPOINTS.with_borrow(place).map_or("?".to_owned(), |place| place.to_string());
+    let place =
+        ENDPOINTS.with_borrow(place).map_or_else(|| "?".to_owned(), |place| place.to_string());
     log::write(log::Level::Info, &format!("{what} {place}#{}{more}", choice.token));
     let asked = |deed: &str| {
         let wish = format!("\"{deed}\":\"{what}\"");
