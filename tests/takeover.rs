@@ -1,6 +1,6 @@
 //! A process that replaces another: it takes the listening sockets, and nobody notices.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -101,8 +101,8 @@ fn a_successor_that_cannot_serve_changes_nothing() {
     assert_eq!(faulty.wait().code(), Some(1));
 
     // One that gets the sockets and ends before it serves.
-    let socket = UnixStream::connect(path(&before)).unwrap();
-    before.wait_for_stderr("another process asks to take over");
+    let mut socket = UnixStream::connect(path(&before)).unwrap();
+    socket.read_exact(&mut [0]).unwrap();
     drop(socket);
     before.wait_for_stderr("who was to take over has ended");
     assert!(before.is_running());
