@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """What slow clients cost, and what others notice of them.
 
-    bench/slow.py [--seconds 120] [--connections 4000] [--limits patient default] [--modes H B R X]
+    bench/slow.py [--seconds 120] [--connections 4000] [--clients 256] [--limits patient default] [--modes H B R X]
 
 slowhttptest holds connections in each of its modes: heads (H) and bodies (B) that come piece by piece, heads with
-thousands of ranges (R), and responses that are read a few bytes a second (X). Meanwhile an innocent client sends 50
+thousands of ranges (R), and responses that are read a few bytes a second (X). Before, some hundred ordinary clients
+have been served, so that the proxy is as large as one at work. Meanwhile an innocent client sends 50
 requests a second on another route. A row for each mode tells how many slow connections were open at most, what the
 proxy's memory (RSS) was before, at its peak and a minute after, what that is for each of them, and how the innocent
 client fared. Where they are answered as soon as they ask, so that hardly any are there at once (R), what was taken at
@@ -19,6 +20,7 @@ nginx and slowhttptest (`tools/need.sh nginx slowhttptest`), and descriptors for
 import argparse
 import asyncio
 import http.client
+import multiprocessing
 import os
 import pathlib
 import re
@@ -123,6 +125,16 @@ async def take(reader, writer):
         writer.close()
 
 
+def serve(port):
+    """Runs that origin, in a process of its own: whoever lets thousands of connections go keeps its other clients waiting,
+    and the innocent one is to wait for the proxy only."""
+    async def forever():
+        server = await asyncio.start_server(take, "127.0.0.1", port, backlog=4096)
+        await server.serve_forever()
+
+    asyncio.run(forever())
+
+
 class Innocent:
     """Sends requests at a steady rate, whether answers come or not."""
 
@@ -177,9 +189,11 @@ def open_connections(admin):
     return int(re.search(r'^linkspan_connections_open\{.*\} (\d+)', text, re.M).group(1))
 
 
-def warm_up(port):
-    for path in ["/innocent", "/slow/large", "/upload"] * 50:
-        connections = [http.client.HTTPConnection("127.0.0.1", port, timeout=20) for _ in range(8)]
+def warm_up(port, clients):
+    """Ordinary requests of so many clients at once, a few each. What a proxy that has just started takes for its first
+    requests is not the slow clients' doing."""
+    for path in ["/innocent", "/slow/large", "/upload"] * 5:
+        connections = [http.client.HTTPConnection("127.0.0.1", port, timeout=20) for _ in range(clients)]
         for connection in connections:
             connection.request("POST" if path == "/upload" else "GET", path, body=b"x")
         for connection in connections:
@@ -191,8 +205,7 @@ async def attack(options, mode, port, admin, proxy, innocent):
     """Holds slow connections. Gives the memory before, at its peak and after, and the most connections."""
     _, path, more = MODES[mode]
     stop = asyncio.Event()
-    # What the first requests of all routes leave behind is not the slow clients' doing.
-    await asyncio.to_thread(warm_up, port)
+    await asyncio.to_thread(warm_up, port, options.clients)
     load = asyncio.create_task(innocent.run(stop))
     await asyncio.sleep(5)
     before = peak = memory(proxy)
@@ -233,19 +246,22 @@ async def row(options, limits, mode, directory):
     (scratch / "nginx.conf").write_text(NGINX.format(directory=scratch, slow=slow, innocent=at, files=files))
     config = scratch / "linkspan.toml"
     config.write_text(configuration(limits, port, admin, slow, upload, at, options.connections, scratch))
-    origin = await asyncio.start_server(take, "127.0.0.1", upload, backlog=4096)
+    origin = multiprocessing.get_context("spawn").Process(target=serve, args=(upload,), daemon=True)
+    origin.start()
     nginx = subprocess.Popen(["nginx", "-p", scratch, "-c", scratch / "nginx.conf"], stdin=subprocess.DEVNULL)
     proxy = subprocess.Popen([options.program, "-c", config], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     innocent = Innocent(port)
     try:
         await asyncio.to_thread(wait_for, admin, proxy, path="/healthz")
         await asyncio.to_thread(wait_for, port, proxy, path="/innocent")
+        await asyncio.to_thread(wait_for, upload, proxy, path="/upload")
         before, peak, after, most, left = await attack(options, mode, port, admin, proxy, innocent)
     finally:
         for process in (proxy, nginx):
             process.terminate()
             process.wait()
-        origin.close()
+        origin.kill()
+        origin.join()
     each = (peak - before) / (most if most > options.connections // 10 else options.connections)
     good = not innocent.errors and each <= MOST_KIB and after <= 1.1 * before
     print(f"| {MODES[mode][0]} | {limits} | {most} | {before} | {peak} | {each:.1f} | {after} ({after / before - 1:+.0%}) "
@@ -261,6 +277,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=120)
     parser.add_argument("--after", type=int, default=60, help="seconds until the memory is looked at again")
     parser.add_argument("--connections", type=int, default=4000)
+    parser.add_argument("--clients", type=int, default=256, help="ordinary clients at once before the slow ones come")
     parser.add_argument("--limits", nargs="+", choices=LIMITS, default=list(LIMITS))
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
     parser.add_argument("--program", default=ROOT / "target/release/linkspan", type=pathlib.Path)
