@@ -8,6 +8,7 @@ mod agreement;
 mod config;
 mod cut;
 mod forwarding;
+mod hello;
 mod introduction;
 mod reference;
 mod requests;
@@ -18,12 +19,13 @@ mod sluice;
 pub type Promise = fn(&[u8]);
 
 /// The promises by the names of their targets.
-pub const PROMISES: [(&str, Promise); 7] = [
+pub const PROMISES: [(&str, Promise); 8] = [
     ("requests", requests),
     ("responses", responses),
     ("chunked", chunked),
     ("sluice", sluice),
     ("introduction", introduction),
+    ("hello", hello),
     ("forwarding", forwarding),
     ("config", config),
 ];
@@ -62,6 +64,13 @@ pub fn sluice(input: &[u8]) {
 pub fn introduction(input: &[u8]) {
     let (cuts, bytes) = cut::split(input);
     introduction::hold(cuts, bytes);
+}
+
+/// What a TLS client says first is read as it was meant, however it is cut and whatever follows, and
+/// nothing that is said of it is taken back.
+pub fn hello(input: &[u8]) {
+    let (cuts, bytes) = cut::split(input);
+    hello::hold(cuts, bytes);
 }
 
 /// No header survives that ends at a hop, and nobody passes a client's word off as a proxy's.
