@@ -1,6 +1,6 @@
 # Two commands do everything: `make run` to try it, `make test` to test it.
 
-.PHONY: run test languages check bench soak fuzz target
+.PHONY: run test languages check bench streams soak fuzz target
 
 # Builds the proxy and serves a demo: three origins of its own behind the built-in plugins. Not as a
 # release, which takes three times as long to build.
@@ -41,6 +41,13 @@ bench: target
 	tools/languages.sh c js python
 	python3 bench/languages.py $(OPTIONS)
 	cargo bench --locked -p linkspan --bench calls
+
+# What relaying TCP costs, beside HAProxy and nginx, and twenty takeovers under load; some minutes on two quiet cores.
+streams: target
+	tools/need.sh nginx nginx-stream haproxy strace python3
+	cargo build --release --locked
+	python3 bench/streams.py --strace
+	python3 bench/takeover.py
 
 # A thousand versions of a plugin under load, and plugins that loop beside innocents: a quarter of an hour, in which
 # times and memory are judged, so leave the machine alone. With fewer SWAPS it says that it is short, and judges neither.

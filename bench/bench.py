@@ -110,18 +110,23 @@ class Bench:
     # What is measured, and what it talks to.
 
     def nginx(self, name, core, settings):
+        temporary = "".join(
+            f"{kind}_temp_path {self.directory / name}/{kind};\n"
+            for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        return self.nginx_with(
+            name, core, f"http {{ {temporary} keepalive_requests 100000000; {settings} }}\n"
+        )
+
+    def nginx_with(self, name, core, blocks, modules="", connections=4096):
+        """An nginx with one worker and what stands in the blocks of its configuration."""
         user = "user root;" if os.getuid() == 0 else ""
         directory = self.directory / name
         directory.mkdir()
-        temporary = "".join(
-            f"{kind}_temp_path {directory}/{kind};\n"
-            for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
         conf = self.file(
             f"{name}.conf",
-            f"{user} daemon off; worker_processes 1; pid {directory}/pid; error_log stderr error;\n"
-            f"events {{ worker_connections 4096; }}\n"
-            f"http {{ {temporary} keepalive_requests 100000000; {settings} }}\n",
+            f"{modules} {user} daemon off; worker_processes 1; pid {directory}/pid; error_log stderr error;\n"
+            f"events {{ worker_connections {connections}; }}\n{blocks}",
         )
         return self.start(core, "nginx", "-p", directory, "-c", conf)
 
@@ -135,8 +140,8 @@ class Bench:
         for port in ports:
             wait_for(port, process)
 
-    def linkspan_config(self, name, port, origins, chain):
-        """A configuration whose listener has these parts of the chain."""
+    def linkspan_config(self, name, port, origins, chain, server=""):
+        """A configuration whose listener has these parts of the chain; `server` goes to [server]."""
         endpoints = ", ".join(f'"127.0.0.1:{origin}"' for origin in origins)
         router = "router" in chain
         rewriter = "rewriter" in chain
@@ -154,6 +159,7 @@ access = "{self.directory}/{name}.log"
 [server]
 workers = 1
 cache-dir = "{self.directory}/cache"
+{server}
 [listeners.web]
 bind = "127.0.0.1:{port}"
 routers = [{'"by-path"' if router else ''}]
@@ -249,6 +255,14 @@ def load(bench, port, seconds, script=None):
     return requests, rate
 
 
+def turns(options, names):
+    """Each name in each round, with the round's number. Whoever follows whom changes from round to round."""
+    names = list(names)
+    for turn in range(options.rounds):
+        for name in names[turn % len(names):] + names[:turn % len(names)]:
+            yield turn + 1, name
+
+
 def cpu(bench):
     """CPU time per request, each proxy in turn, for some rounds."""
     options = bench.options
@@ -283,17 +297,14 @@ def compare(bench, proxies, baseline, script=None):
         load(bench, port, 1, script)
     costs = {name: [] for name in proxies}
     rates = {name: [] for name in proxies}
-    for turn in range(options.rounds):
-        names = list(proxies)
-        # Whoever follows whom changes from round to round.
-        for name in names[turn % len(names):] + names[:turn % len(names)]:
-            process, port = proxies[name]
-            before = cpu_seconds(process.pid)
-            requests, rate = load(bench, port, options.seconds, script)
-            cost = (cpu_seconds(process.pid) - before) / requests * 1e6
-            costs[name].append(cost)
-            rates[name].append(rate)
-            print(f"round {turn + 1}: {name}: {cost:.1f} us", file=sys.stderr)
+    for turn, name in turns(options, proxies):
+        process, port = proxies[name]
+        before = cpu_seconds(process.pid)
+        requests, rate = load(bench, port, options.seconds, script)
+        cost = (cpu_seconds(process.pid) - before) / requests * 1e6
+        costs[name].append(cost)
+        rates[name].append(rate)
+        print(f"round {turn}: {name}: {cost:.1f} us", file=sys.stderr)
     base = statistics.median(costs[baseline])
     # More than the two that this keeps running means that others were measured too.
     busy = os.getloadavg()[0]
@@ -307,12 +318,11 @@ def compare(bench, proxies, baseline, script=None):
               f" | {middle / base:.2f} | {statistics.median(rates[name]):.0f} |")
 
 
-def start_time(bench, config):
+def start_time(bench, config, *arguments):
     """Starts the proxy; gives the process and the seconds until it said that it listens."""
     begin = time.monotonic()
-    process = bench.start(
-        bench.options.proxy_core, bench.options.program, "-c", config, stdout=subprocess.PIPE
-    )
+    command = [bench.options.program, *arguments, "-c", config]
+    process = bench.start(bench.options.proxy_core, *command, stdout=subprocess.PIPE)
     line = process.stdout.readline()
     if not line.startswith(b"listening"):
         sys.exit(f"the proxy does not start: {line!r}")
@@ -370,6 +380,8 @@ def run(description, modes, more=None):
     options.program = options.program.resolve()
     if not options.program.exists():
         sys.exit(f"{options.program} is missing: cargo build --release --locked")
+    # Whoever is told to end takes along what it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory() as directory:
         bench = Bench(options, directory)
         try:

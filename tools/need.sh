@@ -9,9 +9,18 @@ package() {
     ab) echo apache2-utils ;;
     cc) echo gcc libc6-dev ;;
     nginx) echo nginx-light ;;
+    nginx-stream) echo libnginx-mod-stream ;;
     pip3) echo python3-pip ;;
     systemd-analyze) echo systemd ;;
     *) echo "$1" ;;
+  esac
+}
+
+# Whether it is there: a program, or a module of nginx, which may be built in.
+there() {
+  case $1 in
+    nginx-stream) [ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || nginx -V 2>&1 | grep -e '--with-stream ' >/dev/null ;;
+    *) command -v "$1" >/dev/null ;;
   esac
 }
 
@@ -20,7 +29,7 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 missing=()
 for program; do
-  command -v "$program" >/dev/null || missing+=("$program")
+  there "$program" || missing+=("$program")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
 
