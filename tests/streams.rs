@@ -5,6 +5,7 @@
 mod hostile;
 mod machine;
 mod protocols;
+mod queueing;
 mod relaying;
 mod upstreams;
 
