@@ -2,6 +2,7 @@
 //!
 //! The guest `streams` does what its rules say.
 
+mod bounds;
 mod hostile;
 mod machine;
 mod protocols;
