@@ -4,6 +4,7 @@
 
 mod bounds;
 mod hostile;
+mod leaving;
 mod machine;
 mod protocols;
 mod queueing;
