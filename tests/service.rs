@@ -1,15 +1,20 @@
 //! As a service manager has it: what it is told, and the sockets that it passes.
 
 use std::fs;
+use std::io;
+use std::iter;
 use std::net::TcpListener;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use rustix::io::{FdFlags, fcntl_setfd};
 
-use crate::support::{Binary, Client, PATIENCE, Signal};
+use crate::support::{Binary, Client, PATIENCE, Signal, eventually};
+use crate::takeover::TAKE_OVER;
+use crate::takeover::meanwhile::{Predecessor, hand_over_nothing};
 
 const CONFIG: &str = "[server]\nworkers = 1\n[listeners.web]\nbind = '127.0.0.1:0'\n";
 
@@ -44,10 +49,38 @@ impl Manager {
 
     #[track_caller]
     fn hears(&self) -> String {
-        let mut bytes = [0; 512];
-        let count = self.socket.recv(&mut bytes).unwrap();
-        String::from_utf8_lossy(bytes.get(..count).unwrap()).into_owned()
+        self.next().unwrap()
     }
+
+    /// What it has been told by now and has not listened to, without the watchdog.
+    fn was_told(&self) -> Vec<String> {
+        self.socket.set_nonblocking(true).unwrap();
+        let told = iter::from_fn(|| self.next().ok());
+        let told = told.filter(|text| !text.contains("WATCHDOG=1")).collect();
+        self.socket.set_nonblocking(false).unwrap();
+        told
+    }
+
+    /// Whether it is told nothing for a while.
+    fn hears_nothing_for(&self, time: Duration) -> bool {
+        self.was_told();
+        self.socket.set_read_timeout(Some(time)).unwrap();
+        let heard = self.next();
+        self.socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        heard.is_err()
+    }
+
+    fn next(&self) -> io::Result<String> {
+        let mut bytes = [0; 512];
+        let count = self.socket.recv(&mut bytes)?;
+        Ok(String::from_utf8_lossy(bytes.get(..count).unwrap()).into_owned())
+    }
+}
+
+/// What says that this process serves from now on, as the service's.
+fn ready(text: &str, process: &Binary) -> bool {
+    let pid = process.pid().as_raw_nonzero();
+    text.contains("READY=1\n") && text.lines().any(|line| line == format!("MAINPID={pid}"))
 }
 
 #[test]
@@ -73,6 +106,70 @@ fn the_watchdog_is_fed_while_workers_have_time() {
     let _proxy = Binary::service(CONFIG, &variables, "");
     let fed = (0..20).filter(|_| manager.hears().contains("WATCHDOG=1")).take(3);
     assert_eq!(fed.count(), 3);
+}
+
+#[test]
+fn the_watchdog_starves_while_a_worker_is_stuck() {
+    let manager = Manager::new();
+    let variables = [("NOTIFY_SOCKET", &*manager.path()), ("WATCHDOG_USEC", "600000")];
+    let config = "[server]\nworkers = 1\nplugin-dir = 'plugins.d'\n\
+                  [listeners.web]\nbind = '127.0.0.1:0'\nprotocol = 'tcp'\n\
+                  stream-router = 'streams'\n[plugins.streams]\nlimits.deadline = '10s'\n\
+                  config.rules = [{ begins = 'loop', do = 'loop' }]\n";
+    let mut proxy = Binary::service_with(config, &["streams"], &variables, "");
+    let mut client = proxy.connect();
+    while !manager.hears().contains("WATCHDOG=1") {}
+    client.send("loop");
+    let quiet = Duration::from_secs(1);
+    eventually("it not to be fed", || manager.hears_nothing_for(quiet).then_some(()));
+    proxy.wait_for_stderr("has had no time since the watchdog was last fed");
+    // When its time is over it is fed again.
+    while !manager.hears().contains("WATCHDOG=1") {}
+}
+
+#[test]
+fn a_takeover_is_not_the_end_of_the_service() {
+    let manager = Manager::new();
+    let told = [("NOTIFY_SOCKET", &*manager.path())];
+    let config = CONFIG.replace("[server]", "[server]\ntakeover = 'takeover.sock'");
+    let mut before = Binary::service(&config, &told, "");
+    assert!(ready(&manager.told(), &before));
+    let mut after = before.beside_with(TAKE_OVER, &told);
+    assert!(ready(&manager.told(), &after), "the process after is the service's main one");
+    assert_eq!(before.wait().code(), Some(0));
+    assert_eq!(manager.was_told(), [""; 0], "by the one before, which has left");
+    after.signal(Signal::TERM);
+    assert!(manager.told().contains("STOPPING=1"));
+    assert_eq!(after.wait().code(), Some(0));
+}
+
+#[test]
+fn the_manager_knows_the_process_after_before_the_one_before_may_leave() {
+    let (manager, before) = (Manager::new(), Predecessor::new());
+    let told = [("NOTIFY_SOCKET", &*manager.path())];
+    let mut after = Binary::service(&before.config(), &told, "set -- --takeover");
+    let mut successor = before.asked();
+    assert_eq!(manager.was_told(), [""; 0]);
+    hand_over_nothing(&mut successor);
+    // An end of the one before would be the service's, otherwise.
+    let told = manager.was_told();
+    assert!(matches!(&told[..], [text] if ready(text, &after)), "{told:?}");
+    assert_eq!(after.connect().get("/").status(), 404);
+}
+
+#[test]
+fn a_process_that_takes_over_feeds_the_watchdog_as_the_one_before_did() {
+    let manager = Manager::new();
+    let told = [("NOTIFY_SOCKET", &*manager.path())];
+    let fed = [told[0], ("WATCHDOG_USEC", "600000")];
+    let config = CONFIG.replace("[server]", "[server]\ntakeover = 'takeover.sock'");
+    let mut before = Binary::service(&config, &fed, "");
+    before.address("web");
+    // The manager has not started it, and has not told it.
+    let after = before.beside_with(TAKE_OVER, &told);
+    assert_eq!(before.wait().code(), Some(0), "{}", after.stderr());
+    manager.was_told();
+    while !manager.hears().contains("WATCHDOG=1") {}
 }
 
 #[test]

@@ -42,7 +42,8 @@ fn busy(origin: &Origin, server: &str) -> (Binary, Client) {
     (proxy, client)
 }
 
-fn expect_refused(address: SocketAddr) {
+#[track_caller]
+pub(crate) fn expect_refused(address: SocketAddr) {
     eventually("connections to be refused", || TcpStream::connect(address).is_err().then_some(()));
 }
 

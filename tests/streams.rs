@@ -2,9 +2,12 @@
 //!
 //! The guest `streams` does what its rules say.
 
+mod bounds;
 mod hostile;
+mod leaving;
 mod machine;
 mod protocols;
+mod queueing;
 mod relaying;
 mod upstreams;
 

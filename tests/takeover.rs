@@ -1,5 +1,8 @@
 //! A process that replaces another: it takes the listening sockets, and nobody notices.
 
+pub(crate) mod meanwhile;
+mod strangers;
+
 use std::io::{ErrorKind, Read as _};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
@@ -11,7 +14,7 @@ use std::thread;
 use crate::shutdown::patient;
 use crate::support::{Binary, Client, Origin, Signal, one_cluster, request};
 
-const TAKE_OVER: &[&str] = &["run", "--takeover"];
+pub(crate) const TAKE_OVER: &[&str] = &["run", "--takeover"];
 
 /// A process that can be replaced, with what else its configuration says.
 fn first(origin: &Origin, server: &str, more: &str) -> Binary {
@@ -22,6 +25,14 @@ fn first(origin: &Origin, server: &str, more: &str) -> Binary {
 
 fn path(proxy: &Binary) -> PathBuf {
     proxy.file().with_file_name("takeover.sock")
+}
+
+/// One that asks for the sockets, and has them.
+#[track_caller]
+fn asks(proxy: &Binary) -> UnixStream {
+    let mut socket = UnixStream::connect(path(proxy)).unwrap();
+    socket.read_exact(&mut [0]).unwrap();
+    socket
 }
 
 #[test]
@@ -101,9 +112,7 @@ fn a_successor_that_cannot_serve_changes_nothing() {
     assert_eq!(faulty.wait().code(), Some(1));
 
     // One that gets the sockets and ends before it serves.
-    let mut socket = UnixStream::connect(path(&before)).unwrap();
-    socket.read_exact(&mut [0]).unwrap();
-    drop(socket);
+    drop(asks(&before));
     before.wait_for_stderr("who was to take over has ended");
     assert!(before.is_running());
     assert_eq!(Client::connect(address).get("/").text(), "ok");

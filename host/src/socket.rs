@@ -104,6 +104,15 @@ impl Stream {
         !matches!(error, Ok(None))
     }
 
+    /// Waits until the connection is broken, as by a reset.
+    pub async fn fails(&self) {
+        // If that cannot be known it is as good as broken.
+        let _ = match self {
+            Self::Tcp(stream) => stream.ready(Interest::ERROR).await,
+            Self::Unix(stream) => stream.ready(Interest::ERROR).await,
+        };
+    }
+
     /// What there is to be read. Asks the system, which knows before the runtime does.
     #[must_use]
     pub fn peek(&self) -> Peeked {

@@ -44,6 +44,9 @@ struct Handed {
     sockets: Vec<String>,
     /// Whether there are more packets.
     more: bool,
+    /// How many microseconds the service manager waits for a sign of life, if it wants one.
+    #[serde(default)]
+    watchdog_us: Option<u64>,
 }
 
 /// What the successor says when it serves, and gets back when the path is free.
@@ -106,11 +109,20 @@ impl Inherited {
             }
             Err(error) => return Err(error),
         };
-        is_trusted(&socket)?;
+        // Root knows whose path it names.
+        if !geteuid().is_root() {
+            is_trusted(&socket)?;
+        }
         socket.set_read_timeout(Some(PATIENCE))?;
         let mut entries = Vec::new();
         loop {
-            let (line, sockets) = packet::receive(&socket)?;
+            let (line, sockets) = packet::receive(&socket).map_err(|error| match error.kind() {
+                io::ErrorKind::WouldBlock => io::Error::other(format!(
+                    "it does not answer within {}s, as if another process were to replace it",
+                    PATIENCE.as_secs()
+                )),
+                _ => error,
+            })?;
             let handed: Handed = serde_json::from_slice(&line).map_err(io::Error::other)?;
             if handed.form != FORM || handed.sockets.len() != sockets.len() {
                 let text = format!("version {} hands over in another form", handed.version);
@@ -122,7 +134,8 @@ impl Inherited {
             );
             if !handed.more {
                 let inherited = Self { entries, faults: Vec::new() };
-                return Ok(Some((inherited, Predecessor { socket })));
+                let watchdog = handed.watchdog_us.map(Duration::from_micros);
+                return Ok(Some((inherited, Predecessor { socket, watchdog })));
             }
         }
     }
@@ -172,9 +185,16 @@ fn address(entry: &Entry) -> Option<SocketAddr> {
 #[derive(Debug)]
 pub struct Predecessor {
     socket: net::UnixStream,
+    watchdog: Option<Duration>,
 }
 
 impl Predecessor {
+    /// How long the service manager waits for a sign of life of whoever serves, if it wants one.
+    #[must_use]
+    pub fn watchdog(&self) -> Option<Duration> {
+        self.watchdog
+    }
+
     /// Tells it that its sockets are served, and waits until it accepts no more and its path is free. Blocks, for
     /// a few seconds at most.
     pub fn serves(self) {
@@ -193,6 +213,8 @@ pub enum Step {
     Asks,
     /// It serves them.
     Serves,
+    /// It has ended, or nobody understands it: this process goes on.
+    Ends,
 }
 
 /// Where a successor finds this process.
@@ -231,14 +253,23 @@ impl Offer {
                 }
             };
             let mut said = [0; 16];
-            match successor.read(&mut said).await {
-                Ok(count) if said.get(..count) == Some(SERVES) => return Step::Serves,
-                _ => {
-                    tracing::warn!("who was to take over has ended: this process goes on");
-                    self.successor = None;
-                }
+            let said = match successor.read(&mut said).await {
+                Ok(count) => said.get(..count).unwrap_or_default(),
+                Err(_broken) => &[],
+            };
+            match said {
+                SERVES => return Step::Serves,
+                [] => tracing::warn!("who was to take over has ended: this process goes on"),
+                _ => tracing::warn!("who was to take over is not understood: this process goes on"),
             }
+            self.successor = None;
+            return Step::Ends;
         }
+    }
+
+    /// Turns away the one who asks.
+    pub fn dismiss(&mut self) {
+        self.successor = None;
     }
 
     async fn accept(&self) -> io::Result<UnixStream> {
@@ -247,23 +278,38 @@ impl Offer {
         Ok(socket)
     }
 
-    /// Gives the one who asks these sockets, with what each is for.
-    pub fn give(&mut self, sockets: &[(String, OwnedFd)]) {
-        let Some(successor) = &self.successor else { return };
+    /// Gives the one who asks these sockets, with what each is for, and how long the service manager waits for a
+    /// sign of life. Who cannot have them all is turned away.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot.
+    pub fn give(
+        &mut self,
+        sockets: &[(String, OwnedFd)],
+        watchdog: Option<Duration>,
+    ) -> io::Result<()> {
+        let Some(successor) = &self.successor else { return Ok(()) };
         let mut packets = sockets.chunks(packet::SOCKETS).peekable();
         // Even if there are none: it waits for a word.
         let first = packets.next().unwrap_or_default();
         let mut given = first;
         loop {
             let more = packets.peek().is_some();
-            if let Err(error) = hand(successor, given, more) {
-                tracing::warn!("nothing can be handed over: {error}");
+            let handed = Handed {
+                form: FORM,
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                sockets: given.iter().map(|(label, _)| label.clone()).collect(),
+                more,
+                watchdog_us: watchdog.and_then(|time| u64::try_from(time.as_micros()).ok()),
+            };
+            if let Err(error) = hand(successor, &handed, given) {
                 self.successor = None;
-                return;
+                return Err(error);
             }
             match packets.next() {
                 Some(next) => given = next,
-                None => return,
+                None => return Ok(()),
             }
         }
     }
@@ -279,14 +325,8 @@ impl Offer {
     }
 }
 
-fn hand(successor: &UnixStream, sockets: &[(String, OwnedFd)], more: bool) -> io::Result<()> {
-    let handed = Handed {
-        form: FORM,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        sockets: sockets.iter().map(|(label, _)| label.clone()).collect(),
-        more,
-    };
-    let mut text = serde_json::to_vec(&handed).map_err(io::Error::other)?;
+fn hand(successor: &UnixStream, handed: &Handed, sockets: &[(String, OwnedFd)]) -> io::Result<()> {
+    let mut text = serde_json::to_vec(handed).map_err(io::Error::other)?;
     text.push(b'\n');
     let sockets: Vec<_> = sockets.iter().map(|(_, socket)| socket.as_fd()).collect();
     packet::send(successor, &text, &sockets)
@@ -295,7 +335,7 @@ fn hand(successor: &UnixStream, sockets: &[(String, OwnedFd)], more: bool) -> io
 /// Whether a process at the other end is this user's, or root's: it gets, or gives, what the proxy serves with.
 fn is_trusted(socket: impl AsFd) -> io::Result<()> {
     let user = socket_peercred(socket)?.uid;
-    if user == geteuid() || user.is_root() || geteuid().is_root() {
+    if user == geteuid() || user.is_root() {
         return Ok(());
     }
     let text = format!("it belongs to the user with the id {}", user.as_raw());

@@ -82,7 +82,7 @@ pub struct Watch {
     looked: Instant,
     event: Arc<Notify>,
     /// What the system tells of, as long as there is this.
-    watcher: Option<notify::RecommendedWatcher>,
+    watcher: notify::Result<notify::RecommendedWatcher>,
 }
 
 /// Links are followed: where deployments switch one, it leads to other bytes.
@@ -114,25 +114,36 @@ impl Restless {
 }
 
 impl Watch {
-    /// Watches from now on, either of these.
+    /// Watches a configuration's file from now on, if there is one.
     #[must_use]
-    pub fn new(plugins: Option<PathBuf>, file: Option<PathBuf>) -> Self {
+    pub fn new(file: Option<PathBuf>) -> Self {
         let event = Arc::new(Notify::new());
-        let watcher = watcher(plugins.as_deref(), Arc::clone(&event));
-        let watcher = watcher.inspect_err(|error| {
-            tracing::info!("the system does not tell of changes, so files are looked at: {error}");
-        });
-        let told = look(plugins.as_deref(), file.as_deref());
-        let (watcher, looked, restless) = (watcher.ok(), Instant::now(), BTreeMap::new());
+        let watcher = watcher(Arc::clone(&event));
+        let told = look(None, file.as_deref());
+        let (plugins, looked, restless) = (None, Instant::now(), BTreeMap::new());
         let mut watch = Self { plugins, file, told, restless, looked, event, watcher };
         watch.follow_file();
         watch
     }
 
+    /// Watches a plugin directory as well from now on, if there is one.
+    pub fn follow_plugins(&mut self, plugins: Option<PathBuf>) {
+        if let (Ok(watcher), Some(plugins)) = (&mut self.watcher, &plugins)
+            && let Err(error) = watcher.watch(plugins, RecursiveMode::NonRecursive)
+        {
+            self.watcher = Err(error);
+        }
+        if let Err(error) = &self.watcher {
+            tracing::info!("the system does not tell of changes, so files are looked at: {error}");
+        }
+        self.told.extend(look(plugins.as_deref(), None));
+        self.plugins = plugins;
+    }
+
     /// Has the system tell of what is now the configuration's file. Not of its directory: it may hold
     /// logs, and each line of those would be told of.
     fn follow_file(&mut self) {
-        if let (Some(watcher), Some(file)) = (&mut self.watcher, &self.file) {
+        if let (Ok(watcher), Some(file)) = (&mut self.watcher, &self.file) {
             // What is not told of is found by looking.
             let _ = watcher.unwatch(file);
             let _ = watcher.watch(file, RecursiveMode::NonRecursive);
@@ -227,10 +238,7 @@ impl Watch {
     }
 }
 
-fn watcher(
-    plugins: Option<&Path>,
-    event: Arc<Notify>,
-) -> notify::Result<notify::RecommendedWatcher> {
+fn watcher(event: Arc<Notify>) -> notify::Result<notify::RecommendedWatcher> {
     let tell = move |told: notify::Result<notify::Event>| {
         // Looking at a directory opens it, and would be a reason to look again.
         let read = told.is_ok_and(|told| {
@@ -241,11 +249,7 @@ fn watcher(
             event.notify_one();
         }
     };
-    let mut watcher = notify::recommended_watcher(tell)?;
-    if let Some(plugins) = plugins {
-        watcher.watch(plugins, RecursiveMode::NonRecursive)?;
-    }
-    Ok(watcher)
+    notify::recommended_watcher(tell)
 }
 
 #[cfg(test)]
@@ -259,7 +263,8 @@ mod tests {
         let path = directory.path();
         std::fs::create_dir(path.join("plugins.d")).unwrap();
         std::fs::write(path.join("linkspan.toml"), "").unwrap();
-        let watch = Watch::new(Some(path.join("plugins.d")), Some(path.join("linkspan.toml")));
+        let mut watch = Watch::new(Some(path.join("linkspan.toml")));
+        watch.follow_plugins(Some(path.join("plugins.d")));
         (directory, watch)
     }
 
@@ -337,7 +342,7 @@ mod tests {
     #[tokio::test]
     async fn changes_are_found_where_the_system_does_not_tell_of_them() {
         let (directory, mut watch) = watched();
-        watch.watcher = None;
+        watch.watcher = Err(notify::Error::generic("for the test"));
         std::fs::write(directory.path().join("plugins.d/a.wasm"), "1").unwrap();
         assert_eq!(next(&mut watch).await, News::Plugins);
     }

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-use super::{answer, echo, reason, text};
+use super::{answer, echo, reason, routed, tcp, text};
 use crate::support::{Origin, Proxy, UNHURRIED, reply, request};
 
 /// A listener, `web`, with a stream router of that component before the clusters `one`, `other` and `rest`.
@@ -304,4 +304,32 @@ fn tls_goes_through_to_the_server_that_its_client_names() {
     let said = text(output.stderr);
     assert!(!output.status.success() && said.contains("unrecognized name"), "{said}");
     assert_eq!(answer(&proxy, "not TLS"), "");
+}
+
+#[test]
+fn a_router_is_told_which_protocols_a_tls_client_offers() {
+    let [one, other] = ["one", "other"].map(Tls::named);
+    let rules = format!(
+        "rules = [{{ protocol = 'h2', to = ['{}'] }}, {{ protocol = 'http/1.1', to = ['{}'] }}]",
+        tcp(one.address),
+        tcp(other.address)
+    );
+    let proxy = routed(&rules, "", "");
+    let via = proxy.address("web").to_string();
+    for (offered, name) in [("http/1.1,h2", "one"), ("http/1.1", "other")] {
+        let mut client = Command::new("openssl");
+        client.args(["s_client", "-connect", &via, "-alpn", offered]);
+        let said = run(client.stdin(Stdio::null()));
+        let own = said.lines().find(|line| line.starts_with("subject=")).unwrap_or_default();
+        assert!(own.replace(' ', "").ends_with(&format!("CN={name}")), "{offered}: {own}");
+    }
+}
+
+#[test]
+fn a_router_is_told_of_the_listener_and_the_client() {
+    let proxy = routed("rules = [{ begins = 'x', do = 'tell' }]", "", "");
+    let mut client = proxy.connect();
+    let port = client.stream().local_addr().unwrap().port();
+    client.send("x");
+    assert_eq!(text(client.rest()), format!("web 127.0.0.1 {port}"));
 }

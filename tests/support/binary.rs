@@ -122,17 +122,33 @@ impl Binary {
 
     /// Another process in the same directory.
     pub(crate) fn beside(&self, arguments: &[&str]) -> Self {
+        self.beside_with(arguments, &[])
+    }
+
+    /// The same with these variables.
+    pub(crate) fn beside_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(program());
-        Self::within(Arc::clone(&self.directory), command.args(arguments), Stdio::null())
+        command.args(arguments).envs(variables.iter().copied());
+        Self::within(Arc::clone(&self.directory), &mut command, Stdio::null())
     }
 
     /// Serves a configuration as a service manager has it, with these variables, after the shell has done
-    /// `before`: descriptors below ten can be passed there.
+    /// `before`: descriptors below ten can be passed there, and its arguments are those of `run`.
     pub(crate) fn service(toml: &str, variables: &[(&str, &str)], before: &str) -> Self {
-        let directory = directory(&[]);
+        Self::service_with(toml, &[], variables, before)
+    }
+
+    /// The same with these test guests in `plugins.d`.
+    pub(crate) fn service_with(
+        toml: &str,
+        guests: &[&str],
+        variables: &[(&str, &str)],
+        before: &str,
+    ) -> Self {
+        let directory = directory(guests);
         fs::write(directory.path().join("linkspan.toml"), toml).unwrap();
         let mut command = Command::new("bash");
-        command.args(["-c", &format!("{before}\nexec \"$0\" run")]).arg(program());
+        command.args(["-c", &format!("{before}\nexec \"$0\" run \"$@\"")]).arg(program());
         command.envs(variables.iter().copied());
         Self::spawn(directory, command, Stdio::null())
     }
@@ -262,7 +278,7 @@ impl Binary {
         });
     }
 
-    fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 }

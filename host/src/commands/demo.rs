@@ -19,6 +19,7 @@ use crate::commands::{fail, say};
 use crate::config::{AdminBind, Config, Reading};
 use crate::listener::accept::bind;
 use crate::takeover::Inherited;
+use crate::watch::Watch;
 
 /// What the demo serves; the variables `ORIGIN1` to `ORIGIN3` are the addresses of its origins.
 const CONFIG: &str = include_str!("../../../examples/demo/linkspan.toml");
@@ -48,8 +49,8 @@ pub async fn demo(wanted: &Demo) -> ExitCode {
         Ok(both) => both,
         Err(text) => return fail(&text),
     };
-    let inherited = Inherited::default();
-    let begin = Begin { moved: true, file: None, inherited, replaces: false };
+    let (watch, inherited) = (Watch::new(None), Inherited::default());
+    let begin = Begin { moved: true, watch, inherited, replaces: false };
     let service = match Service::start(config, &mut reading, begin).await {
         Ok(service) => service,
         Err(code) => return code,

@@ -3,6 +3,7 @@
 
 use std::future::pending;
 use std::process;
+use std::time::Duration;
 
 use sd_notify::{NotifyState, notify, watchdog_enabled};
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -32,6 +33,11 @@ fn tell(states: &[NotifyState<'_>]) {
     }
 }
 
+/// The longest that it waits for a sign of life, if it wants one. It tells whom it has started.
+pub(super) fn watchdog() -> Option<Duration> {
+    watchdog_enabled().filter(|time| !time.is_zero())
+}
+
 /// Shows the service manager that all workers are alive, if it wants to be shown (`WatchdogSec`).
 pub(super) struct Watchdog {
     /// Twice in the time that it gives.
@@ -41,11 +47,10 @@ pub(super) struct Watchdog {
 }
 
 impl Watchdog {
-    /// As the environment says.
-    pub(super) fn new() -> Self {
-        let due = watchdog_enabled().map(|time| time / 2).filter(|time| !time.is_zero());
-        let due = due.map(|time| {
-            let mut due = interval(time);
+    /// Feeds one that waits so long.
+    pub(super) fn new(time: Option<Duration>) -> Self {
+        let due = time.map(|time| {
+            let mut due = interval((time / 2).max(Duration::from_millis(1)));
             due.set_missed_tick_behavior(MissedTickBehavior::Delay);
             due
         });

@@ -37,6 +37,9 @@ pub async fn run(run: &Run) -> ExitCode {
     };
     // Before there are threads.
     let mut inherited = Inherited::from_manager();
+    let file = Some(path.as_path()).filter(|path| *path != Path::new(STDIN));
+    // Before it is read: what changes meanwhile is told of.
+    let watch = Watch::new(file.map(Path::to_path_buf));
     let mut reading = Reading::load(&path);
     let Some(mut config) = reading.sound().cloned() else {
         return check::refuse(&mut reading).await;
@@ -48,13 +51,13 @@ pub async fn run(run: &Run) -> ExitCode {
         Ok(before) => before.flatten(),
         Err(text) => return fail(&text),
     };
-    let file = Some(path.as_path()).filter(|path| *path != Path::new(STDIN));
-    let begin = Begin { moved: is_moved(run), file, inherited, replaces: before.is_some() };
+    let begin = Begin { moved: is_moved(run), watch, inherited, replaces: before.is_some() };
     match Service::start(config, &mut reading, begin).await {
         Ok(mut service) => {
             service.announce(&[]);
-            service.relieve(before).await;
+            // Before the process before may leave: for the manager that would be the end of the service.
             manager::ready();
+            service.relieve(before).await;
             let source = file.map(|path| (run, path));
             service.serve(source).await
         }
@@ -82,11 +85,11 @@ fn is_moved(run: &Run) -> bool {
 }
 
 /// Where a service comes from.
-pub(super) struct Begin<'a> {
+pub(super) struct Begin {
     /// Whether the address to listen on is not the file's.
     pub(super) moved: bool,
-    /// The configuration, which is watched.
-    pub(super) file: Option<&'a Path>,
+    /// Watches the configuration's file since before it was read.
+    pub(super) watch: Watch,
     /// Sockets that listen already.
     pub(super) inherited: Inherited,
     /// Whether another process serves until this one does.
@@ -103,8 +106,8 @@ fn offer(path: &Path) -> Result<Offer, String> {
 struct Leaving {
     /// How long what is open may take; without, as long as it wants to.
     grace: Option<Duration>,
-    /// How long idle connections stay.
-    linger: Duration,
+    /// Whether another process serves on.
+    replaced: bool,
 }
 
 /// A running proxy, with its logs and with who tells it what to do.
@@ -114,6 +117,8 @@ pub(super) struct Service {
     watch: Watch,
     proxy: Proxy,
     offer: Option<Offer>,
+    /// How long the service manager waits for a sign of life, if it wants one.
+    watchdog: Option<Duration>,
 }
 
 impl Service {
@@ -125,9 +130,9 @@ impl Service {
     pub(super) async fn start(
         config: Config,
         reading: &mut Reading,
-        begin: Begin<'_>,
+        begin: Begin,
     ) -> Result<Self, ExitCode> {
-        let Begin { moved, file, mut inherited, replaces } = begin;
+        let Begin { moved, mut watch, mut inherited, replaces } = begin;
         descriptors::raise();
         let logs = Logs::open(&config.log).map_err(|error| fail(&error))?;
         logs.install().map_err(|error| fail(&error))?;
@@ -135,7 +140,7 @@ impl Service {
         let options = options(Some(&logs)).map_err(|error| fail(&error))?;
         let mut signals = Signals::new().map_err(|error| fail(&error))?;
         // Before the files are read as components: what changes meanwhile is told of.
-        let watch = Watch::new(config.server.plugin_dir.clone(), file.map(Path::to_path_buf));
+        watch.follow_plugins(config.server.plugin_dir.clone());
         let path = config.server.takeover.as_deref().filter(|_| !replaces);
         let offer = path.map(offer).transpose().map_err(|error| fail(&error))?;
         // Components that have to be compiled may take minutes.
@@ -153,12 +158,14 @@ impl Service {
         for socket in inherited.unclaimed() {
             tracing::warn!("no listener has a use for a socket that was passed: {socket}");
         }
-        Ok(Self { logs, signals, watch, proxy, offer })
+        Ok(Self { logs, signals, watch, proxy, offer, watchdog: manager::watchdog() })
     }
 
     /// Serves from now on alone: the process before leaves, and this one can be replaced in its turn.
     async fn relieve(&mut self, before: Option<Predecessor>) {
         let Some(before) = before else { return };
+        // The manager has not started this one.
+        self.watchdog = self.watchdog.or_else(|| before.watchdog());
         // Guests may be waited for meanwhile.
         let _ = tokio::task::spawn_blocking(move || before.serves()).await;
         tracing::info!("the process before has been taken over from");
@@ -219,27 +226,30 @@ impl Service {
     /// if it can be.
     pub(super) async fn serve(mut self, source: Option<(&Run, &Path)>) -> ExitCode {
         self.introduce(source.map(|(_, path)| path));
-        let grace = self.attend(source).await;
-        self.leave(grace).await;
+        let leaving = self.attend(source).await;
+        self.leave(leaving).await;
         ExitCode::SUCCESS
     }
 
-    /// Gives the sockets to the process that asks for them. It is to serve before this one ends.
-    fn hand_over(&mut self) {
-        let Some(offer) = &mut self.offer else { return };
-        match self.proxy.share() {
-            Ok(sockets) => {
-                tracing::info!(sockets = sockets.len(), "another process asks to take over");
-                offer.give(&sockets);
-            }
-            Err(error) => tracing::error!("nothing can be handed over: {error}"),
+    /// Gives the sockets to the process that asks for them. It is to serve before this one ends. Whether it has
+    /// them.
+    fn hand_over(&mut self) -> bool {
+        let Some(offer) = &mut self.offer else { return false };
+        let given = self.proxy.share().and_then(|sockets| {
+            tracing::info!(sockets = sockets.len(), "another process asks to take over");
+            offer.give(&sockets, self.watchdog)
+        });
+        if let Err(error) = &given {
+            tracing::error!("nothing can be handed over: {error}");
+            offer.dismiss();
         }
+        given.is_ok()
     }
 
     /// Ends, when what is open has ended or may take no longer.
-    async fn leave(self, grace: Leaving) {
-        let Leaving { grace, linger } = grace;
-        let Self { logs, mut signals, watch, proxy, offer } = self;
+    async fn leave(self, leaving: Leaving) {
+        let Leaving { grace, replaced } = leaving;
+        let Self { logs, mut signals, watch, proxy, offer, .. } = self;
         // Nothing is taken any more.
         drop(watch);
         if let Some(offer) = offer {
@@ -247,7 +257,10 @@ impl Service {
         }
         let usual = proxy.snapshot().config.server.shutdown_grace;
         tracing::info!(?grace, "leaving");
-        manager::stopping();
+        if !replaced {
+            manager::stopping();
+        }
+        let linger = if replaced { LINGER } else { Duration::ZERO };
         match proxy.shut_down(linger, signals.cut(grace, usual, &logs)).await {
             0 => tracing::info!("left"),
             connections => tracing::warn!(connections, "connections were cut off"),
@@ -257,7 +270,7 @@ impl Service {
     /// Does what is wanted until it is to leave.
     async fn attend(&mut self, source: Option<(&Run, &Path)>) -> Leaving {
         let mut tidy = tokio::time::interval(TIDY);
-        let mut watchdog = Watchdog::new();
+        let mut watchdog = Watchdog::new(self.watchdog);
         let mut agenda = Agenda::default();
         loop {
             self.advance(&mut agenda, source).await;
@@ -272,13 +285,15 @@ impl Service {
                 () = agenda.made() => continue,
             };
             match wish {
-                Wish::Finish => return Leaving { grace: None, linger: Duration::ZERO },
-                Wish::Leave => return self.leaving(Duration::ZERO),
+                Wish::Finish => return Leaving { grace: None, replaced: false },
+                Wish::Leave => return self.leaving(false),
                 Wish::Yield => {
                     self.proxy.give_away();
-                    return self.leaving(LINGER);
+                    return self.leaving(true);
                 }
-                Wish::HandOver => self.hand_over(),
+                Wish::HandOver if self.hand_over() => agenda.hold(),
+                Wish::HandOver => {}
+                Wish::GoOn => agenda.go_on(),
                 Wish::Feed => watchdog.feed(self.proxy.metrics().beats()),
                 Wish::Reload => agenda.reload_unseen(None),
                 Wish::Read => agenda.reload(),
@@ -293,9 +308,9 @@ impl Service {
     }
 
     /// Leaving after the usual grace.
-    fn leaving(&self, linger: Duration) -> Leaving {
+    fn leaving(&self, replaced: bool) -> Leaving {
         let grace = Some(self.proxy.snapshot().config.server.shutdown_grace);
-        Leaving { grace, linger }
+        Leaving { grace, replaced }
     }
 
     /// Does what an administrator wants, or takes it down.

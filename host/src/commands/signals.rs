@@ -39,6 +39,8 @@ pub(super) enum Wish {
     HandOver,
     /// To leave to it what listens, and end.
     Yield,
+    /// To go on: there is no such process any more.
+    GoOn,
 }
 
 impl Wish {
@@ -47,6 +49,7 @@ impl Wish {
         match step {
             Step::Asks => Self::HandOver,
             Step::Serves => Self::Yield,
+            Step::Ends => Self::GoOn,
         }
     }
 }

@@ -2,7 +2,7 @@
 //! repeated (design: a request goes to another endpoint if nothing of it can have reached the first
 //! one, or if its method is idempotent, no response byte has come, and its body can be replayed).
 
-mod queue;
+mod leaving;
 mod request;
 mod tell;
 
@@ -56,43 +56,23 @@ type Done = Result<Response<UpstreamBody>, Error>;
 impl Attempts<'_> {
     /// Makes attempts until one gives a response or none may be made any more.
     pub(super) async fn run(mut self, mut exchange: Box<Exchange>) -> (Box<Exchange>, Done) {
-        let mut choosing = Choosing::new(self.cluster);
-        let mut waiting = None;
+        let (worker, upload, listener) = (self.worker, self.upload, &self.listener.settings);
+        let mut choosing = Choosing::new(self.cluster, worker);
         let error = loop {
-            let mut found = None;
-            if self.record.attempts < choosing.most {
-                let answer;
-                (exchange, answer) = choosing.next(exchange, self.record).await;
-                match answer {
-                    Ok(candidate) => found = candidate,
-                    Err(error) => break error,
-                }
-            }
-            let Some(Candidate { endpoint, admission: _admission, now, witness }) = found else {
-                let tried = &mut choosing.tried;
-                if tried.full.is_empty() || self.record.attempts >= choosing.most {
-                    break choosing.given_up();
-                }
-                // Apart, as hardly a request needs the room.
-                match Box::pin(self.wait(&mut waiting, tried, &mut exchange.tried)).await {
-                    Ok(()) => continue,
-                    Err(error) => break error,
-                }
+            let found;
+            let gone = || leaving::fails(upload, listener);
+            (exchange, found) = choosing.candidate(exchange, self.record, gone).await;
+            let Candidate { endpoint, admission: _admission, now, witness } = match found {
+                Ok(candidate) => candidate,
+                Err(error) => break error,
             };
-            if self.record.attempts > 0 && !self.worker.budget.repeat() {
-                break choosing.given_up();
-            }
-            waiting = None;
-            if let Some(error) = choosing.tried.last.take() {
-                self.record.retry_after(&error);
-            }
             self.record.following = witness.map(Following::begin);
             let ended = self.attempt(&endpoint, &mut exchange, now).await;
             self.tell_outcome(&ended);
             match ended {
                 Ok(response) => return (exchange, Ok(response)),
                 Err(Next::Fail(error)) => break error,
-                Err(Next::Another(error)) => choosing.tried.last = Some(error),
+                Err(Next::Another(error)) => choosing.failed(error),
                 Err(Next::Again) => {}
             }
         };

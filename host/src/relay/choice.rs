@@ -1,6 +1,9 @@
 //! Choosing endpoints, of requests and of TCP connections alike: the balancers of a cluster are asked until
-//! there is an endpoint that may be tried.
+//! there is an endpoint that may be tried, and has room.
 
+mod waiting;
+
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -18,6 +21,11 @@ use crate::plugin::{Exchange, Pick, Picked, Plugin, Rejected, Witness};
 use crate::relay::error::{Error, Limit, chain};
 use crate::relay::failed;
 use crate::view::ClusterUse;
+use crate::worker::Worker;
+
+pub(crate) use waiting::Waited;
+
+use waiting::Waiting;
 
 /// What is written down of a choice, by whoever is to go there.
 pub(crate) trait Notes {
@@ -32,24 +40,30 @@ pub(crate) trait Notes {
 
     /// Where it is kept that it counts as in flight at an endpoint.
     fn in_flight(&mut self) -> &mut Option<InFlight>;
+
+    /// An attempt follows one that has failed like this.
+    fn retry_after(&mut self, error: &Error);
+
+    /// How long it has waited for endpoints.
+    fn waited(&mut self) -> &mut Waited;
 }
 
 /// What has been tried.
 #[derive(Default)]
-pub(crate) struct Tried {
+struct Tried {
     /// How often balancers were asked.
-    pub(crate) asked: u32,
+    asked: u32,
     /// The last choice, and the balancer that made it: nobody else's token means anything to a
     /// balancer.
     previous: Option<(usize, Picked)>,
     /// Who is to be told what becomes of the choice that was made last.
     witness: Option<Witness>,
     /// Those that were passed over because they have as many requests in flight as they may.
-    pub(crate) full: SmallVec<[Arc<Endpoint>; 4]>,
+    full: SmallVec<[Arc<Endpoint>; 4]>,
     /// These, and those that were passed over because they are out.
-    pub(crate) passed_over: SmallVec<[u32; 4]>,
+    passed_over: SmallVec<[u32; 4]>,
     /// How the last attempt failed.
-    pub(crate) last: Option<Error>,
+    last: Option<Error>,
     /// Why no endpoint was chosen, or could be tried.
     none: Option<String>,
 }
@@ -57,13 +71,17 @@ pub(crate) struct Tried {
 /// The choices for one request or connection.
 pub(crate) struct Choosing<'c> {
     cluster: &'c ClusterUse,
+    worker: &'c Worker,
+    /// The attempts for which there was an endpoint.
+    attempts: u32,
     /// The most attempts.
-    pub(crate) most: u32,
+    most: u32,
     /// The most questions: whoever is passed over, offline or at its limit, costs no attempt, but not
     /// endless questions either.
     most_asked: u32,
-    /// What has been tried.
-    pub(crate) tried: Tried,
+    tried: Tried,
+    /// Its place among those who wait for room.
+    waiting: Option<Waiting>,
 }
 
 /// An endpoint that may be tried. The request or connection counts as in flight there.
@@ -83,15 +101,66 @@ type Chosen<'a> = (&'a Result<Pick, Rejected>, Option<&'a Arc<Endpoint>>);
 
 impl<'c> Choosing<'c> {
     /// Nothing has been tried yet.
-    pub(crate) fn new(cluster: &'c ClusterUse) -> Self {
+    pub(crate) fn new(cluster: &'c ClusterUse, worker: &'c Worker) -> Self {
         let most = cluster.cluster.max_attempts();
         let members = u32::try_from(cluster.cluster.membership().endpoints().len());
         let most_asked = most.saturating_add(members.unwrap_or(u32::MAX));
-        Self { cluster, most, most_asked, tried: Tried::default() }
+        let (tried, waiting) = (Tried::default(), None);
+        Self { cluster, worker, attempts: 0, most, most_asked, tried, waiting }
     }
 
-    /// The next endpoint to try, if there is one.
-    pub(crate) async fn next(
+    /// The next endpoint to try. Where all that it could be are full, one of them is waited for, unless the
+    /// client is `gone` before.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none, or none is to be tried any more.
+    pub(crate) async fn candidate<G: Future<Output = Error>>(
+        &mut self,
+        mut exchange: Box<Exchange>,
+        notes: &mut impl Notes,
+        gone: impl Fn() -> G,
+    ) -> (Box<Exchange>, Result<Candidate, Error>) {
+        loop {
+            let more = self.attempts < self.most;
+            let mut found = Ok(None);
+            if more {
+                (exchange, found) = self.next(exchange, notes).await;
+            }
+            match found {
+                Ok(Some(candidate)) => return (exchange, self.admit(candidate, notes)),
+                Ok(None) if more && !self.tried.full.is_empty() => {}
+                Ok(None) => return (exchange, Err(self.given_up())),
+                Err(error) => return (exchange, Err(error)),
+            }
+            // Apart, as hardly anybody needs the room.
+            let waited = Box::pin(self.wait(&mut exchange.tried, notes, gone())).await;
+            if let Err(error) = waited {
+                return (exchange, Err(error));
+            }
+        }
+    }
+
+    /// The attempt at it has failed.
+    pub(crate) fn failed(&mut self, error: Error) {
+        self.tried.last = Some(error);
+    }
+
+    /// Begins an attempt, if it may be made: repetitions are limited.
+    fn admit(&mut self, found: Candidate, notes: &mut impl Notes) -> Result<Candidate, Error> {
+        if self.attempts > 0 && !self.worker.budget.repeat() {
+            return Err(self.given_up());
+        }
+        self.attempts += 1;
+        self.waiting = None;
+        if let Some(error) = self.tried.last.take() {
+            notes.retry_after(&error);
+        }
+        Ok(found)
+    }
+
+    /// The next endpoint to try, if there is one now.
+    async fn next(
         &mut self,
         mut exchange: Box<Exchange>,
         notes: &mut impl Notes,
@@ -180,8 +249,8 @@ impl<'c> Choosing<'c> {
     }
 
     /// Why no further attempt is made.
-    pub(crate) fn given_up(self) -> Error {
-        let (cluster, tried) = (&self.cluster.cluster, self.tried);
+    fn given_up(&mut self) -> Error {
+        let (cluster, tried) = (&self.cluster.cluster, mem::take(&mut self.tried));
         let (all, offline) = cluster.census();
         let none = |text: String| Error::NoEndpoint(text.into());
         match (tried.last, tried.none) {

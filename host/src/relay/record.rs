@@ -25,6 +25,7 @@ use crate::log::access::{AccessRecord, RequestLine, Times};
 use crate::log::id::RequestId;
 use crate::metrics::{ListenerMetrics, Tunnel};
 use crate::plugin::{Exchange, Plugin};
+use crate::relay::choice::Waited;
 use crate::relay::client::{Client, OpenRequest};
 use crate::relay::error::{Error, Limit};
 use crate::relay::outcome::Following;
@@ -69,9 +70,7 @@ pub(crate) struct Record {
     /// How long the last attempt took to connect, if it had to.
     pub(crate) connect: Option<Duration>,
     first_byte: Option<Duration>,
-    /// How long it has waited for an endpoint, if it had to, and since when it does.
-    queued: Option<Duration>,
-    queued_since: Option<Instant>,
+    waited: Waited,
     bytes_down: u64,
     /// Whether these come from a file instead of the endpoint.
     pub(crate) from_file: bool,
@@ -131,8 +130,7 @@ impl Record {
             retried: String::new(),
             connect: None,
             first_byte: None,
-            queued: None,
-            queued_since: None,
+            waited: Waited::default(),
             bytes_down: 0,
             from_file: false,
             upload: Upload::empty(),
@@ -163,23 +161,6 @@ impl Record {
         self.first_byte = Some(at.saturating_duration_since(self.started));
     }
 
-    /// It begins to wait for an endpoint.
-    pub(crate) fn queue_begins(&mut self) {
-        self.queued_since = Some(Instant::now());
-    }
-
-    /// It waits no more.
-    pub(crate) fn queue_ends(&mut self) {
-        if let Some(since) = self.queued_since.take() {
-            self.queued = Some(self.queued() + since.elapsed());
-        }
-    }
-
-    /// How long it has waited for endpoints, up to the last time that it ceased to.
-    pub(crate) fn queued(&self) -> Duration {
-        self.queued.unwrap_or_default()
-    }
-
     /// The head of the client's response is there.
     pub(crate) fn head(&mut self, status: StatusCode) {
         self.status = Some(status);
@@ -208,7 +189,7 @@ impl Record {
 
     /// It has taken so long without a response, which is all that it may: why.
     pub(crate) fn overdue(&mut self, time: Duration) -> Error {
-        self.queue_ends();
+        self.waited.end();
         // Its slot is not to wait for the client to take the answer.
         self.in_flight = None;
         let limit = Limit::request_timeout(&self.client.listener, time);
@@ -337,7 +318,7 @@ impl Observer for Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.queue_ends();
+        self.waited.end();
         if let Some(following) = self.following.take_if(|_| self.worker.is_ending()) {
             following.forget();
         }
@@ -384,7 +365,7 @@ impl Drop for Record {
             attempts: self.attempts,
             plugins: &self.calls,
             times: Times {
-                queued: self.queued,
+                queued: self.waited.total(),
                 connect: self.connect,
                 first_byte: self.first_byte,
                 total: (!self.unread).then_some(total),

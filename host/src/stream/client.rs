@@ -1,6 +1,6 @@
 //! The client's side of a connection, as long as no upstream is at its other end.
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::time::Duration;
 
@@ -40,6 +40,14 @@ impl Client {
     /// Whether its connection is known to be broken.
     pub(super) fn is_gone(&self) -> bool {
         self.stream.as_ref().is_none_or(Stream::has_failed)
+    }
+
+    /// Waits until its connection is broken, as by a reset.
+    pub(super) async fn breaks(&self) {
+        match &self.stream {
+            Some(stream) => stream.fails().await,
+            None => pending().await,
+        }
     }
 
     /// Waits for bytes until a time, and adds as many as there is room for. False if it is too late.

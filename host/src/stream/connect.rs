@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::decide::{Decided, Target};
 use super::{Joined, Pinned, Visit};
@@ -14,9 +14,9 @@ use crate::cluster::health;
 use crate::config::Address;
 use crate::plugin::{Exchange, Plugin, Trouble};
 use crate::proxy_protocol::encode;
-use crate::relay::choice::{Candidate, Choosing, Notes as _, Tried, connect_words, tell_offline};
+use crate::relay::choice::{Candidate, Choosing, Notes as _, connect_words, tell_offline};
 use crate::relay::direct::{self, Naming};
-use crate::relay::error::{self, Limit};
+use crate::relay::error;
 use crate::relay::outcome::Following;
 use crate::socket::Stream;
 use crate::stream::client::Client;
@@ -42,7 +42,8 @@ impl Visit {
                 Ok(Joined { stream, first, patience: inactivity_timeout, by })
             }
             Err(error) => {
-                if let Some(by) = by.filter(|_| is_trouble(&error)) {
+                let trouble = matches!(&error, Error::Relay(error) if is_trouble(error));
+                if let Some(by) = by.filter(|_| trouble) {
                     let upstream = self.record.endpoint_label();
                     by.tell(&mut self.record, upstream, Trouble::Connect).await;
                 }
@@ -62,32 +63,37 @@ impl Visit {
         let mut last = None;
         for round in 0..=self.settings.connect_attempts {
             if round > 0 {
-                sleep(self.settings.retry_delay).await;
+                // Who leaves is seen at once below.
+                let _ = timeout(self.settings.retry_delay, client.breaks()).await;
             }
             for target in targets {
                 if client.is_gone() {
                     return (exchange, Err(Error::Gone));
                 }
+                if let Some(error) = last.take() {
+                    self.record.retry_after(&error);
+                }
                 let error = match self.cluster(target, by).await {
                     Ok(cluster) => {
-                        let tried;
-                        (exchange, tried) = self.attempts(&cluster, patience, exchange).await;
-                        match tried {
+                        let (tried, way) = (&*cluster, (client, patience));
+                        let opened;
+                        (exchange, opened) = self.attempts(tried, way, exchange).await;
+                        match opened {
                             Ok(stream) => return (exchange, Ok(stream)),
                             Err(error) => error,
                         }
                     }
                     Err(error) => error,
                 };
-                let error = Error::Relay(error);
-                if !is_trouble(&error) {
-                    return (exchange, Err(error));
+                match error {
+                    error::Error::ClientGone(_) => return (exchange, Err(Error::Gone)),
+                    error if is_trouble(&error) => last = Some(error),
+                    error => return (exchange, Err(Error::Relay(error))),
                 }
-                last = Some(error);
             }
         }
         // There is at least one upstream, and one round.
-        (exchange, Err(last.unwrap_or(Error::Gone)))
+        (exchange, Err(last.map_or(Error::Gone, Error::Relay)))
     }
 
     /// The cluster that an upstream is.
@@ -112,45 +118,32 @@ impl Visit {
     async fn attempts(
         &mut self,
         cluster: &ClusterUse,
-        patience: Option<Duration>,
+        (client, patience): (&Client, Option<Duration>),
         mut exchange: Box<Exchange>,
     ) -> (Box<Exchange>, Result<Stream, error::Error>) {
         self.record.cluster = cluster.name().cloned();
         exchange.cluster = self.record.cluster.clone();
         exchange.tried.clear();
-        let (mut choosing, mut attempts) = (Choosing::new(cluster), 0);
+        let worker = Rc::clone(&self.worker);
+        let mut choosing = Choosing::new(cluster, &worker);
         let error = loop {
-            let mut found = None;
-            if attempts < choosing.most {
-                let answer;
-                (exchange, answer) = choosing.next(exchange, &mut self.record).await;
-                match answer {
-                    Ok(candidate) => found = candidate,
-                    Err(error) => break error,
-                }
-            }
-            let Some(candidate) = found else {
-                if choosing.tried.full.is_empty() || attempts >= choosing.most {
-                    break choosing.given_up();
-                }
-                exchange.tried.clear();
-                match self.wait(cluster, &mut choosing.tried).await {
-                    Ok(()) => continue,
-                    Err(error) => break error,
-                }
+            let found;
+            let gone = || async {
+                client.breaks().await;
+                error::Error::ClientGone(0)
             };
-            if attempts > 0 && !self.worker.budget.repeat() {
-                break choosing.given_up();
-            }
-            attempts += 1;
+            (exchange, found) = choosing.candidate(exchange, &mut self.record, gone).await;
+            let candidate = match found {
+                Ok(candidate) => candidate,
+                Err(error) => break error,
+            };
             match self.attempt(cluster, candidate, patience, &mut exchange).await {
                 Ok(stream) => return (exchange, Ok(stream)),
                 Err(error) => {
                     if let Some(following) = self.record.following.take() {
                         following.failed(&error);
                     }
-                    self.record.retry_after(&error);
-                    choosing.tried.last = Some(error);
+                    choosing.failed(error);
                 }
             }
         };
@@ -208,41 +201,10 @@ impl Visit {
         tracing::debug!(%id, listener, cluster, endpoint = label, attempt, error = text, "attempt failed");
         Err(error::Error::Connect(format!("{label}: {text}").into()))
     }
-
-    /// Waits until one of the endpoints that were passed over has room, and holds that. Then it is
-    /// chosen anew, as if nobody had been tried.
-    async fn wait(&mut self, cluster: &ClusterUse, tried: &mut Tried) -> Result<(), error::Error> {
-        let Tried { full, .. } = std::mem::take(tried);
-        let (settings, queue) = (cluster.cluster.settings(), cluster.cluster.queue());
-        // Somebody else may want what this one could not use.
-        *self.record.in_flight() = None;
-        let Some(place) = queue.join(settings.max_queue) else {
-            cluster.metrics.queue_full(self.worker.index);
-            let limit = Limit::max_queue(&settings.name, settings.max_queue);
-            return Err(error::Error::QueueFull(limit));
-        };
-        let _counted = cluster.metrics.queued(self.worker.index);
-        let before = self.record.queued.unwrap_or_default();
-        let begun = Instant::now();
-        let left = settings.queue_timeout.saturating_sub(before);
-        let waited = timeout(left, place.wait(&full)).await;
-        self.record.queued = Some(before + begun.elapsed());
-        let Ok(slot) = waited else {
-            cluster.metrics.queue_timeout(self.worker.index);
-            let time = settings.queue_timeout;
-            let limit = Limit::of_cluster(&settings.name, "queue-timeout", time);
-            return Err(error::Error::QueueTimeout(limit));
-        };
-        *self.record.in_flight() = Some(slot);
-        Ok(())
-    }
 }
 
 /// Whether no upstream could be connected to, so that another may be, or the same one later.
-fn is_trouble(error: &Error) -> bool {
-    use crate::relay::error::Error as E;
-    matches!(
-        error,
-        Error::Relay(E::Connect(_) | E::NoEndpoint(_) | E::QueueFull(_) | E::QueueTimeout(_))
-    )
+fn is_trouble(error: &error::Error) -> bool {
+    use error::Error as E;
+    matches!(error, E::Connect(_) | E::NoEndpoint(_) | E::QueueFull(_) | E::QueueTimeout(_))
 }

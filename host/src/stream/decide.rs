@@ -58,11 +58,10 @@ impl Visit {
         let bytes = Bytes::from(bytes.unwrap_or_default());
         let Some(course) = said? else { return self.default(bytes).map(Some) };
         self.record.route(&router);
-        let until = self.patience();
         let destination = match course {
             Course::Wait => return Ok(None),
             Course::Close(last) => {
-                self.send(client, &last, until).await?;
+                self.say(client, &last).await?;
                 return Ok(None);
             }
             Course::Forward(destination) => *destination,
@@ -73,7 +72,7 @@ impl Visit {
             return self.default(bytes).map(Some);
         };
         self.judge(&targets, &router).await?;
-        self.send(client, &reply.unwrap_or_default(), until).await?;
+        self.say(client, &reply.unwrap_or_default()).await?;
         let first = data.unwrap_or(bytes);
         let by = Some(router);
         Ok(Some(Decided { targets, first, connect_timeout, inactivity_timeout, by }))
@@ -92,7 +91,12 @@ impl Visit {
         self.record.called(router, &exchange);
         match greeting {
             Ok(Some(greeting)) => {
-                if let Err(error) = self.send(client, &greeting.unwrap_or_default(), until).await {
+                let error = match self.send(client, &greeting.unwrap_or_default(), until).await {
+                    Ok(true) => None,
+                    Ok(false) => Some(self.late(router, 0)),
+                    Err(error) => Some(error),
+                };
+                if let Some(error) = error {
                     return (exchange, Err(error));
                 }
             }
@@ -124,53 +128,52 @@ impl Visit {
         bytes: &mut Vec<u8>,
         until: Instant,
     ) -> Result<(), Error> {
-        let settings = &self.settings;
-        let undecided = |why, bytes: &[u8]| Error::Undecided {
-            why,
-            bytes: bytes.len(),
-            router: Name::clone(&router.definition().config.name),
-        };
+        let (have, most) = (bytes.len(), self.settings.max_buffer_bytes);
         if client.has_ended() {
-            return Err(undecided(Undecided::Ended, bytes));
+            return Err(undecided(router, Undecided::Ended, have));
         }
-        let listener = &self.listener.settings.name;
-        let room = settings.max_buffer_bytes.saturating_sub(bytes.len());
+        let room = most.saturating_sub(have);
         if room == 0 {
-            let limit = Undecided::full(listener, settings.max_buffer_bytes);
-            return Err(undecided(limit, bytes));
+            let full = Undecided::full(&self.listener.settings.name, most);
+            return Err(undecided(router, full, have));
         }
         match client.read(bytes, room, until).await {
             Ok(true) => Ok(()),
-            Ok(false) => Err(undecided(Undecided::late(listener, settings.decide_timeout), bytes)),
+            Ok(false) => Err(self.late(router, have)),
             Err(_broken) => Err(Error::Gone),
         }
     }
 
-    /// Sends the client something that is not its upstream's.
+    /// The time is over in which a router may decide.
+    fn late(&self, router: &Plugin, bytes: usize) -> Error {
+        let (listener, time) = (&self.listener.settings.name, self.settings.decide_timeout);
+        undecided(router, Undecided::late(listener, time), bytes)
+    }
+
+    /// Sends the client something that is not its upstream's, which it is to take as it is to take anything.
+    async fn say(&mut self, client: &mut Client, bytes: &[u8]) -> Result<(), Error> {
+        let idle = self.listener.settings.idle_timeout;
+        match self.send(client, bytes, Instant::now() + idle).await? {
+            true => Ok(()),
+            false => Err(Error::idle(self.record.listener(), idle)),
+        }
+    }
+
+    /// Sends the client something until a time. False if it does not take it.
     async fn send(
         &mut self,
         client: &mut Client,
         bytes: &[u8],
         until: Instant,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         if bytes.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
-        match client.send(bytes, until).await {
-            Ok(true) => {
-                self.record.sent(bytes.len());
-                Ok(())
-            }
-            Ok(false) => {
-                Err(Error::idle(self.record.listener(), self.listener.settings.idle_timeout))
-            }
-            Err(_broken) => Err(Error::Gone),
+        let taken = client.send(bytes, until).await.map_err(|_broken| Error::Gone)?;
+        if taken {
+            self.record.sent(bytes.len());
         }
-    }
-
-    /// How long a client may take to take something.
-    fn patience(&self) -> Instant {
-        Instant::now() + self.listener.settings.idle_timeout
+        Ok(taken)
     }
 
     /// The clusters of these names, and the addresses; none if a name is unknown and that is to be
@@ -227,6 +230,11 @@ impl Visit {
             by: None,
         })
     }
+}
+
+fn undecided(router: &Plugin, why: Undecided, bytes: usize) -> Error {
+    let router = Name::clone(&router.definition().config.name);
+    Error::Undecided { why, bytes, router }
 }
 
 fn of_plugin(router: &Plugin, rejected: &Rejected) -> Error {

@@ -1,5 +1,6 @@
 //! What is known of one connection, for the access log and the metrics; written when it is over.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,7 +16,8 @@ use crate::log::access::{AccessRecord, Times};
 use crate::log::id::RequestId;
 use crate::metrics::ListenerMetrics;
 use crate::plugin::{Course, Exchange, Plugin, Rejected};
-use crate::relay::choice::Notes;
+use crate::relay::choice::{Notes, Waited};
+use crate::relay::error as relay;
 use crate::relay::labels::Cut;
 use crate::relay::outcome::Following;
 use crate::stream::error::Error;
@@ -52,8 +54,7 @@ pub(super) struct Record {
     /// When the upstream had been connected to.
     pub(super) connected: Option<Instant>,
     first_byte: Option<Duration>,
-    /// How long it has waited for endpoints that were full.
-    pub(super) queued: Option<Duration>,
+    waited: Waited,
     bytes_up: u64,
     bytes_down: u64,
     /// Bytes from the upstream.
@@ -86,7 +87,7 @@ impl Record {
             connect: None,
             connected: None,
             first_byte: None,
-            queued: None,
+            waited: Waited::default(),
             bytes_up: 0,
             bytes_down: 0,
             received: 0,
@@ -118,16 +119,6 @@ impl Record {
     pub(super) fn endpoint_label(&self) -> String {
         let label = self.endpoint.as_ref().map(|endpoint| &**endpoint.label());
         label.unwrap_or("the upstream").to_owned()
-    }
-
-    /// An attempt follows one that failed.
-    pub(super) fn retry_after(&mut self, error: &dyn std::fmt::Display) {
-        use std::fmt::Write as _;
-        if self.worker.writes_access() && self.retried.len() < RETRIED_BYTES {
-            let separator = if self.retried.is_empty() { "" } else { "; " };
-            // Writing to a string does not fail.
-            let _ = write!(self.retried, "{separator}{error}");
-        }
     }
 
     /// Bytes have gone from a side to the other.
@@ -214,10 +205,23 @@ impl Notes for Record {
     fn in_flight(&mut self) -> &mut Option<InFlight> {
         &mut self.in_flight
     }
+
+    fn retry_after(&mut self, error: &relay::Error) {
+        if self.worker.writes_access() && self.retried.len() < RETRIED_BYTES {
+            let separator = if self.retried.is_empty() { "" } else { "; " };
+            // Writing to a string does not fail.
+            let _ = write!(self.retried, "{separator}{error}");
+        }
+    }
+
+    fn waited(&mut self) -> &mut Waited {
+        &mut self.waited
+    }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
+        self.waited.end();
         if let Some(endpoint) = &self.endpoint {
             endpoint.add_sent(self.bytes_up);
             endpoint.add_received(self.received);
@@ -246,7 +250,7 @@ impl Drop for Record {
             attempts: self.attempts,
             plugins: &self.calls,
             times: Times {
-                queued: self.queued,
+                queued: self.waited.total(),
                 connect: self.connect,
                 first_byte: self.first_byte,
                 total: Some(self.started.elapsed()),

@@ -39,7 +39,8 @@ pub(super) fn send(to: impl AsFd, line: &[u8], descriptors: &[BorrowedFd<'_>]) -
 /// The system's, and an end.
 pub(super) fn receive(from: impl AsFd) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
     let (mut line, mut descriptors) = (Vec::new(), Vec::new());
-    let mut bytes = [0; 4096];
+    // As many as a line may have: what is left of one would come together with the next.
+    let mut bytes = vec![0; BYTES];
     while line.pop_if(|last| *last == b'\n').is_none() {
         let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(SOCKETS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);

@@ -4,7 +4,8 @@
 //! Judging components and configurations may take minutes; what comes of it is applied in one step, when
 //! nobody goes back from a version at the moment. What comes meanwhile waits, and what is the same comes
 //! true once. Going back waits for nothing: what was being made ready of that plugin is left then, as it
-//! was wanted before, and a configuration is made ready once more, with what serves by then.
+//! was wanted before, and a configuration is made ready once more, with what serves by then. While another
+//! process is to take over, no configuration changes what listens.
 
 use std::pin::Pin;
 
@@ -68,11 +69,13 @@ pub(super) struct Agenda {
     orders: Vec<Wanted>,
     /// Whether it is not yet known which files are quiet.
     unsettled: bool,
+    /// Whether another process has the sockets as they are, and is to serve them.
+    held: bool,
     /// Whether components are to be looked for.
     swap: bool,
     promotions: Vec<Name>,
-    /// Who waits for the configuration that is being read.
-    asking: Vec<Wanted>,
+    /// Who waits for the configuration that is being made ready, or is; none if none is.
+    asking: Option<Vec<Wanted>>,
     /// Who is answered what when the components have been judged that have come with it.
     owed: Option<(Vec<Wanted>, Result<u64, String>)>,
     /// What has been made ready in vain: its components need not be compiled again as long as it is there.
@@ -89,11 +92,15 @@ impl Agenda {
     /// The configuration is to be read again.
     pub(super) fn reload(&mut self) {
         self.reload = true;
+        if self.held {
+            tell_held();
+        }
     }
 
     /// The same, for somebody who has not seen whether files are still written to.
     pub(super) fn reload_unseen(&mut self, order: Option<Wanted>) {
-        (self.reload, self.unsettled) = (true, true);
+        self.reload();
+        self.unsettled = true;
         self.orders.retain(|order| !order.is_abandoned());
         match order {
             Some(order) if self.orders.len() >= ORDERS => {
@@ -101,6 +108,26 @@ impl Agenda {
             }
             order => self.orders.extend(order),
         }
+    }
+
+    /// Another process has the sockets as they are, and is to serve them: until it has ended no configuration
+    /// changes them. One that is being made ready is made again then, as it may hold an address that the
+    /// other wants.
+    pub(super) fn hold(&mut self) {
+        self.held = true;
+        if let Some(asking) = self.asking.take() {
+            (self.making, self.ready) = (None, None);
+            self.reload = true;
+            self.orders.extend(asking);
+        }
+        if self.reload {
+            tell_held();
+        }
+    }
+
+    /// There is no such process any more.
+    pub(super) fn go_on(&mut self) {
+        self.held = false;
     }
 
     /// Components are to be looked for.
@@ -178,9 +205,9 @@ impl Agenda {
             self.swap = false;
             return Some(Next::Components);
         }
-        if self.reload && !self.unsettled {
+        if self.reload && !self.unsettled && !self.held {
             self.reload = false;
-            self.asking.append(&mut self.orders);
+            self.asking = Some(std::mem::take(&mut self.orders));
             return Some(Next::Configuration);
         }
         if !self.promotions.is_empty() {
@@ -200,7 +227,7 @@ impl Agenda {
     pub(super) fn again(&mut self, outdated: Snapshot) {
         self.outdated = Some(outdated);
         self.reload = true;
-        self.orders.append(&mut self.asking);
+        self.orders.extend(self.asking.take().unwrap_or_default());
     }
 
     /// What was made ready in vain, to be held while it is made again.
@@ -211,7 +238,7 @@ impl Agenda {
     /// A configuration is served, or not. Who has asked is told when the components are judged that it
     /// leaves for that.
     pub(super) fn reloaded(&mut self, taken: Result<u64, String>) {
-        self.owed = Some((std::mem::take(&mut self.asking), taken));
+        self.owed = Some((self.asking.take().unwrap_or_default(), taken));
     }
 
     /// Components have been judged.
@@ -220,6 +247,10 @@ impl Agenda {
             orders.into_iter().for_each(|order| order.answer(taken.clone()));
         }
     }
+}
+
+fn tell_held() {
+    tracing::info!("the configuration is read again if the process that is to take over ends");
 }
 
 /// What is being made, if it is.

@@ -13,12 +13,6 @@ use crate::log::{in_milliseconds, timestamp};
 use crate::relay::error::Limit;
 
 impl Attempts<'_> {
-    /// Traces that the request waits, with how many do.
-    pub(super) fn tell_queued(&self, waiting: usize) {
-        let (id, cluster) = (self.record.id(), &**self.cluster.cluster.name());
-        tracing::trace!(%id, cluster, waiting, "queued");
-    }
-
     pub(super) fn send_words(&self, error: &SendError, endpoint: &Endpoint) -> Box<str> {
         let settings = self.cluster.cluster.settings();
         let what = match error.kind {

@@ -4,7 +4,8 @@ use super::Record;
 use crate::cluster::endpoint::InFlight;
 use crate::log::id::RequestId;
 use crate::plugin::{Exchange, Plugin};
-use crate::relay::choice::Notes;
+use crate::relay::choice::{Notes, Waited};
+use crate::relay::error::Error;
 
 impl Notes for Record {
     fn id(&self) -> &RequestId {
@@ -21,5 +22,13 @@ impl Notes for Record {
 
     fn in_flight(&mut self) -> &mut Option<InFlight> {
         &mut self.in_flight
+    }
+
+    fn retry_after(&mut self, error: &Error) {
+        Self::retry_after(self, error);
+    }
+
+    fn waited(&mut self) -> &mut Waited {
+        &mut self.waited
     }
 }

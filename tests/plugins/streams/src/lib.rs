@@ -1,5 +1,5 @@
 //! Test guest: a stream router that does what the first of its rules says whose `begins` or `ends` the bytes
-//! begin or end with; without one, it waits.
+//! begin or end with, and whose `protocol` a TLS client offers; without one, it waits.
 //!
 //! Of what it is told it counts `accepted`, `decided` (each call), `ended` (those at the end),
 //! `connect_failed` and `inactivity_failed`, and keeps the port of the upstream that failed last in the
@@ -9,7 +9,7 @@ use crate::bindings::exports::linkspan::plugin::lifecycle;
 use crate::bindings::exports::linkspan::plugin::stream_router::{
     self, Decision, Target, Trouble, Upstream,
 };
-use crate::bindings::linkspan::plugin::metrics;
+use crate::bindings::linkspan::plugin::{connection, metrics};
 use linkspan_plugin_common::config;
 use serde::Deserialize;
 use std::cell::RefCell;
@@ -32,9 +32,11 @@ mod export {
 struct Plugin;
 
 #[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Config {
     greeting: Option<String>,
+    /// Another greeting, of so many bytes.
+    greeting_bytes: Option<usize>,
     #[serde(default)]
     rules: Vec<Rule>,
 }
@@ -44,15 +46,18 @@ struct Config {
 struct Rule {
     begins: Option<String>,
     ends: Option<String>,
+    protocol: Option<String>,
     /// Clusters, or addresses where there is a colon.
     to: Option<Vec<String>>,
     data: Option<String>,
+    /// Other data, of so many bytes.
+    data_bytes: Option<usize>,
     reply: Option<String>,
     connect_timeout: Option<u32>,
     inactivity_timeout: Option<u32>,
     /// Closes after this.
     close: Option<String>,
-    /// `trap` or `loop`.
+    /// `trap` or `loop`, or `tell`, which closes after the listener, the client's address and its port.
     r#do: Option<String>,
 }
 
@@ -70,7 +75,7 @@ impl lifecycle::Guest for Plugin {
 impl stream_router::Guest for Plugin {
     fn accepted(_id: u64) -> Option<Vec<u8>> {
         metrics::count("accepted", 1);
-        CONFIG.with_borrow(|config| config.greeting.clone()).map(String::into_bytes)
+        CONFIG.with_borrow(|config| given(config.greeting.as_ref(), config.greeting_bytes))
     }
 
     fn decide(_id: u64, bytes: Vec<u8>, ended: bool) -> Decision {
@@ -93,23 +98,37 @@ impl stream_router::Guest for Plugin {
     }
 }
 
+/// A text, or so many bytes.
+fn given(text: Option<&String>, bytes: Option<usize>) -> Option<Vec<u8>> {
+    let text = text.map(|text| text.clone().into_bytes());
+    text.or_else(|| bytes.map(|count| vec![b'x'; count]))
+}
+
 impl Rule {
     fn holds(&self, bytes: &[u8]) -> bool {
         self.begins.as_ref().is_none_or(|begins| bytes.starts_with(begins.as_bytes()))
             && self.ends.as_ref().is_none_or(|ends| bytes.ends_with(ends.as_bytes()))
+            && self.protocol.as_ref().is_none_or(|protocol| {
+                connection::application_protocols().iter().any(|it| it == protocol.as_bytes())
+            })
     }
 
     fn decision(&self) -> Decision {
         match self.r#do.as_deref() {
             Some("trap") => process::abort(),
+            Some("tell") => {
+                let (listener, address) = (connection::listener(), connection::client_address());
+                let told = format!("{listener} {address} {}", connection::client_port());
+                return Decision::Close(Some(told.into_bytes()));
+            }
             Some("loop") => loop {
                 black_box(self);
             },
             _ => {}
         }
-        let bytes = |text: &Option<String>| text.clone().map(String::into_bytes);
         let Some(to) = &self.to else {
-            return Decision::Close(bytes(&self.close).filter(|bytes| !bytes.is_empty()));
+            let last = given(self.close.as_ref(), None);
+            return Decision::Close(last.filter(|bytes| !bytes.is_empty()));
         };
         let upstream = |name: &String| match name.contains(':') {
             true => Upstream::Address(name.clone()),
@@ -117,8 +136,8 @@ impl Rule {
         };
         Decision::Forward(Target {
             upstreams: to.iter().map(upstream).collect(),
-            data: bytes(&self.data),
-            reply: bytes(&self.reply),
+            data: given(self.data.as_ref(), self.data_bytes),
+            reply: given(self.reply.as_ref(), None),
             connect_timeout: self.connect_timeout,
             inactivity_timeout: self.inactivity_timeout,
         })
