@@ -7,6 +7,7 @@ mod handover;
 mod meanwhile;
 mod probing;
 mod reloads;
+mod replaced;
 mod restart;
 mod shadow;
 

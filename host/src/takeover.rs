@@ -193,6 +193,8 @@ pub enum Step {
     Asks,
     /// It serves them.
     Serves,
+    /// It has ended before it did.
+    Ends,
 }
 
 /// Where a successor finds this process.
@@ -236,9 +238,16 @@ impl Offer {
                 _ => {
                     tracing::warn!("who was to take over has ended: this process goes on");
                     self.successor = None;
+                    return Step::Ends;
                 }
             }
         }
+    }
+
+    /// Whether somebody has asked to take over, and does not serve yet.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.successor.is_some()
     }
 
     async fn accept(&self) -> io::Result<UnixStream> {

@@ -224,7 +224,8 @@ impl Service {
         ExitCode::SUCCESS
     }
 
-    /// Gives the sockets to the process that asks for them. It is to serve before this one ends.
+    /// Gives the sockets to the process that asks for them. It is to serve before this one ends, and nothing
+    /// that serves is changed before.
     fn hand_over(&mut self) {
         let Some(offer) = &mut self.offer else { return };
         match self.proxy.share() {
@@ -260,14 +261,19 @@ impl Service {
         let mut watchdog = Watchdog::new();
         let mut agenda = Agenda::default();
         loop {
-            self.advance(&mut agenda, source).await;
+            // A process that begins to serve in place of this one has seen what serves by now: what else
+            // came to, or was gone back from, it would undo.
+            let alone = !self.offer.as_ref().is_some_and(Offer::is_asked);
+            if alone {
+                self.advance(&mut agenda, source).await;
+            }
             let (hears, promotes) = (agenda.hears(), agenda.promotes());
             let wish = tokio::select! {
                 _ = tidy.tick() => Wish::Tidy,
                 () = watchdog.due() => Wish::Feed,
                 step = step(&mut self.offer) => Wish::by(step),
                 wish = self.signals.next() => wish,
-                order = self.proxy.wish(hears, promotes) => order.map_or(Wish::Judge, Wish::Order),
+                order = self.proxy.wish(hears, promotes), if alone => order.map_or(Wish::Judge, Wish::Order),
                 wish = files(&mut self.watch, agenda.waits_for_files()) => wish,
                 () = agenda.made() => continue,
             };
@@ -279,6 +285,7 @@ impl Service {
                     return self.leaving(LINGER);
                 }
                 Wish::HandOver => self.hand_over(),
+                Wish::GoOn => {}
                 Wish::Feed => watchdog.feed(self.proxy.metrics().beats()),
                 Wish::Reload => agenda.reload_unseen(None),
                 Wish::Read => agenda.reload(),

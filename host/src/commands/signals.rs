@@ -39,6 +39,8 @@ pub(super) enum Wish {
     HandOver,
     /// To leave to it what listens, and end.
     Yield,
+    /// To do again whatever is wanted: it has ended.
+    GoOn,
 }
 
 impl Wish {
@@ -47,6 +49,7 @@ impl Wish {
         match step {
             Step::Asks => Self::HandOver,
             Step::Serves => Self::Yield,
+            Step::Ends => Self::GoOn,
         }
     }
 }

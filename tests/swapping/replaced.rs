@@ -1,0 +1,83 @@
+//! A process that is about to be replaced: what its successor has seen of what serves stays true.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use super::canary::TOKEN;
+use super::{Bridge, stamp, stamped};
+use crate::support::{Client, eventually, request};
+
+/// Long enough for anything that is not waited for.
+const A_WHILE: Duration = Duration::from_millis(300);
+
+const SERVER: &str = "takeover = 'takeover.sock'";
+
+/// A successor that has the sockets, and takes its time.
+fn successor(bridge: &Bridge) -> UnixStream {
+    let path = bridge.linkspan.file().with_file_name("takeover.sock");
+    let mut successor = UnixStream::connect(path).unwrap();
+    successor.read_exact(&mut [0]).unwrap();
+    successor
+}
+
+#[test]
+fn a_rollback_is_not_undone_by_a_process_that_takes_over_meanwhile() {
+    let mut bridge = Bridge::of(SERVER, "", "");
+    let mut client = bridge.linkspan.connect();
+    bridge.drop("stamps", &stamped("b"));
+    eventually("the new version", || (stamp(&client.get("/")) == "b").then_some(()));
+    let ask = |bridge: &Bridge| {
+        let mut admin = Client::connect(bridge.admin);
+        admin.send(request("POST", "/api/plugins/one/rollback", &TOKEN, b""));
+        assert!(admin.is_quiet_for(A_WHILE), "the successor would not know of it");
+        admin
+    };
+
+    // It ends before it serves.
+    let first = successor(&bridge);
+    let mut admin = ask(&bridge);
+    assert_eq!(stamp(&client.get("/")), "b");
+    drop(first);
+    let answer = admin.response_to("POST");
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    assert_eq!(stamp(&client.get("/")), "a");
+
+    bridge.drop("stamps", &stamped("c"));
+    eventually("the next version", || (stamp(&client.get("/")) == "c").then_some(()));
+    let mut second = successor(&bridge);
+    let mut admin = ask(&bridge);
+    second.write_all(b"serves\n").unwrap();
+    assert_eq!(admin.response_to("POST").status(), 503);
+    assert!(bridge.linkspan.wait().success());
+}
+
+#[test]
+fn a_version_is_not_withdrawn_from_a_process_that_is_taken_over() {
+    let canary = "[plugins.one.canary]\nshare = '50%'\nfor = '1h'";
+    let mut bridge = Bridge::of(SERVER, "on-failure = 'skip'", canary);
+    let mut client = bridge.linkspan.connect();
+    // Traps when it is called.
+    bridge.drop("stamps", &stamped("?"));
+    eventually("the trial", || bridge.told("one")["trial"].is_object().then_some(()));
+    let first = successor(&bridge);
+    for _ in 0..50 {
+        assert_eq!(client.get("/").status(), 200);
+    }
+    assert!(client.is_quiet_for(A_WHILE));
+    assert_eq!(bridge.candidates("one", "withdrawn"), 0);
+    drop(first);
+    eventually("the verdict", || (bridge.candidates("one", "withdrawn") == 1).then_some(()));
+}
+
+#[test]
+fn what_is_compiled_when_a_process_takes_over_does_not_come_to_serve_before_that_ends() {
+    let mut bridge = Bridge::of(SERVER, "", "");
+    let mut client = bridge.linkspan.connect();
+    let first = successor(&bridge);
+    bridge.drop("stamps", &stamped("b"));
+    assert!(client.is_quiet_for(2 * A_WHILE));
+    assert_eq!(stamp(&client.get("/")), "a");
+    drop(first);
+    eventually("the new version", || (stamp(&client.get("/")) == "b").then_some(()));
+}
