@@ -96,10 +96,15 @@ fn look(plugins: Option<&Path>, file: Option<&Path>) -> Seen {
             seen.insert(File::Plugin(entry.file_name()), Stamp::of(&metadata));
         }
     }
-    if let Some(metadata) = file.and_then(|file| file.metadata().ok()) {
-        seen.insert(File::Configuration, Stamp::of(&metadata));
+    if let Some(stamp) = file.and_then(stamp) {
+        seen.insert(File::Configuration, stamp);
     }
     seen
+}
+
+/// What a configuration's file looks like; nothing if it is not there.
+pub fn stamp(file: &Path) -> Option<Stamp> {
+    file.metadata().ok().map(|metadata| Stamp::of(&metadata))
 }
 
 impl Restless {
@@ -161,6 +166,22 @@ impl Watch {
         while self.look().await == Looked::Wait {
             sleep_until(self.looked + QUIET).await;
         }
+    }
+
+    /// Whether the configuration's file looks as was last told, so that it can be read: half of one may be a
+    /// sound configuration. Looks at once.
+    #[must_use]
+    pub fn file_is_quiet(&self) -> bool {
+        let Some(file) = &self.file else { return true };
+        stamp(file) == self.told.get(&File::Configuration).copied()
+    }
+
+    /// Whether the configuration's file is waited for where it is not quiet; not if somebody writes to it for
+    /// ever.
+    #[must_use]
+    pub fn waits_for_file(&self) -> bool {
+        let restless = self.restless.get(&File::Configuration);
+        restless.is_none_or(|restless| Instant::now() < restless.first + LONGEST)
     }
 
     /// The plugin directory, as was last told.

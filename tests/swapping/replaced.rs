@@ -1,12 +1,15 @@
 //! A process that is about to be replaced: what its successor has seen of what serves stays true.
 
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::canary::TOKEN;
 use super::{Bridge, stamp, stamped};
-use crate::support::{Client, eventually, request};
+use crate::support::{Client, Signal, eventually, request};
 
 /// Long enough for anything that is not waited for.
 const A_WHILE: Duration = Duration::from_millis(300);
@@ -80,4 +83,31 @@ fn what_is_compiled_when_a_process_takes_over_does_not_come_to_serve_before_that
     assert_eq!(stamp(&client.get("/")), "a");
     drop(first);
     eventually("the new version", || (stamp(&client.get("/")) == "b").then_some(()));
+}
+
+#[test]
+fn half_a_configuration_is_not_taken_where_reading_it_has_to_wait() {
+    // Who writes is held up at times on a busy machine, and half a file may be taken for a whole one then.
+    for _ in 0..20 {
+        let mut bridge = Bridge::of(SERVER, "", "");
+        let mut client = bridge.linkspan.connect();
+        let file = bridge.linkspan.file();
+        let toml = fs::read_to_string(&file).unwrap();
+        let half = format!("{toml}\n[clusters.half]\nendpoints = []\n");
+        let first = successor(&bridge);
+        bridge.linkspan.signal(Signal::HUP);
+        assert!(client.is_quiet_for(A_WHILE), "nobody writes to files, as is seen meanwhile");
+        let begun = Instant::now();
+        fs::write(&file, &half).unwrap();
+        drop(first);
+        bridge.linkspan.wait_for_stderr("who was to take over has ended");
+        fs::write(&file, format!("{half}\n[clusters.whole]\nendpoints = []\n")).unwrap();
+        if begun.elapsed() > Duration::from_millis(100) {
+            continue;
+        }
+        eventually("it", || bridge.ask("/api/clusters").contains("\"whole\"").then_some(()));
+        assert_eq!(bridge.linkspan.stderr().matches("configuration taken").count(), 1);
+        return;
+    }
+    panic!("this machine has no time to write a file");
 }

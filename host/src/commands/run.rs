@@ -334,8 +334,9 @@ impl Service {
         }
         let making = match agenda.next() {
             Some(Next::Configuration) => {
+                let Some(making) = self.read(source, agenda) else { return };
                 manager::reloading();
-                self.read(source, agenda.outdated())
+                making
             }
             Some(Next::Components) => agenda::components(&mut self.proxy, self.watch.quiet()),
             Some(Next::Promotions(plugins)) => agenda::promotions(&self.proxy, plugins),

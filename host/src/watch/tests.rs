@@ -131,3 +131,21 @@ async fn who_does_not_wait_for_news_is_told_of_files_that_are_quiet() {
     assert!(quiet.files.contains_key(OsStr::new("a.wasm")));
     assert_eq!(watch.look().await, Looked::Settled(None), "it is told of once");
 }
+
+#[tokio::test]
+async fn a_configuration_is_not_read_that_has_changed_since_it_was_quiet() {
+    let (directory, mut watch) = watched();
+    let file = directory.path().join("linkspan.toml");
+    assert!(watch.file_is_quiet());
+    std::fs::write(&file, "half").unwrap();
+    assert!(!watch.file_is_quiet() && watch.waits_for_file(), "nobody has looked yet");
+    watch.settle().await;
+    assert!(watch.file_is_quiet());
+    std::fs::remove_file(&file).unwrap();
+    assert!(!watch.file_is_quiet());
+    assert!(watch.waits_for_file());
+    std::fs::write(&file, "written for ever").unwrap();
+    let long_ago = Instant::now().checked_sub(LONGEST).unwrap();
+    assert_eq!(watch.compare(&look(None, Some(&file)), long_ago), Looked::Wait);
+    assert!(!watch.file_is_quiet() && !watch.waits_for_file());
+}

@@ -103,6 +103,12 @@ impl Agenda {
         }
     }
 
+    /// The configuration cannot be read yet: its file has changed since nobody wrote to it.
+    pub(super) fn not_yet(&mut self) {
+        (self.reload, self.unsettled) = (true, true);
+        self.orders.append(&mut self.asking);
+    }
+
     /// Components are to be looked for.
     pub(super) fn swap(&mut self) {
         self.swap = true;

@@ -10,38 +10,47 @@ use crate::commands::{check, manager};
 use crate::config::Reading;
 use crate::listener::descriptors;
 use crate::proxy::StartError;
-use crate::snapshot::Snapshot;
 
 impl Service {
-    /// Reads the configuration again, and makes it ready. What was made ready in vain before is held for
-    /// as long.
+    /// Reads the configuration again, and makes it ready; unless its file is to be waited for first. What was
+    /// made ready in vain before is held for as long.
     pub(super) fn read(
         &self,
         source: Option<(&Run, &Path)>,
-        outdated: Option<Snapshot>,
-    ) -> Making<Ready> {
+        agenda: &mut Agenda,
+    ) -> Option<Making<Ready>> {
         let ready = Ready::Configuration;
         let faulty = |text: String| -> Making<Ready> {
             Box::pin(std::future::ready(ready(Reloaded::Faulty(text))))
         };
         let Some((run, path)) = source else {
-            return faulty(
+            return Some(faulty(
                 "it is not from a file, so that there is nothing to read again".to_owned(),
-            );
+            ));
         };
-        let mut reading = Reading::load(path);
+        // It may be long since it was seen that nobody writes to it.
+        let reading = self.watch.file_is_quiet().then(|| Reading::load(path));
+        let Some(mut reading) = reading.filter(|_| self.watch.file_is_quiet()) else {
+            if self.watch.waits_for_file() {
+                agenda.not_yet();
+                return None;
+            }
+            let path = path.display();
+            return Some(faulty(format!("somebody writes to {path} and does not come to an end")));
+        };
+        let outdated = agenda.outdated();
         let Some(mut config) = reading.sound().cloned() else {
             let host = Arc::clone(self.proxy.plugin_host());
-            return Box::pin(async move {
+            return Some(Box::pin(async move {
                 // What is refused is among the faults then.
                 let _ = check::judge_with(&mut reading, &host).await;
                 ready(Reloaded::Faulty(reading.faults().to_string()))
-            });
+            }));
         };
         if let Err(error) = config.override_bind(run.host, run.port) {
-            return faulty(error.to_string());
+            return Some(faulty(error.to_string()));
         }
-        match self.proxy.build(config, Some(self.watch.quiet())) {
+        Some(match self.proxy.build(config, Some(self.watch.quiet())) {
             Ok(building) => Box::pin(async move {
                 let built = building.await;
                 drop(outdated);
@@ -50,7 +59,7 @@ impl Service {
             Err(error) => {
                 Box::pin(std::future::ready(ready(Reloaded::Read(Box::new(reading), Err(error)))))
             }
-        }
+        })
     }
 
     /// Serves the configuration as it was read, or says what is wrong with it.
