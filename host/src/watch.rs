@@ -134,6 +134,16 @@ impl Watch {
         watch
     }
 
+    /// The same, where the configuration was read when its file looked like this: it may look otherwise by now.
+    #[must_use]
+    pub fn since(mut self, read: Option<Stamp>) -> Self {
+        match read.filter(|_| self.file.is_some()) {
+            Some(stamp) => self.told.insert(File::Configuration, stamp),
+            None => self.told.remove(&File::Configuration),
+        };
+        self
+    }
+
     /// Has the system tell of what is now the configuration's file. Not of its directory: it may hold
     /// logs, and each line of those would be told of.
     fn follow_file(&mut self) {

@@ -1,15 +1,16 @@
 //! A process that is about to be replaced: what its successor has seen of what serves stays true.
 
+use std::cell::OnceCell;
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::canary::TOKEN;
 use super::{Bridge, stamp, stamped};
-use crate::support::{Client, Signal, eventually, request};
+use crate::support::{Binary, Client, Signal, eventually, request};
 
 /// Long enough for anything that is not waited for.
 const A_WHILE: Duration = Duration::from_millis(300);
@@ -110,4 +111,19 @@ fn half_a_configuration_is_not_taken_where_reading_it_has_to_wait() {
         return;
     }
     panic!("this machine has no time to write a file");
+}
+
+#[test]
+fn a_configuration_that_changes_while_a_process_waits_for_its_sockets_is_taken() {
+    let toml = "[server]\ntakeover = 'takeover.sock'\n[listeners.web]\nbind = '127.0.0.1:0'\n";
+    let before = OnceCell::new();
+    let mut linkspan = Binary::prepared(toml, &[], &["run", "--takeover"], |plugins| {
+        let path = plugins.with_file_name("takeover.sock");
+        before.set(UnixListener::bind(path).unwrap()).unwrap();
+    });
+    let (mut before, _) = before.get().unwrap().accept().unwrap();
+    fs::write(linkspan.file(), format!("{toml}[listeners.more]\nbind = '127.0.0.1:0'\n")).unwrap();
+    before.write_all(b"{\"form\":1,\"version\":\"0\",\"sockets\":[],\"more\":false}\n").unwrap();
+    // It begins with what it has read, and then is where it should be.
+    linkspan.address("more");
 }

@@ -49,7 +49,7 @@ pub async fn demo(wanted: &Demo) -> ExitCode {
         Err(text) => return fail(&text),
     };
     let inherited = Inherited::default();
-    let begin = Begin { moved: true, file: None, inherited, replaces: false };
+    let begin = Begin { moved: true, file: None, read: None, inherited, replaces: false };
     let service = match Service::start(config, &mut reading, begin).await {
         Ok(service) => service,
         Err(code) => return code,

@@ -16,9 +16,10 @@ use crate::config::{Config, Name, Reading, STDIN};
 use crate::listener::descriptors;
 use crate::log::Logs;
 use crate::memory;
+use crate::plugin::Stamp;
 use crate::proxy::Proxy;
 use crate::takeover::{Inherited, Offer, Predecessor};
-use crate::watch::{News, Watch};
+use crate::watch::{self, News, Watch};
 use agenda::{Agenda, Asked, Next, Ready};
 
 /// How often this thread gives back what it has freed, and what workers have freed of its own: plugins and
@@ -37,6 +38,8 @@ pub async fn run(run: &Run) -> ExitCode {
     };
     // Before there are threads.
     let mut inherited = Inherited::from_manager();
+    // What is written to it from now on is read again.
+    let read = watch::stamp(&path);
     let mut reading = Reading::load(&path);
     let Some(mut config) = reading.sound().cloned() else {
         return check::refuse(&mut reading).await;
@@ -49,7 +52,7 @@ pub async fn run(run: &Run) -> ExitCode {
         Err(text) => return fail(&text),
     };
     let file = Some(path.as_path()).filter(|path| *path != Path::new(STDIN));
-    let begin = Begin { moved: is_moved(run), file, inherited, replaces: before.is_some() };
+    let begin = Begin { moved: is_moved(run), file, read, inherited, replaces: before.is_some() };
     match Service::start(config, &mut reading, begin).await {
         Ok(mut service) => {
             service.announce(&[]);
@@ -87,6 +90,8 @@ pub(super) struct Begin<'a> {
     pub(super) moved: bool,
     /// The configuration, which is watched.
     pub(super) file: Option<&'a Path>,
+    /// What that looked like when it was read.
+    pub(super) read: Option<Stamp>,
     /// Sockets that listen already.
     pub(super) inherited: Inherited,
     /// Whether another process serves until this one does.
@@ -127,7 +132,7 @@ impl Service {
         reading: &mut Reading,
         begin: Begin<'_>,
     ) -> Result<Self, ExitCode> {
-        let Begin { moved, file, mut inherited, replaces } = begin;
+        let Begin { moved, file, read, mut inherited, replaces } = begin;
         descriptors::raise();
         let logs = Logs::open(&config.log).map_err(|error| fail(&error))?;
         logs.install().map_err(|error| fail(&error))?;
@@ -136,6 +141,7 @@ impl Service {
         let mut signals = Signals::new().map_err(|error| fail(&error))?;
         // Before the files are read as components: what changes meanwhile is told of.
         let watch = Watch::new(config.server.plugin_dir.clone(), file.map(Path::to_path_buf));
+        let watch = watch.since(read);
         let path = config.server.takeover.as_deref().filter(|_| !replaces);
         let offer = path.map(offer).transpose().map_err(|error| fail(&error))?;
         // Components that have to be compiled may take minutes.
