@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::canary::TOKEN;
+use super::digests::digest;
 use super::{Bridge, stamp, stamped};
 use crate::loading::caching::long;
 use crate::support::{Binary, Client, Signal, eventually, request};
@@ -130,6 +131,27 @@ fn a_version_that_was_gone_back_to_while_a_configuration_was_made_ready_stays() 
     assert_eq!(stamp(&client.get("/")), "a");
     assert_eq!(bridge.told("slow")["component"], "slow");
     assert_eq!(bridge.candidates("one", "withdrawn"), 1);
+}
+
+#[test]
+fn a_configuration_is_not_refused_for_a_version_that_was_gone_back_from_meanwhile() {
+    let mut bridge = Bridge::of("workers = 4", "", "");
+    let mut client = bridge.linkspan.connect();
+    let [one, other] = ["one", "other"].map(|name| bridge.told(name)["digest"].clone());
+    bridge.drop("stamps", &stamped("b"));
+    eventually("the new version", || (stamp(&client.get("/")) == "b").then_some(()));
+    // Takes its time to be configured, for each worker.
+    let slow = stamped("&");
+    bridge.drop("slow", &slow);
+    let listed = format!("require-digest = [{one}, {other}, '{}']\nworkers = 4", digest(&slow));
+    bridge.rewrite(|toml| toml.replace("workers = 4", &listed) + "\n[plugins.slow]\n");
+    let mut admin = Client::connect(bridge.admin);
+    admin.send(request("POST", "/api/reload", &TOKEN, b""));
+    assert_eq!(bridge.order("/api/plugins/one/rollback").0, 200);
+    let answer = admin.response_to("POST");
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    assert_eq!(stamp(&client.get("/")), "a");
+    assert_eq!(bridge.told("slow")["component"], "slow");
 }
 
 #[test]

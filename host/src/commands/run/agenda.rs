@@ -32,8 +32,8 @@ pub(super) enum Ready {
 
 /// What has come of reading the configuration again.
 pub(super) enum Reloaded {
-    /// As what it was read, and what can be served, or why it cannot.
-    Read(Box<Reading>, Result<Box<Built>, StartError>),
+    /// As what it was read, and what can be served, or why it cannot, where the snapshot of this number serves.
+    Read(Box<Reading>, u64, Result<Box<Built>, StartError>),
     /// What is wrong with it.
     Faulty(String),
 }
@@ -202,9 +202,9 @@ impl Agenda {
         self.making = Some(making);
     }
 
-    /// A configuration is ready, and something else is served by now than when it was begun.
-    pub(super) fn again(&mut self, outdated: Snapshot) {
-        self.outdated = Some(outdated);
+    /// A configuration is ready, or refused, and something else is served by now than when it was begun.
+    pub(super) fn again(&mut self, outdated: Option<Snapshot>) {
+        self.outdated = outdated;
         self.reload = true;
         self.orders.append(&mut self.asking);
     }

@@ -50,15 +50,17 @@ impl Service {
         if let Err(error) = config.override_bind(run.host, run.port) {
             return Some(faulty(error.to_string()));
         }
+        let before = self.proxy.snapshot().generation;
+        let read = move |reading, built: Result<_, _>| {
+            ready(Reloaded::Read(Box::new(reading), before, built.map(Box::new)))
+        };
         Some(match self.proxy.build(config, Some(self.watch.quiet())) {
             Ok(building) => Box::pin(async move {
                 let built = building.await;
                 drop(outdated);
-                ready(Reloaded::Read(Box::new(reading), built.map(Box::new)))
+                read(reading, built)
             }),
-            Err(error) => {
-                Box::pin(std::future::ready(ready(Reloaded::Read(Box::new(reading), Err(error)))))
-            }
+            Err(error) => Box::pin(std::future::ready(read(reading, Err(error)))),
         })
     }
 
@@ -72,14 +74,17 @@ impl Service {
         let known = self.lines();
         let taken = match reloaded {
             Reloaded::Faulty(text) => Err(text),
-            Reloaded::Read(_, Ok(built)) if self.proxy.is_outdated(&built) => {
-                return agenda.again(built.into_snapshot());
+            // What was gone back from meanwhile would serve again, or is what it was refused for.
+            Reloaded::Read(_, before, built) if before != self.proxy.snapshot().generation => {
+                return agenda.again(built.ok().map(|built| built.into_snapshot()));
             }
-            Reloaded::Read(reading, Ok(built)) => {
-                let served = self.proxy.serve(*built).await;
+            Reloaded::Read(reading, _, built) => {
+                let served = match built {
+                    Ok(built) => self.proxy.serve(*built).await,
+                    Err(error) => Err(error),
+                };
                 self.taken(*reading, served, source)
             }
-            Reloaded::Read(reading, Err(error)) => self.taken(*reading, Err(error), source),
         };
         match &taken {
             Ok(generation) => {
