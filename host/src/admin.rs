@@ -93,12 +93,21 @@ pub enum Change {
 pub struct Wanted {
     /// What is asked for.
     pub change: Change,
-    reply: oneshot::Sender<Result<u64, String>>,
+    reply: oneshot::Sender<Answer>,
+}
+
+/// What becomes of a wish.
+#[derive(Debug)]
+enum Answer {
+    /// The generation that is now served, or why nothing has changed.
+    Heard(Result<u64, String>),
+    /// It is not even tried: too many wait.
+    TurnedAway,
 }
 
 impl Wanted {
     /// A wish, and where its answer comes.
-    fn new(change: Change) -> (Self, oneshot::Receiver<Result<u64, String>>) {
+    fn new(change: Change) -> (Self, oneshot::Receiver<Answer>) {
         let (reply, answered) = oneshot::channel();
         (Self { change, reply }, answered)
     }
@@ -112,7 +121,12 @@ impl Wanted {
     /// Tells whoever asked: the generation that is now served, or why nothing has changed.
     pub fn answer(self, result: Result<u64, String>) {
         // Who has left does not want to know.
-        let _ = self.reply.send(result);
+        let _ = self.reply.send(Answer::Heard(result));
+    }
+
+    /// Tells whoever asked that too many wait for the same.
+    pub fn turn_away(self) {
+        let _ = self.reply.send(Answer::TurnedAway);
     }
 }
 

@@ -169,6 +169,30 @@ fn orders_that_come_while_a_component_is_compiled_are_all_obeyed() {
 }
 
 #[test]
+fn many_who_wait_for_a_reload_lock_nobody_out() {
+    let mut bridge = Bridge::new();
+    compiling(&bridge);
+    let fields = [&TOKEN[..], &[("connection", "close")]].concat();
+    let waiting: Vec<_> = (0..64)
+        .map(|_| {
+            let mut client = Client::connect(bridge.admin);
+            client.send(request("POST", "/api/reload", &fields, b""));
+            client
+        })
+        .collect();
+    assert_eq!(bridge.ask("/healthz"), "ok\n");
+    assert_eq!(bridge.candidates("other", "refused"), 0, "it is compiled still");
+    bridge.linkspan.signal(Signal::TERM);
+    let mut turned_away = 0;
+    for mut client in waiting {
+        let answer = client.response_to("POST");
+        assert_eq!(answer.status(), 503, "{}", answer.text());
+        turned_away += usize::from(answer.text().contains("too many"));
+    }
+    assert!(turned_away >= 32, "{turned_away}");
+}
+
+#[test]
 fn a_file_that_is_being_written_is_not_judged_by_a_reload() {
     let whole = stamped("b");
     let pieces: Vec<_> = whole.chunks(whole.len().div_ceil(16)).collect();

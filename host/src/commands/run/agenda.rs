@@ -14,8 +14,9 @@ use crate::plugin::Quiet;
 use crate::proxy::{Built, Proxy, StartError};
 use crate::snapshot::{Back, Judged, Promotion, Snapshot};
 
-/// The most who wait for an answer: as many as the administrator's listener has connections.
-const ORDERS: usize = 64;
+/// The most who wait for the configuration: a quarter of the connections of the administrator's listener, whose
+/// others are for whoever wants to see what is going on.
+const ORDERS: usize = 16;
 
 /// Something that is being made ready.
 pub(super) type Making<T> = Pin<Box<dyn Future<Output = T>>>;
@@ -96,9 +97,7 @@ impl Agenda {
         (self.reload, self.unsettled) = (true, true);
         self.orders.retain(|order| !order.is_abandoned());
         match order {
-            Some(order) if self.orders.len() >= ORDERS => {
-                order.answer(Err("too many wait for the same already".to_owned()));
-            }
+            Some(order) if self.orders.len() >= ORDERS => order.turn_away(),
             order => self.orders.extend(order),
         }
     }
