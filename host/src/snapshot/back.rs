@@ -90,7 +90,7 @@ impl Snapshot {
             .map_err(|refusal| refused(None, None, refusal))?;
         let served = Some(&*retired.version);
         let staffing = Staffing { served, fresh: true, ..Staffing::with(means, Some(self)) };
-        let given = Given::Loaded(&source, &component);
+        let given = Given(&source, &component);
         let staffed = self.staff_uses(staffing, config, given, &uses).await;
         let staffed = staffed
             .map_err(|(cluster, refusal)| refused(Some(source.clone()), cluster, refusal))?;
