@@ -31,7 +31,11 @@ impl Retired {
     pub(super) fn of(staffed: &Staffed) -> Self {
         let component = &staffed.definition.component;
         Self {
-            source: staffed.source.clone(),
+            source: match &staffed.source {
+                // The file has other bytes by now.
+                Source::File(_) | Source::Copy => Source::Copy,
+                Source::BuiltIn => Source::BuiltIn,
+            },
             digest: Arc::clone(&component.digest),
             version: staffed.definition.version().to_owned(),
             component: Some(Arc::clone(component)),

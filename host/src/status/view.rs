@@ -250,7 +250,7 @@ pub struct PluginView {
     pub component: String,
     /// What it can be: `router`, `balancer`, `rewriter`.
     pub kinds: Vec<&'static str>,
-    /// `built-in`, `file`, or `copy`: of what the process before served by.
+    /// `built-in`, `file`, or `copy`: of what served before, while its file has other bytes.
     pub source: &'static str,
     /// The component's file; null if it is built in, and to the public.
     pub path: Option<String>,
