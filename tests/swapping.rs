@@ -10,6 +10,7 @@ mod reloads;
 mod replaced;
 mod restart;
 mod shadow;
+mod unused;
 
 use std::fs;
 use std::net::SocketAddr;

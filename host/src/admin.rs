@@ -9,6 +9,7 @@
 //! | `GET /api/listeners` | listeners, with their plugins and connections |
 //! | `GET /api/clusters` | clusters, with the state and the figures of each endpoint |
 //! | `GET /api/plugins` | plugins, with their versions, calls, failures and cost |
+//! | `GET /api/plugins/unused` | components in the plugin directory that no plugin uses |
 //! | `GET /api/clusters/NAME/endpoints/ADDRESS` | one endpoint |
 //! | `POST` to the same | sets its state by hand: `{"state":"drain"}` |
 //! | `POST /api/plugins/NAME/rollback` | goes back to the version of a plugin before |

@@ -44,6 +44,7 @@ enum Route<'p> {
     Listeners,
     Clusters,
     Plugins,
+    Unused,
     /// A cluster's name and an endpoint's address, as the path encodes them.
     Endpoint(&'p str, &'p str),
     /// A plugin's name.
@@ -70,6 +71,7 @@ fn route(path: &str) -> Option<Route<'_>> {
         "/api/listeners" => Route::Listeners,
         "/api/clusters" => Route::Clusters,
         "/api/plugins" => Route::Plugins,
+        "/api/plugins/unused" => Route::Unused,
         "/api/reload" => Route::Reload,
         _ => match path.strip_prefix("/api/plugins/") {
             // Names of plugins are written as they are.
@@ -132,6 +134,7 @@ pub(super) async fn answer(
         Route::Listeners => json(&status().listeners),
         Route::Clusters => json(&status().clusters),
         Route::Plugins => json(&status().plugins),
+        Route::Unused => json(&status().unused),
         Route::Endpoint(cluster, address) => {
             let body = if reads { None } else { Some(body) };
             let answer = endpoint(&snapshot, (cluster, address), body).await;

@@ -266,6 +266,7 @@ impl Service {
         let mut tidy = tokio::time::interval(TIDY);
         let mut watchdog = Watchdog::new();
         let mut agenda = Agenda::default();
+        agenda.look_around();
         loop {
             // A process that begins to serve in place of this one has seen what serves by now: what else
             // came to, or was gone back from, it would undo.
@@ -336,6 +337,12 @@ impl Service {
             Some(Ready::Promotions(ready)) => {
                 ready.into_iter().for_each(|ready| self.proxy.promote(ready));
             }
+            Some(Ready::Unused(unused, more)) => {
+                self.proxy.list_unused(unused);
+                if more {
+                    agenda.look_around();
+                }
+            }
             None => {}
         }
         let making = match agenda.next() {
@@ -346,6 +353,10 @@ impl Service {
             }
             Some(Next::Components) => agenda::components(&mut self.proxy, self.watch.quiet()),
             Some(Next::Promotions(plugins)) => agenda::promotions(&self.proxy, plugins),
+            Some(Next::Unused) => {
+                let looking = agenda::unused(&self.proxy, self.watch.quiet());
+                return agenda.begin_at_leisure(looking);
+            }
             None => return,
         };
         agenda.begin(making);

@@ -12,7 +12,7 @@ use crate::admin::Wanted;
 use crate::config::{Name, Reading};
 use crate::plugin::Quiet;
 use crate::proxy::{Built, Proxy, StartError};
-use crate::snapshot::{Back, Judged, Promotion, Snapshot};
+use crate::snapshot::{AllUnused, Back, Judged, Promotion, Snapshot};
 
 /// The most who wait for the configuration: a quarter of the connections of the administrator's listener, whose
 /// others are for whoever wants to see what is going on.
@@ -29,6 +29,8 @@ pub(super) enum Ready {
     Components(Judged),
     /// Versions that have passed their trials.
     Promotions(Vec<Promotion>),
+    /// The components that no plugin uses, and whether there are more to be judged.
+    Unused(AllUnused, bool),
 }
 
 /// What has come of reading the configuration again.
@@ -47,6 +49,19 @@ pub(super) enum Next {
     Components,
     /// These versions are to take the places of others.
     Promotions(Vec<Name>),
+    /// Components that no plugin uses are to be looked for.
+    Unused,
+}
+
+/// Which components are to be looked for.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Search {
+    #[default]
+    Nothing,
+    /// Those that no plugin uses, when there is nothing else to be done.
+    Unused,
+    /// Those that plugins use, and then the others.
+    All,
 }
 
 /// Who has asked for a plugin's version before.
@@ -69,8 +84,8 @@ pub(super) struct Agenda {
     orders: Vec<Wanted>,
     /// Whether it is not yet known which files are quiet.
     unsettled: bool,
-    /// Whether components are to be looked for.
-    swap: bool,
+    /// Which components are to be looked for.
+    search: Search,
     promotions: Vec<Name>,
     /// Who waits for the configuration that is being read.
     asking: Vec<Wanted>,
@@ -79,6 +94,8 @@ pub(super) struct Agenda {
     /// What has been made ready in vain: its components need not be compiled again as long as it is there.
     outdated: Option<Snapshot>,
     making: Option<Making<Ready>>,
+    /// What is left as soon as there is anything else to be done.
+    looking: Option<Making<Ready>>,
     ready: Option<Ready>,
     /// Who wants a version back, which is being made ready.
     back: Option<(Asked, Making<Way>)>,
@@ -110,7 +127,12 @@ impl Agenda {
 
     /// Components are to be looked for.
     pub(super) fn swap(&mut self) {
-        self.swap = true;
+        self.search = Search::All;
+    }
+
+    /// Components that no plugin uses are to be looked for.
+    pub(super) fn look_around(&mut self) {
+        self.search = self.search.max(Search::Unused);
     }
 
     /// These versions are to take the places of others.
@@ -151,10 +173,15 @@ impl Agenda {
     /// Waits until something is ready; for ever if nothing is being made. Nothing is lost if this is
     /// dropped.
     pub(super) async fn made(&mut self) {
-        let (making, back) = (&mut self.making, &mut self.back);
+        let (making, looking) = (&mut self.making, &mut self.looking);
+        let back = &mut self.back;
         tokio::select! {
             ready = of(making.as_mut()) => {
                 self.making = None;
+                self.ready = Some(ready);
+            }
+            ready = of(looking.as_mut()) => {
+                self.looking = None;
                 self.ready = Some(ready);
             }
             way = of(back.as_mut().map(|(_, back)| back)) => {
@@ -178,9 +205,24 @@ impl Agenda {
         if !self.is_idle() {
             return None;
         }
+        let next = self.next_of_use();
+        if next.is_some() {
+            if self.looking.take().is_some() {
+                self.look_around();
+            }
+            return next;
+        }
+        let looks = self.looking.is_none() && self.search == Search::Unused;
+        if looks {
+            self.search = Search::Nothing;
+        }
+        looks.then_some(Next::Unused)
+    }
+
+    fn next_of_use(&mut self) -> Option<Next> {
         // What a configuration leaves to be judged comes right after it.
         if self.owed.is_some() {
-            self.swap = false;
+            self.search = Search::Unused;
             return Some(Next::Components);
         }
         if self.reload && !self.unsettled {
@@ -191,14 +233,21 @@ impl Agenda {
         if !self.promotions.is_empty() {
             return Some(Next::Promotions(std::mem::take(&mut self.promotions)));
         }
-        let swap = self.swap && !self.reload;
-        self.swap &= !swap;
+        let swap = self.search == Search::All && !self.reload;
+        if swap {
+            self.search = Search::Unused;
+        }
         swap.then_some(Next::Components)
     }
 
     /// Makes something ready.
     pub(super) fn begin(&mut self, making: Making<Ready>) {
         self.making = Some(making);
+    }
+
+    /// Makes something ready that is left as soon as there is anything else to be done.
+    pub(super) fn begin_at_leisure(&mut self, making: Making<Ready>) {
+        self.looking = Some(making);
     }
 
     /// A configuration is ready, or refused, and something else is served by now than when it was begun.
@@ -239,6 +288,15 @@ async fn of<T>(making: Option<&mut Making<T>>) -> T {
 pub(super) fn components(proxy: &mut Proxy, quiet: Quiet) -> Making<Ready> {
     let judged = proxy.judge_components(Some(quiet));
     Box::pin(async move { Ready::Components(judged.await) })
+}
+
+/// The components that no plugin uses.
+pub(super) fn unused(proxy: &Proxy, quiet: Quiet) -> Making<Ready> {
+    let looked = proxy.look_for_unused(quiet);
+    Box::pin(async move {
+        let (unused, more) = looked.await;
+        Ready::Unused(unused, more)
+    })
 }
 
 /// Versions that are to take the places of others.
