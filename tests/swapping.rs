@@ -7,8 +7,10 @@ mod handover;
 mod meanwhile;
 mod probing;
 mod reloads;
+mod replaced;
 mod restart;
 mod shadow;
+mod unused;
 
 use std::fs;
 use std::net::SocketAddr;

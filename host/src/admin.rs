@@ -9,6 +9,7 @@
 //! | `GET /api/listeners` | listeners, with their plugins and connections |
 //! | `GET /api/clusters` | clusters, with the state and the figures of each endpoint |
 //! | `GET /api/plugins` | plugins, with their versions, calls, failures and cost |
+//! | `GET /api/plugins/unused` | components in the plugin directory that no plugin uses |
 //! | `GET /api/clusters/NAME/endpoints/ADDRESS` | one endpoint |
 //! | `POST` to the same | sets its state by hand: `{"state":"drain"}` |
 //! | `POST /api/plugins/NAME/rollback` | goes back to the version of a plugin before |
@@ -93,12 +94,21 @@ pub enum Change {
 pub struct Wanted {
     /// What is asked for.
     pub change: Change,
-    reply: oneshot::Sender<Result<u64, String>>,
+    reply: oneshot::Sender<Answer>,
+}
+
+/// What becomes of a wish.
+#[derive(Debug)]
+enum Answer {
+    /// The generation that is now served, or why nothing has changed.
+    Heard(Result<u64, String>),
+    /// It is not even tried: too many wait.
+    TurnedAway,
 }
 
 impl Wanted {
     /// A wish, and where its answer comes.
-    fn new(change: Change) -> (Self, oneshot::Receiver<Result<u64, String>>) {
+    fn new(change: Change) -> (Self, oneshot::Receiver<Answer>) {
         let (reply, answered) = oneshot::channel();
         (Self { change, reply }, answered)
     }
@@ -112,7 +122,12 @@ impl Wanted {
     /// Tells whoever asked: the generation that is now served, or why nothing has changed.
     pub fn answer(self, result: Result<u64, String>) {
         // Who has left does not want to know.
-        let _ = self.reply.send(result);
+        let _ = self.reply.send(Answer::Heard(result));
+    }
+
+    /// Tells whoever asked that too many wait for the same.
+    pub fn turn_away(self) {
+        let _ = self.reply.send(Answer::TurnedAway);
     }
 }
 

@@ -15,6 +15,7 @@ mod staffing;
 mod stage;
 mod swap;
 mod trial;
+mod unused;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -37,6 +38,7 @@ pub use shadow::Pair;
 pub use stage::Stage;
 pub use swap::{Candidate, Judged, Swapped};
 pub use trial::{Promotion, Trial, Verdict};
+pub use unused::{AllUnused, Unused};
 
 /// The result of one configuration load.
 pub struct Snapshot {

@@ -32,7 +32,7 @@ pub use self::recent::Recent;
 pub use self::scrape::scrape;
 pub use self::view::{
     AboutView, CandidateView, CheckView, ClusterView, EndpointView, ListenerView, Moment,
-    PluginView, ShadowView, Status, Step, TrialView,
+    PluginView, ShadowView, Status, Step, TrialView, UnusedView,
 };
 
 /// What is read from. Cheap to clone: shared pointers.

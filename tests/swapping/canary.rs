@@ -158,6 +158,22 @@ fn an_administrator_goes_back_to_the_version_before() {
 }
 
 #[test]
+fn a_version_that_was_gone_back_to_is_not_said_to_be_in_the_file() {
+    let mut bridge = Bridge::new();
+    let mut client = bridge.linkspan.connect();
+    let [one, path] = ["digest", "path"].map(|key| bridge.told("one")[key].clone());
+    bridge.drop("stamps", &stamped("b"));
+    eventually("the new version", || (stamp(&client.get("/")) == "b").then_some(()));
+    assert_eq!(bridge.told("one")["path"], path);
+    assert_eq!(bridge.order("/api/plugins/one/rollback").0, 200);
+    let told = bridge.told("one");
+    assert_eq!((&told["digest"], &told["source"]), (&one, &"copy".into()), "{told}");
+    assert_eq!(told["path"], Value::Null);
+    bridge.drop("stamps", &stamped("a"));
+    eventually("its file", || (bridge.told("one")["path"] == path).then_some(()));
+}
+
+#[test]
 fn an_administrator_ends_a_trial() {
     let mut bridge = Bridge::with("", "[plugins.one.canary]\nshare = '50%'\nfor = '1h'");
     let mut client = bridge.linkspan.connect();

@@ -8,7 +8,8 @@ use sha2::{Digest as _, Sha256};
 use super::{Bridge, stamp, stamped};
 use crate::support::{Binary, eventually, one_cluster};
 
-fn digest(bytes: &[u8]) -> String {
+/// The SHA-256 of a component.
+pub(super) fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -5,6 +5,7 @@ use std::fs;
 use linkspan::commands::BUILT_IN;
 
 use super::stamped_as;
+use crate::loading::caching::long;
 use crate::support::{Binary, Client, Origin, eventually, one_cluster};
 
 /// A proxy whose only router is the guest `hands-over` in a version that begins with `a`.
@@ -15,8 +16,13 @@ struct Bridge {
 
 impl Bridge {
     fn new(plugin: &str, workers: usize) -> Self {
+        Self::of(&format!("workers = {workers}"), plugin)
+    }
+
+    /// With these keys of the server.
+    fn of(server: &str, plugin: &str) -> Self {
         let toml = format!(
-            "[server]\nplugin-dir = 'plugins.d'\nworkers = {workers}\n\
+            "[server]\nplugin-dir = 'plugins.d'\n{server}\n\
              [listeners.web]\nbind = '127.0.0.1:0'\nrouters = ['heir']\n\
              [plugins.heir]\ncomponent = 'heirs'\n{plugin}"
         );
@@ -64,6 +70,19 @@ fn state_passes_from_version_to_version_and_none_is_called_in_between() {
             assert!(after > 1 && after <= before + 1, "{instances} {version}: {before}, {after}");
         }
     }
+}
+
+#[test]
+fn what_a_version_learns_while_another_component_is_compiled_is_handed_over() {
+    let server = "workers = 1\ncompile-timeout = '3s'";
+    let mut bridge = Bridge::of(server, "[plugins.round-robin]\n");
+    let plugins = bridge.linkspan.file().with_file_name("plugins.d");
+    fs::write(plugins.join("round-robin.wasm"), long(150)).unwrap();
+    bridge.drop_in("b");
+    bridge.linkspan.wait_for_compiler();
+    let (before, after) = bridge.taken_over_by("b");
+    // It has been called all the time.
+    assert!(2 * after > before, "{before}, {after}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::canary::TOKEN;
+use super::digests::digest;
 use super::{Bridge, stamp, stamped};
 use crate::loading::caching::long;
 use crate::support::{Binary, Client, Signal, eventually, request};
@@ -133,6 +134,27 @@ fn a_version_that_was_gone_back_to_while_a_configuration_was_made_ready_stays() 
 }
 
 #[test]
+fn a_configuration_is_not_refused_for_a_version_that_was_gone_back_from_meanwhile() {
+    let mut bridge = Bridge::of("workers = 4", "", "");
+    let mut client = bridge.linkspan.connect();
+    let [one, other] = ["one", "other"].map(|name| bridge.told(name)["digest"].clone());
+    bridge.drop("stamps", &stamped("b"));
+    eventually("the new version", || (stamp(&client.get("/")) == "b").then_some(()));
+    // Takes its time to be configured, for each worker.
+    let slow = stamped("&");
+    bridge.drop("slow", &slow);
+    let listed = format!("require-digest = [{one}, {other}, '{}']\nworkers = 4", digest(&slow));
+    bridge.rewrite(|toml| toml.replace("workers = 4", &listed) + "\n[plugins.slow]\n");
+    let mut admin = Client::connect(bridge.admin);
+    admin.send(request("POST", "/api/reload", &TOKEN, b""));
+    assert_eq!(bridge.order("/api/plugins/one/rollback").0, 200);
+    let answer = admin.response_to("POST");
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    assert_eq!(stamp(&client.get("/")), "a");
+    assert_eq!(bridge.told("slow")["component"], "slow");
+}
+
+#[test]
 fn orders_that_come_while_a_component_is_compiled_are_all_obeyed() {
     let bridge = Bridge::of("compile-timeout = '3s'", "", "");
     compiling(&bridge);
@@ -144,6 +166,30 @@ fn orders_that_come_while_a_component_is_compiled_are_all_obeyed() {
         let answer = client.response_to("POST");
         assert_eq!(answer.status(), 200, "{}", answer.text());
     }
+}
+
+#[test]
+fn many_who_wait_for_a_reload_lock_nobody_out() {
+    let mut bridge = Bridge::new();
+    compiling(&bridge);
+    let fields = [&TOKEN[..], &[("connection", "close")]].concat();
+    let waiting: Vec<_> = (0..64)
+        .map(|_| {
+            let mut client = Client::connect(bridge.admin);
+            client.send(request("POST", "/api/reload", &fields, b""));
+            client
+        })
+        .collect();
+    assert_eq!(bridge.ask("/healthz"), "ok\n");
+    assert_eq!(bridge.candidates("other", "refused"), 0, "it is compiled still");
+    bridge.linkspan.signal(Signal::TERM);
+    let mut turned_away = 0;
+    for mut client in waiting {
+        let answer = client.response_to("POST");
+        assert_eq!(answer.status(), 503, "{}", answer.text());
+        turned_away += usize::from(answer.text().contains("too many"));
+    }
+    assert!(turned_away >= 32, "{turned_away}");
 }
 
 #[test]

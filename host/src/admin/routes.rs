@@ -9,15 +9,22 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use serde::Serialize;
 use serde_json::json;
+use tokio::sync::mpsc::error::TrySendError;
 
 use crate::admin::guard::{authorised, meant};
-use crate::admin::{Change, Handles, Wanted, states};
+use crate::admin::{Answer, Change, Handles, Wanted, states};
 use crate::snapshot::Snapshot;
 use crate::status::{self, AboutView, Audience, EndpointView, Status, scrape};
 use crate::wire::Fault;
 
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Why nothing is changed.
+const LEAVING: &str = "the process is leaving";
+
+/// Likewise.
+const TOO_MANY: &str = "too many changes wait already";
 
 /// What every answer says: that it is of this moment, and that a browser must not make more of it
 /// than it is.
@@ -37,6 +44,7 @@ enum Route<'p> {
     Listeners,
     Clusters,
     Plugins,
+    Unused,
     /// A cluster's name and an endpoint's address, as the path encodes them.
     Endpoint(&'p str, &'p str),
     /// A plugin's name.
@@ -63,6 +71,7 @@ fn route(path: &str) -> Option<Route<'_>> {
         "/api/listeners" => Route::Listeners,
         "/api/clusters" => Route::Clusters,
         "/api/plugins" => Route::Plugins,
+        "/api/plugins/unused" => Route::Unused,
         "/api/reload" => Route::Reload,
         _ => match path.strip_prefix("/api/plugins/") {
             // Names of plugins are written as they are.
@@ -125,6 +134,7 @@ pub(super) async fn answer(
         Route::Listeners => json(&status().listeners),
         Route::Clusters => json(&status().clusters),
         Route::Plugins => json(&status().plugins),
+        Route::Unused => json(&status().unused),
         Route::Endpoint(cluster, address) => {
             let body = if reads { None } else { Some(body) };
             let answer = endpoint(&snapshot, (cluster, address), body).await;
@@ -178,19 +188,23 @@ async fn change(
     (status, error): (StatusCode, &'static str),
 ) -> Response<Full<Bytes>> {
     if handles.sources.drain.is_draining() {
-        return refusal(StatusCode::SERVICE_UNAVAILABLE, "the process is leaving");
+        return refusal(StatusCode::SERVICE_UNAVAILABLE, LEAVING);
     }
+    let unavailable = |why| refusal(StatusCode::SERVICE_UNAVAILABLE, why);
     let (order, answered) = Wanted::new(change);
-    if handles.orders.try_send(order).is_err() {
-        return refusal(StatusCode::CONFLICT, "another change is under way");
+    match handles.orders.try_send(order) {
+        Ok(()) => {}
+        Err(TrySendError::Full(_)) => return unavailable(TOO_MANY),
+        Err(TrySendError::Closed(_)) => return unavailable(LEAVING),
     }
     match answered.await {
-        Ok(Ok(generation)) => json(&json!({ "generation": generation })),
-        Ok(Err(report)) => {
+        Ok(Answer::Heard(Ok(generation))) => json(&json!({ "generation": generation })),
+        Ok(Answer::Heard(Err(report))) => {
             let body = json!({ "error": error, "report": report });
             reply(status, JSON, text(&body))
         }
-        Err(_gone) => refusal(StatusCode::SERVICE_UNAVAILABLE, "the process is leaving"),
+        Ok(Answer::TurnedAway) => unavailable(TOO_MANY),
+        Err(_gone) => unavailable(LEAVING),
     }
 }
 

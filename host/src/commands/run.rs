@@ -231,8 +231,8 @@ impl Service {
         ExitCode::SUCCESS
     }
 
-    /// Gives the sockets to the process that asks for them. It is to serve before this one ends. Whether it has
-    /// them.
+    /// Gives the sockets to the process that asks for them. It is to serve before this one ends, and nothing
+    /// that serves is changed before. Whether it has them.
     fn hand_over(&mut self) -> bool {
         let Some(offer) = &mut self.offer else { return false };
         let given = self.proxy.share().and_then(|sockets| {
@@ -272,15 +272,21 @@ impl Service {
         let mut tidy = tokio::time::interval(TIDY);
         let mut watchdog = Watchdog::new(self.watchdog);
         let mut agenda = Agenda::default();
+        agenda.look_around();
         loop {
-            self.advance(&mut agenda, source).await;
+            // A process that begins to serve in place of this one has seen what serves by now: what else
+            // came to, or was gone back from, it would undo.
+            let alone = !agenda.is_held();
+            if alone {
+                self.advance(&mut agenda, source).await;
+            }
             let (hears, promotes) = (agenda.hears(), agenda.promotes());
             let wish = tokio::select! {
                 _ = tidy.tick() => Wish::Tidy,
                 () = watchdog.due() => Wish::Feed,
                 step = step(&mut self.offer) => Wish::by(step),
                 wish = self.signals.next() => wish,
-                order = self.proxy.wish(hears, promotes) => order.map_or(Wish::Judge, Wish::Order),
+                order = self.proxy.wish(hears, promotes), if alone => order.map_or(Wish::Judge, Wish::Order),
                 wish = files(&mut self.watch, agenda.waits_for_files()) => wish,
                 () = agenda.made() => continue,
             };
@@ -338,15 +344,26 @@ impl Service {
             Some(Ready::Promotions(ready)) => {
                 ready.into_iter().for_each(|ready| self.proxy.promote(ready));
             }
+            Some(Ready::Unused(unused, more)) => {
+                self.proxy.list_unused(unused);
+                if more {
+                    agenda.look_around();
+                }
+            }
             None => {}
         }
         let making = match agenda.next() {
             Some(Next::Configuration) => {
+                let Some(making) = self.read(source, agenda) else { return };
                 manager::reloading();
-                self.read(source, agenda.outdated())
+                making
             }
             Some(Next::Components) => agenda::components(&mut self.proxy, self.watch.quiet()),
             Some(Next::Promotions(plugins)) => agenda::promotions(&self.proxy, plugins),
+            Some(Next::Unused) => {
+                let looking = agenda::unused(&self.proxy, self.watch.quiet());
+                return agenda.begin_at_leisure(looking);
+            }
             None => return,
         };
         agenda.begin(making);

@@ -39,7 +39,7 @@ pub(super) enum Wish {
     HandOver,
     /// To leave to it what listens, and end.
     Yield,
-    /// To go on: there is no such process any more.
+    /// To do again whatever is wanted: there is no such process any more.
     GoOn,
 }
 

@@ -29,8 +29,6 @@ impl Tools {
 /// A configuration with all that it names, ready to be served.
 pub struct Built {
     snapshot: Snapshot,
-    /// What was served when it was made.
-    before: u64,
     office: Change,
 }
 
@@ -75,18 +73,12 @@ impl Proxy {
             let served = Before::Snapshot(&before);
             let snapshot = Snapshot::build(tools.means(quiet.as_ref()), config, served).await;
             let snapshot = snapshot.map_err(StartError::Plugins)?;
-            Ok(Built { snapshot, before: before.generation, office })
+            Ok(Built { snapshot, office })
         })
     }
 
-    /// Whether something else is served by now than when a configuration was made ready. It is to be made
-    /// ready again then, or that would be undone.
-    #[must_use]
-    pub fn is_outdated(&self, built: &Built) -> bool {
-        built.before != self.stage.generation()
-    }
-
-    /// Serves a configuration that is ready.
+    /// Serves a configuration that is ready. If something else is served by now than when that was begun, it
+    /// is to be made ready again instead, or that would be undone.
     ///
     /// # Errors
     ///

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use super::Proxy;
 use crate::config::Name;
 use crate::plugin::{Committed, Host, Quiet, Vault};
-use crate::snapshot::{Back, Judged, Promotion, Snapshot, Stage, Swapped, Verdict};
+use crate::snapshot::{AllUnused, Back, Judged, Promotion, Snapshot, Stage, Swapped, Verdict};
 
 impl Proxy {
     /// Serves by the components that are in the plugin directory by now, each that is fit, under the
@@ -48,6 +48,19 @@ impl Proxy {
         }
         swapped.taken.iter().for_each(|name| self.tell_taken(name));
         swapped
+    }
+
+    /// Looks for components that no plugin uses, and judges one of them; they are to be
+    /// [listed](Self::list_unused) then. Says also whether there are more to be judged.
+    pub fn look_for_unused(&self, quiet: Quiet) -> impl Future<Output = (AllUnused, bool)> + use<> {
+        let (host, snapshot) = (Arc::clone(&self.host), self.stage.snapshot());
+        let known = self.stage.unused();
+        async move { snapshot.unused(&host, &quiet, &known).await }
+    }
+
+    /// Tells whoever asks of components that no plugin uses.
+    pub fn list_unused(&self, unused: AllUnused) {
+        self.stage.list_unused(unused);
     }
 
     /// Counts and tells of a version that serves by now in place of another.

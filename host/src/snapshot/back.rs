@@ -31,7 +31,11 @@ impl Retired {
     pub(super) fn of(staffed: &Staffed) -> Self {
         let component = &staffed.definition.component;
         Self {
-            source: staffed.source.clone(),
+            source: match &staffed.source {
+                // The file has other bytes by now.
+                Source::File(_) | Source::Copy => Source::Copy,
+                Source::BuiltIn => Source::BuiltIn,
+            },
             digest: Arc::clone(&component.digest),
             version: staffed.definition.version().to_owned(),
             component: Some(Arc::clone(component)),
@@ -90,7 +94,7 @@ impl Snapshot {
             .map_err(|refusal| refused(None, None, refusal))?;
         let served = Some(&*retired.version);
         let staffing = Staffing { served, fresh: true, ..Staffing::with(means, Some(self)) };
-        let given = Given::Loaded(&source, &component);
+        let given = Given(&source, &component);
         let staffed = self.staff_uses(staffing, config, given, &uses).await;
         let staffed = staffed
             .map_err(|(cluster, refusal)| refused(Some(source.clone()), cluster, refusal))?;

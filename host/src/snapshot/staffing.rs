@@ -4,7 +4,7 @@
 //! [`judge`](Snapshot::judge), as they are when they come alone. With a configuration come only those of
 //! a plugin that is configured otherwise by it, unless they were withdrawn or are to be tried first.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use super::crew::Inheritance;
@@ -31,14 +31,12 @@ pub(super) struct Staffing<'s> {
     pub(super) fresh: bool,
 }
 
-/// A component for a plugin.
+/// A component for a plugin, and where it comes from.
 #[derive(Clone, Copy)]
-pub(super) enum Given<'g> {
-    /// Bytes that are to be judged.
-    Found(&'g Found),
-    /// What was loaded before.
-    Loaded(&'g Source, &'g Arc<Component>),
-}
+pub(super) struct Given<'g>(pub(super) &'g Source, pub(super) &'g Arc<Component>);
+
+/// Bytes that are there, and what has come of compiling them.
+type Loaded = (Found, Result<Arc<Component>, Refusal>);
 
 /// Bytes that are refused.
 struct Unfit {
@@ -65,6 +63,11 @@ impl Snapshot {
         committed: &Committed,
     ) -> Vec<Refused> {
         let mut all: Vec<Refused> = Vec::new();
+        // Before any state is saved, which would be old when the last one is compiled.
+        let mut loaded = match previous {
+            Some(previous) => self.load_all(means, previous).await,
+            None => BTreeMap::new(),
+        };
         for (name, uses) in uses_by_plugin(&self.config) {
             let Some(plugin) = self.config.plugins.get(&name) else { continue };
             let beside = plugin.beside.as_ref();
@@ -74,7 +77,8 @@ impl Snapshot {
             }
             let previous_of_shadow = previous.filter(|_| beside.is_some());
             let staffing = Staffing::with(means, previous);
-            match self.staff_plugin(staffing, committed, plugin, &uses).await {
+            let loaded = loaded.remove(&name);
+            match self.staff_plugin(staffing, (committed, loaded), plugin, &uses).await {
                 Ok(staffed) => self.plugins.extend(staffed),
                 Err(unfit) => match previous_of_shadow {
                     Some(previous) => self.go_without(&unfit.refused, unfit.digest, previous),
@@ -85,12 +89,37 @@ impl Snapshot {
         all
     }
 
+    /// What is there for plugins that do not go on as they were, compiled.
+    async fn load_all(&self, means: Means<'_>, previous: &Self) -> BTreeMap<Name, Loaded> {
+        let Means { host, quiet, .. } = means;
+        let mut all = BTreeMap::new();
+        for (name, uses) in uses_by_plugin(&self.config) {
+            let Some(plugin) = self.config.plugins.get(&name) else { continue };
+            if self.kept(previous, plugin, &uses).is_some() {
+                continue;
+            }
+            let Ok(found) = host.find(&plugin.component, quiet) else { continue };
+            let stays = previous.serving(plugin).is_some();
+            if !stays || !previous.keeps_back(plugin, &found) {
+                let component = self.load(host, &found).await;
+                all.insert(name, (found, component));
+            }
+        }
+        all
+    }
+
+    /// The component of bytes that may serve.
+    pub(super) async fn load(&self, host: &Host, found: &Found) -> Result<Arc<Component>, Refusal> {
+        self.listed(&found.source, &found.digest)?;
+        host.load(found).await
+    }
+
     /// All uses of a plugin by the same bytes: those that serve, those that another process served by,
     /// or those that are there.
     async fn staff_plugin(
         &self,
         staffing: Staffing<'_>,
-        committed: &Committed,
+        (committed, loaded): (&Committed, Option<Loaded>),
         plugin: &config::Plugin,
         uses: &Uses,
     ) -> Result<Vec<(Use, Staffed)>, Box<Unfit>> {
@@ -100,10 +129,15 @@ impl Snapshot {
         }
         let served = committed.plugins.get(&*plugin.name).map(|kept| &*kept.version);
         let staffing = Staffing { served, ..staffing };
-        let found = host.find(&plugin.component, quiet);
+        let (found, component) = match loaded {
+            Some((found, component)) => (Ok(found), Some(component)),
+            None => (host.find(&plugin.component, quiet), None),
+        };
         let digest = found.as_ref().ok().map(|found| Arc::clone(&found.digest));
         if let Some(copy) = Self::copy_of(host, committed, plugin, found.as_ref().ok())
-            && let Ok(staffed) = self.staff_uses(staffing, plugin, Given::Found(&copy), uses).await
+            && let Ok(component) = self.load(host, &copy).await
+            && let Ok(staffed) =
+                self.staff_uses(staffing, plugin, Given(&copy.source, &component), uses).await
         {
             host.keep(&copy);
             return Ok(staffed);
@@ -118,7 +152,7 @@ impl Snapshot {
             Err(refusal) => matches!(refusal, Refusal::Written(_)),
         };
         if let Some(serving) = serving.filter(|_| later) {
-            let given = Given::Loaded(&serving.source, &serving.definition.component);
+            let given = Given(&serving.source, &serving.definition.component);
             let staffed = self.staff_uses(staffing, plugin, given, uses).await;
             return staffed.map_err(|(cluster, refusal)| {
                 tracing::warn!(
@@ -128,13 +162,18 @@ impl Snapshot {
                 unfit(None, cluster, refusal)
             });
         }
-        let found = found.map_err(|refusal| {
-            let cluster = uses.first().and_then(|(used, _)| used.cluster.clone());
-            unfit(host.source(&plugin.component), cluster, refusal)
-        })?;
-        let staffed = self.staff_uses(staffing, plugin, Given::Found(&found), uses).await;
-        let staffed = staffed
-            .map_err(|(cluster, refusal)| unfit(Some(found.source.clone()), cluster, refusal))?;
+        let first = || uses.first().and_then(|(used, _)| used.cluster.clone());
+        let found =
+            found.map_err(|refusal| unfit(host.source(&plugin.component), first(), refusal))?;
+        let component = match component {
+            Some(component) => component,
+            None => self.load(host, &found).await,
+        };
+        let refused = |cluster, refusal| unfit(Some(found.source.clone()), cluster, refusal);
+        let component = component.map_err(|refusal| refused(first(), refusal))?;
+        let given = Given(&found.source, &component);
+        let staffed = self.staff_uses(staffing, plugin, given, uses).await;
+        let staffed = staffed.map_err(|(cluster, refusal)| refused(cluster, refusal))?;
         host.keep(&found);
         Ok(staffed)
     }
@@ -192,23 +231,16 @@ impl Snapshot {
         given: Given<'_>,
     ) -> Result<Staffed, Refusal> {
         let Staffing { host, crew, previous, served, fresh, .. } = staffing;
-        let (source, component) = match given {
-            Given::Found(found) => {
-                self.listed(&found.source, &found.digest)?;
-                (&found.source, host.load(found).await?)
-            }
-            Given::Loaded(source, component) => {
-                self.listed(source, &component.digest)?;
-                (source, Arc::clone(component))
-            }
-        };
+        let Given(source, component) = given;
+        self.listed(source, &component.digest)?;
         let kinds: Vec<Kind> = kinds.iter().copied().collect();
         let before = previous.and_then(|previous| previous.plugins.get(used));
         let same = before.filter(|before| before.definition.component.digest == component.digest);
         if let Some(same) = same.filter(|same| self.keeps(same, plugin, &kinds)) {
             return Ok(Staffed { source: source.clone(), ..same.clone() });
         }
-        let definition = host.define(plugin, component, &kinds, self.around(used, plugin))?;
+        let definition =
+            host.define(plugin, Arc::clone(component), &kinds, self.around(used, plugin))?;
         // Those that the program carries, and what has served, can be called.
         if *source != Source::BuiltIn && served != Some(definition.version()) {
             definition.probe_apart().await?;

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use super::staffing::{Given, Staffing};
 use super::{Means, Refused, Snapshot, Staffed, Trial, Use, Uses, uses_by_plugin};
 use crate::cluster::health::now;
-use crate::config::Name;
-use crate::plugin::{Found, Host, Refusal, Source};
+use crate::config::{self, Name};
+use crate::plugin::{Component, Found, Host, Refusal, Source};
 
 /// Bytes that were to serve as a plugin, and do not.
 #[derive(Debug)]
@@ -43,6 +43,14 @@ enum Outcome {
     Fit(Vec<(Use, Staffed)>, Found),
     /// Somebody writes to its file.
     Open,
+}
+
+/// What has come of looking for a plugin's component.
+enum Looked {
+    /// There is nothing to be tried.
+    Decided(Outcome),
+    /// Other bytes, which are a component.
+    New(Found, Arc<Component>),
 }
 
 /// What has come of looking for components.
@@ -91,9 +99,20 @@ impl Snapshot {
 
     /// Judges the components that are there by now, under the same configuration.
     pub async fn judge(&self, means: Means<'_>) -> Judged {
-        let mut outcomes = Vec::new();
+        let mut all = Vec::new();
+        // Before any state is saved, which would be old when the last one is compiled.
         for (name, uses) in uses_by_plugin(&self.config) {
-            let outcome = self.outcome(means, &name, &uses).await;
+            let looked = self.look(means, &name).await;
+            all.push((name, uses, looked));
+        }
+        let mut outcomes = Vec::new();
+        for (name, uses, looked) in all {
+            let outcome = match looked {
+                Looked::Decided(outcome) => outcome,
+                Looked::New(found, component) => {
+                    self.try_out(means, (&name, &uses), found, &component).await
+                }
+            };
             outcomes.push((name, outcome));
         }
         Judged(outcomes)
@@ -166,44 +185,70 @@ impl Snapshot {
         uses.for_each(|(_, staffed)| staffed.source = source.clone());
     }
 
-    async fn outcome(&self, means: Means<'_>, name: &Name, uses: &Uses) -> Outcome {
-        let Some(plugin) = self.config.plugins.get(name) else { return Outcome::Open };
+    /// Looks for a plugin's component.
+    async fn look(&self, means: Means<'_>, name: &Name) -> Looked {
+        let decided = Looked::Decided;
+        let Some(plugin) = self.config.plugins.get(name) else { return decided(Outcome::Open) };
         let host = means.host;
         let before = self.refused.get(name);
-        let refused = |source: Option<Source>, digest: Option<Arc<str>>, refusal: Refusal| {
-            let refused = Refused::new(plugin, source.clone(), None, refusal);
-            let (reason, since) = (refused.to_string(), now());
-            Arc::new(Candidate { source, digest, reason, withdrawn: false, since })
-        };
         let found = match host.find(&plugin.component, means.quiet) {
             Ok(found) => found,
-            Err(Refusal::Written(_)) => return Outcome::Open,
+            Err(Refusal::Written(_)) => return decided(Outcome::Open),
             Err(refusal) => {
-                let candidate = refused(host.source(&plugin.component), None, refusal);
+                let candidate = refused(plugin, host.source(&plugin.component), None, refusal);
                 let same = before.filter(|before| before.reason == candidate.reason);
-                return Outcome::Refused(same.map_or(candidate, Arc::clone));
+                return decided(Outcome::Refused(same.map_or(candidate, Arc::clone)));
             }
         };
         let digest = &found.digest;
         if self.serves(name, digest) {
-            return Outcome::Serves(found.source, found.digest);
+            return decided(Outcome::Serves(found.source, found.digest));
         }
         if self.trials.get(name).is_some_and(|trial| trial.digest == *digest) {
-            return Outcome::Tried(found.digest);
+            return decided(Outcome::Tried(found.digest));
         }
         // What was judged once is not judged again: that may take minutes.
         if let Some(before) = before.filter(|before| before.digest.as_ref() == Some(digest)) {
-            return Outcome::Refused(Arc::clone(before));
+            return decided(Outcome::Refused(Arc::clone(before)));
         }
         let (plugin_name, component) = (&**name, &*plugin.component);
         tracing::info!(plugin = plugin_name, component, digest = &**digest, "plugin judged");
-        let staffing = Staffing::with(means, Some(self));
-        match self.staff_uses(staffing, plugin, Given::Found(&found), uses).await {
-            Ok(staffed) => Outcome::Fit(staffed, found),
-            Err((_, refusal)) => {
-                let (source, digest) = (Some(found.source), Some(found.digest));
-                Outcome::Refused(refused(source, digest, refusal))
-            }
+        match self.load(host, &found).await {
+            Ok(component) => Looked::New(found, component),
+            Err(refusal) => decided(unfit(plugin, found, refusal)),
         }
     }
+
+    /// Makes a plugin's new component ready.
+    async fn try_out(
+        &self,
+        means: Means<'_>,
+        (name, uses): (&Name, &Uses),
+        found: Found,
+        component: &Arc<Component>,
+    ) -> Outcome {
+        let Some(plugin) = self.config.plugins.get(name) else { return Outcome::Open };
+        let staffing = Staffing::with(means, Some(self));
+        let given = Given(&found.source, component);
+        match self.staff_uses(staffing, plugin, given, uses).await {
+            Ok(staffed) => Outcome::Fit(staffed, found),
+            Err((_, refusal)) => unfit(plugin, found, refusal),
+        }
+    }
+}
+
+/// What is there, and refused.
+fn unfit(plugin: &config::Plugin, found: Found, refusal: Refusal) -> Outcome {
+    Outcome::Refused(refused(plugin, Some(found.source), Some(found.digest), refusal))
+}
+
+fn refused(
+    plugin: &config::Plugin,
+    source: Option<Source>,
+    digest: Option<Arc<str>>,
+    refusal: Refusal,
+) -> Arc<Candidate> {
+    let refused = Refused::new(plugin, source.clone(), None, refusal);
+    let (reason, since) = (refused.to_string(), now());
+    Arc::new(Candidate { source, digest, reason, withdrawn: false, since })
 }

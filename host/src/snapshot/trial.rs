@@ -142,7 +142,7 @@ impl Snapshot {
             let uses = uses_by_plugin(&self.config).remove(plugin).unwrap_or_default();
             let served = Some(tried.definition.version());
             let staffing = Staffing { served, ..Staffing::with(means, Some(self)) };
-            let given = Given::Loaded(&trial.source, &tried.definition.component);
+            let given = Given(&trial.source, &tried.definition.component);
             let staffed = self.staff_uses(staffing, config, given, &uses).await;
             staffed.map_err(|(cluster, refusal)| {
                 Refused::new(config, Some(trial.source.clone()), cluster, refusal).to_string()

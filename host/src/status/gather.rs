@@ -10,12 +10,12 @@ use crate::cluster::{Cluster, Member};
 use crate::config::{self, Instances, Name};
 use crate::log::timestamp;
 use crate::plugin::{CONTRACT, Counted, Source};
-use crate::snapshot::{Snapshot, Staffed, Trial};
+use crate::snapshot::{Snapshot, Staffed, Trial, Unused};
 use crate::status::sums::Sums;
 use crate::status::time::moment;
 use crate::status::{
     AboutView, Audience, CandidateView, CheckView, ClusterView, EndpointView, ListenerView,
-    PluginView, ShadowView, Sources, Status, Step, TrialView,
+    PluginView, ShadowView, Sources, Status, Step, TrialView, UnusedView,
 };
 
 impl Status {
@@ -38,7 +38,12 @@ impl Status {
         let plugins = staffed.iter().filter(|(_, staff)| told(staff));
         let plugins = plugins.map(|(name, staff)| plugin(name, staff, snapshot, audience, &sums));
         let plugins = plugins.collect();
-        Self { about: about(sources, snapshot), listeners, clusters, plugins }
+        let unused = match audience {
+            Audience::Administrator => sources.stage.unused(),
+            Audience::Public => Arc::default(),
+        };
+        let unused = unused.iter().map(|(name, unused)| unused_view(name, unused)).collect();
+        Self { about: about(sources, snapshot), listeners, clusters, plugins, unused }
     }
 }
 
@@ -255,6 +260,17 @@ fn plugin(
         live_instances: sums.total("linkspan_plugin_instances", name),
         memory_bytes: sums.total("linkspan_plugin_memory_bytes", name),
         memory_peak_bytes: sums.total("linkspan_plugin_memory_peak_bytes", name),
+    }
+}
+
+fn unused_view(component: &str, unused: &Unused) -> UnusedView {
+    UnusedView {
+        component: component.to_owned(),
+        path: unused.path.display().to_string(),
+        digest: unused.digest.clone(),
+        kinds: unused.kinds.iter().map(|kind| kind.name()).collect(),
+        error: unused.refused.clone(),
+        since: moment(unused.since, now()),
     }
 }
 

@@ -88,6 +88,7 @@ fn write_body(out: &mut String, status: &Status, audience: Audience) -> fmt::Res
     clusters::clusters(out, &status.clusters)?;
     writeln!(out, "<h2 id=\"plugins\">Plugins</h2>")?;
     plugins::plugins(out, &status.plugins)?;
+    plugins::unused(out, &status.unused)?;
     out.push_str("</main>\n<footer><a href=\"?format=json\">The same as JSON</a>");
     if audience == Audience::Administrator {
         let links = ["version", "listeners", "clusters", "plugins"];

@@ -21,6 +21,25 @@ pub struct Status {
     pub clusters: Vec<ClusterView>,
     /// The plugins in use.
     pub plugins: Vec<PluginView>,
+    /// Components in the plugin directory that no plugin uses; the public is told of none.
+    pub unused: Vec<UnusedView>,
+}
+
+/// A component that no plugin uses.
+#[derive(Debug, Serialize)]
+pub struct UnusedView {
+    /// The name by which a plugin would use it.
+    pub component: String,
+    /// Its file.
+    pub path: String,
+    /// The SHA-256 digest of its bytes; null if they cannot be read.
+    pub digest: Option<Arc<str>>,
+    /// What it can be: `router`, `balancer`, `rewriter`, `stream-router`.
+    pub kinds: Vec<&'static str>,
+    /// Why it would be refused; null if it would not be for what it is.
+    pub error: Option<String>,
+    /// When it was found.
+    pub since: Moment,
 }
 
 /// What runs here, and since when.
@@ -250,7 +269,7 @@ pub struct PluginView {
     pub component: String,
     /// What it can be: `router`, `balancer`, `rewriter`.
     pub kinds: Vec<&'static str>,
-    /// `built-in`, `file`, or `copy`: of what the process before served by.
+    /// `built-in`, `file`, or `copy`: of what served before, while its file has other bytes.
     pub source: &'static str,
     /// The component's file; null if it is built in, and to the public.
     pub path: Option<String>,

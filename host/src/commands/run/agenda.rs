@@ -13,10 +13,11 @@ use crate::admin::Wanted;
 use crate::config::{Name, Reading};
 use crate::plugin::Quiet;
 use crate::proxy::{Built, Proxy, StartError};
-use crate::snapshot::{Back, Judged, Promotion, Snapshot};
+use crate::snapshot::{AllUnused, Back, Judged, Promotion, Snapshot};
 
-/// The most who wait for an answer: as many as the administrator's listener has connections.
-const ORDERS: usize = 64;
+/// The most who wait for the configuration: a quarter of the connections of the administrator's listener, whose
+/// others are for whoever wants to see what is going on.
+const ORDERS: usize = 16;
 
 /// Something that is being made ready.
 pub(super) type Making<T> = Pin<Box<dyn Future<Output = T>>>;
@@ -29,12 +30,14 @@ pub(super) enum Ready {
     Components(Judged),
     /// Versions that have passed their trials.
     Promotions(Vec<Promotion>),
+    /// The components that no plugin uses, and whether there are more to be judged.
+    Unused(AllUnused, bool),
 }
 
 /// What has come of reading the configuration again.
 pub(super) enum Reloaded {
-    /// As what it was read, and what can be served, or why it cannot.
-    Read(Box<Reading>, Result<Box<Built>, StartError>),
+    /// As what it was read, and what can be served, or why it cannot, where the snapshot of this number serves.
+    Read(Box<Reading>, u64, Result<Box<Built>, StartError>),
     /// What is wrong with it.
     Faulty(String),
 }
@@ -47,6 +50,19 @@ pub(super) enum Next {
     Components,
     /// These versions are to take the places of others.
     Promotions(Vec<Name>),
+    /// Components that no plugin uses are to be looked for.
+    Unused,
+}
+
+/// Which components are to be looked for.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Search {
+    #[default]
+    Nothing,
+    /// Those that no plugin uses, when there is nothing else to be done.
+    Unused,
+    /// Those that plugins use, and then the others.
+    All,
 }
 
 /// Who has asked for a plugin's version before.
@@ -71,8 +87,8 @@ pub(super) struct Agenda {
     unsettled: bool,
     /// Whether another process has the sockets as they are, and is to serve them.
     held: bool,
-    /// Whether components are to be looked for.
-    swap: bool,
+    /// Which components are to be looked for.
+    search: Search,
     promotions: Vec<Name>,
     /// Who waits for the configuration that is being made ready, or is; none if none is.
     asking: Option<Vec<Wanted>>,
@@ -81,6 +97,8 @@ pub(super) struct Agenda {
     /// What has been made ready in vain: its components need not be compiled again as long as it is there.
     outdated: Option<Snapshot>,
     making: Option<Making<Ready>>,
+    /// What is left as soon as there is anything else to be done.
+    looking: Option<Making<Ready>>,
     ready: Option<Ready>,
     /// Who wants a version back, which is being made ready.
     back: Option<(Asked, Making<Way>)>,
@@ -103,16 +121,14 @@ impl Agenda {
         self.unsettled = true;
         self.orders.retain(|order| !order.is_abandoned());
         match order {
-            Some(order) if self.orders.len() >= ORDERS => {
-                order.answer(Err("too many wait for the same already".to_owned()));
-            }
+            Some(order) if self.orders.len() >= ORDERS => order.turn_away(),
             order => self.orders.extend(order),
         }
     }
 
-    /// Another process has the sockets as they are, and is to serve them: until it has ended no configuration
-    /// changes them. One that is being made ready is made again then, as it may hold an address that the
-    /// other wants.
+    /// Another process has the sockets as they are, and is to serve them by what serves now: until it has
+    /// ended nothing is changed. A configuration that is being made ready is made again then, as it may hold
+    /// an address that the other wants.
     pub(super) fn hold(&mut self) {
         self.held = true;
         if let Some(asking) = self.asking.take() {
@@ -130,9 +146,25 @@ impl Agenda {
         self.held = false;
     }
 
+    /// Whether nothing is to be changed, as another process is to serve.
+    pub(super) fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// The configuration cannot be read yet: its file has changed since nobody wrote to it.
+    pub(super) fn not_yet(&mut self) {
+        (self.reload, self.unsettled) = (true, true);
+        self.orders.extend(self.asking.take().unwrap_or_default());
+    }
+
     /// Components are to be looked for.
     pub(super) fn swap(&mut self) {
-        self.swap = true;
+        self.search = Search::All;
+    }
+
+    /// Components that no plugin uses are to be looked for.
+    pub(super) fn look_around(&mut self) {
+        self.search = self.search.max(Search::Unused);
     }
 
     /// These versions are to take the places of others.
@@ -173,10 +205,15 @@ impl Agenda {
     /// Waits until something is ready; for ever if nothing is being made. Nothing is lost if this is
     /// dropped.
     pub(super) async fn made(&mut self) {
-        let (making, back) = (&mut self.making, &mut self.back);
+        let (making, looking) = (&mut self.making, &mut self.looking);
+        let back = &mut self.back;
         tokio::select! {
             ready = of(making.as_mut()) => {
                 self.making = None;
+                self.ready = Some(ready);
+            }
+            ready = of(looking.as_mut()) => {
+                self.looking = None;
                 self.ready = Some(ready);
             }
             way = of(back.as_mut().map(|(_, back)| back)) => {
@@ -200,12 +237,27 @@ impl Agenda {
         if !self.is_idle() {
             return None;
         }
+        let next = self.next_of_use();
+        if next.is_some() {
+            if self.looking.take().is_some() {
+                self.look_around();
+            }
+            return next;
+        }
+        let looks = self.looking.is_none() && self.search == Search::Unused;
+        if looks {
+            self.search = Search::Nothing;
+        }
+        looks.then_some(Next::Unused)
+    }
+
+    fn next_of_use(&mut self) -> Option<Next> {
         // What a configuration leaves to be judged comes right after it.
         if self.owed.is_some() {
-            self.swap = false;
+            self.search = Search::Unused;
             return Some(Next::Components);
         }
-        if self.reload && !self.unsettled && !self.held {
+        if self.reload && !self.unsettled {
             self.reload = false;
             self.asking = Some(std::mem::take(&mut self.orders));
             return Some(Next::Configuration);
@@ -213,8 +265,10 @@ impl Agenda {
         if !self.promotions.is_empty() {
             return Some(Next::Promotions(std::mem::take(&mut self.promotions)));
         }
-        let swap = self.swap && !self.reload;
-        self.swap &= !swap;
+        let swap = self.search == Search::All && !self.reload;
+        if swap {
+            self.search = Search::Unused;
+        }
         swap.then_some(Next::Components)
     }
 
@@ -223,9 +277,14 @@ impl Agenda {
         self.making = Some(making);
     }
 
-    /// A configuration is ready, and something else is served by now than when it was begun.
-    pub(super) fn again(&mut self, outdated: Snapshot) {
-        self.outdated = Some(outdated);
+    /// Makes something ready that is left as soon as there is anything else to be done.
+    pub(super) fn begin_at_leisure(&mut self, making: Making<Ready>) {
+        self.looking = Some(making);
+    }
+
+    /// A configuration is ready, or refused, and something else is served by now than when it was begun.
+    pub(super) fn again(&mut self, outdated: Option<Snapshot>) {
+        self.outdated = outdated;
         self.reload = true;
         self.orders.extend(self.asking.take().unwrap_or_default());
     }
@@ -265,6 +324,15 @@ async fn of<T>(making: Option<&mut Making<T>>) -> T {
 pub(super) fn components(proxy: &mut Proxy, quiet: Quiet) -> Making<Ready> {
     let judged = proxy.judge_components(Some(quiet));
     Box::pin(async move { Ready::Components(judged.await) })
+}
+
+/// The components that no plugin uses.
+pub(super) fn unused(proxy: &Proxy, quiet: Quiet) -> Making<Ready> {
+    let looked = proxy.look_for_unused(quiet);
+    Box::pin(async move {
+        let (unused, more) = looked.await;
+        Ready::Unused(unused, more)
+    })
 }
 
 /// Versions that are to take the places of others.

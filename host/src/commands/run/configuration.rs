@@ -10,47 +10,58 @@ use crate::commands::{check, manager};
 use crate::config::Reading;
 use crate::listener::descriptors;
 use crate::proxy::StartError;
-use crate::snapshot::Snapshot;
 
 impl Service {
-    /// Reads the configuration again, and makes it ready. What was made ready in vain before is held for
-    /// as long.
+    /// Reads the configuration again, and makes it ready; unless its file is to be waited for first. What was
+    /// made ready in vain before is held for as long.
     pub(super) fn read(
         &self,
         source: Option<(&Run, &Path)>,
-        outdated: Option<Snapshot>,
-    ) -> Making<Ready> {
+        agenda: &mut Agenda,
+    ) -> Option<Making<Ready>> {
         let ready = Ready::Configuration;
         let faulty = |text: String| -> Making<Ready> {
             Box::pin(std::future::ready(ready(Reloaded::Faulty(text))))
         };
         let Some((run, path)) = source else {
-            return faulty(
+            return Some(faulty(
                 "it is not from a file, so that there is nothing to read again".to_owned(),
-            );
+            ));
         };
-        let mut reading = Reading::load(path);
+        // It may be long since it was seen that nobody writes to it.
+        let reading = self.watch.file_is_quiet().then(|| Reading::load(path));
+        let Some(mut reading) = reading.filter(|_| self.watch.file_is_quiet()) else {
+            if self.watch.waits_for_file() {
+                agenda.not_yet();
+                return None;
+            }
+            let path = path.display();
+            return Some(faulty(format!("somebody writes to {path} and does not come to an end")));
+        };
+        let outdated = agenda.outdated();
         let Some(mut config) = reading.sound().cloned() else {
             let host = Arc::clone(self.proxy.plugin_host());
-            return Box::pin(async move {
+            return Some(Box::pin(async move {
                 // What is refused is among the faults then.
                 let _ = check::judge_with(&mut reading, &host).await;
                 ready(Reloaded::Faulty(reading.faults().to_string()))
-            });
+            }));
         };
         if let Err(error) = config.override_bind(run.host, run.port) {
-            return faulty(error.to_string());
+            return Some(faulty(error.to_string()));
         }
-        match self.proxy.build(config, Some(self.watch.quiet())) {
+        let before = self.proxy.snapshot().generation;
+        let read = move |reading, built: Result<_, _>| {
+            ready(Reloaded::Read(Box::new(reading), before, built.map(Box::new)))
+        };
+        Some(match self.proxy.build(config, Some(self.watch.quiet())) {
             Ok(building) => Box::pin(async move {
                 let built = building.await;
                 drop(outdated);
-                ready(Reloaded::Read(Box::new(reading), built.map(Box::new)))
+                read(reading, built)
             }),
-            Err(error) => {
-                Box::pin(std::future::ready(ready(Reloaded::Read(Box::new(reading), Err(error)))))
-            }
-        }
+            Err(error) => Box::pin(std::future::ready(read(reading, Err(error)))),
+        })
     }
 
     /// Serves the configuration as it was read, or says what is wrong with it.
@@ -63,14 +74,17 @@ impl Service {
         let known = self.lines();
         let taken = match reloaded {
             Reloaded::Faulty(text) => Err(text),
-            Reloaded::Read(_, Ok(built)) if self.proxy.is_outdated(&built) => {
-                return agenda.again(built.into_snapshot());
+            // What was gone back from meanwhile would serve again, or is what it was refused for.
+            Reloaded::Read(_, before, built) if before != self.proxy.snapshot().generation => {
+                return agenda.again(built.ok().map(|built| built.into_snapshot()));
             }
-            Reloaded::Read(reading, Ok(built)) => {
-                let served = self.proxy.serve(*built).await;
+            Reloaded::Read(reading, _, built) => {
+                let served = match built {
+                    Ok(built) => self.proxy.serve(*built).await,
+                    Err(error) => Err(error),
+                };
                 self.taken(*reading, served, source)
             }
-            Reloaded::Read(reading, Err(error)) => self.taken(*reading, Err(error), source),
         };
         match &taken {
             Ok(generation) => {

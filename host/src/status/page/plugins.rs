@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use super::text::{Bytes, Escaped, Micros, Number, Since};
 use super::{SHOWN, begin_table, cell, figure, number, optional, rest};
 use crate::config::Name;
-use crate::status::{CandidateView, PluginView, ShadowView};
+use crate::status::{CandidateView, PluginView, ShadowView, UnusedView};
 
 pub(super) fn plugins(out: &mut String, plugins: &[PluginView]) -> fmt::Result {
     if plugins.is_empty() {
@@ -29,6 +29,32 @@ pub(super) fn plugins(out: &mut String, plugins: &[PluginView]) -> fmt::Result {
     out.push_str("</tbody></table>");
     rest(out, plugins.len(), SHOWN, "plugin")?;
     out.push_str("</div>\n");
+    Ok(())
+}
+
+/// The components that no plugin uses, if there are any.
+pub(super) fn unused(out: &mut String, unused: &[UnusedView]) -> fmt::Result {
+    if unused.is_empty() {
+        return Ok(());
+    }
+    out.push_str("<div class=\"card\">");
+    let caption = "Components in the plugin directory that no plugin uses.";
+    begin_table(out, "unused", caption, &["Component", "Kind", "State"], &[])?;
+    for each in unused.iter().take(SHOWN) {
+        let name = Escaped(&each.component);
+        write!(out, "<tr role=\"row\"><th scope=\"row\" role=\"rowheader\">{name}</th>")?;
+        cell(out, "Kind", each.kinds.join(", "))?;
+        let state = match &each.error {
+            Some(error) => {
+                let error = Escaped(error);
+                format!("<span class=\"pill warn\">refused</span><small>{error}</small>")
+            }
+            None => "<span class=\"pill\">unused</span>".to_owned(),
+        };
+        cell(out, "State", state)?;
+        out.push_str("</tr>\n");
+    }
+    out.push_str("</tbody></table></div>\n");
     Ok(())
 }
 
