@@ -120,6 +120,11 @@ impl Stranger {
         Self { stopped, rises: ("failures", "contract"), ..self }
     }
 
+    /// A metric of what it was denied rises.
+    fn denied(self, what: &'static str) -> Self {
+        Self { rises: ("denied", what), ..self }
+    }
+
     fn answered(self, status: u16, stopped: &'static str, rises: &'static str) -> Self {
         Self { stopped, seen: Seen::Status(status), rises: (rises, ""), ..self }
     }

@@ -36,7 +36,8 @@ fn bombs() -> Vec<Stranger> {
                  (return (call $answer (i32.const 299)))",
             )
             .more("(table 1 funcref)")
-            .answered(299, "the limit of tables", "calls"),
+            .answered(299, "the limit of tables", "")
+            .denied("table"),
         route("big-message", "logs a message of 400 KiB, over and over")
             .deed("(loop (call $log (i32.const 3) (i32.const 4096) (i32.const 409600)) (br 0))")
             .keys("limits = { host-call-bytes = '64KiB', deadline = '1s' }")
