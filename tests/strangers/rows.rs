@@ -38,6 +38,8 @@ pub(super) enum Seen {
     Cut,
     /// Nothing: it leaves before the end of the body, which is what the deed is about.
     Left,
+    /// Nothing, on a connection that is closed.
+    Closed,
 }
 
 /// All of them.
@@ -57,6 +59,7 @@ fn stranger(name: &'static str, at: Call, mechanism: &'static str) -> Stranger {
         Call::OnRequest | Call::OnResponse | Call::Begin => Seen::Status(502),
         Call::Transform | Call::Finish => Seen::Cut,
         Call::Abandon => Seen::Left,
+        Call::Accepted | Call::Decide | Call::Undone => Seen::Closed,
         Call::Start | Call::Configure | Call::Route | Call::Save | Call::Restore => {
             Seen::Status(503)
         }
