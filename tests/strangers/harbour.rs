@@ -17,7 +17,7 @@ use crate::support::{
 };
 
 /// How often each is asked: often enough to see it recover, and too seldom to have it parked.
-const TIMES: usize = 3;
+pub(super) const TIMES: usize = 3;
 
 /// What the name of an endpoint stands for, in turn, and how many seconds that is believed. Only the first
 /// answers.
@@ -36,7 +36,7 @@ pub(super) struct Harbour {
     _dead: Down,
 }
 
-/// What is counted of plugins, as `failures trap`, by their names.
+/// What is counted of plugins, and of stores that are called like one, as `failures trap`, by their names.
 type Figures = BTreeMap<String, BTreeSet<String>>;
 
 impl Harbour {
@@ -52,6 +52,7 @@ impl Harbour {
             "[server]\nplugin-dir = 'plugins.d'\nworkers = 1\ncompile-timeout = '20s'\n\
              [admin]\nbind = '127.0.0.1:0'\n[log]\naccess = 'off'\n{}\
              [stores.a]\ntype = 'memory'\n[stores.b]\ntype = 'memory'\n\
+             [stores.store-flood]\ntype = 'memory'\nmax-bytes = '64KiB'\n\
              [listeners.web]\nbind = '127.0.0.1:0'\ndefault-cluster = 'main'\n\
              routers = ['innocent']\n\
              [clusters.main]\nendpoints = ['{address}']\nbalancer = 'innocent'\n\
@@ -250,11 +251,21 @@ impl Harbour {
         all.as_array().unwrap().iter().filter_map(reason).collect()
     }
 
+    /// How many numbers of a store have been incremented.
+    pub(super) fn asked_of_store(&mut self, store: &str) -> u64 {
+        let name = "linkspan_store_operations_total";
+        let line = format!("{name}{{store=\"{store}\",operation=\"increment\",outcome=\"done\"}} ");
+        let text = self.administrator("/metrics");
+        text.lines().find_map(|it| it.strip_prefix(&line)?.parse().ok()).unwrap_or_default()
+    }
+
     /// What of each plugin is counted and not 0, but for its own figures and what is no count.
     fn figures(&mut self) -> Figures {
         let mut figures = Figures::new();
         for line in self.administrator("/metrics").lines() {
-            let Some(rest) = line.strip_prefix("linkspan_plugin_") else { continue };
+            let rest = ["linkspan_plugin_", "linkspan_store_"];
+            let rest = rest.iter().find_map(|family| line.strip_prefix(family));
+            let Some(rest) = rest else { continue };
             let Some((name, rest)) = rest.split_once('{') else { continue };
             let Some((labels, value)) = rest.rsplit_once("} ") else { continue };
             let own = name == "events_total" || !name.ends_with("_total");

@@ -24,7 +24,7 @@ pub(super) struct Stranger {
     /// Further keys of the plugin.
     pub(super) keys: &'static str,
     pub(super) seen: Seen,
-    /// The metric that rises: its name without `linkspan_plugin_`, and a label's value.
+    /// The metric that rises: its name without `linkspan_plugin_`, and the values of its labels.
     pub(super) rises: (&'static str, &'static str),
     /// Whether it can be called afterwards.
     pub(super) recovers: bool,
