@@ -9,7 +9,8 @@ run: target
 
 # Every test. nginx, memcached, the load generators, a browser and an editor's Tombi are what some of them drive,
 # and plugins are built in other languages than Rust, but for those of LINKSPAN_TESTS_WITHOUT.
-# What the status page looks like is then in target/tmp/screenshots.
+# What the status page looks like is then in target/tmp/screenshots, and what strangers' components cost in
+# target/tmp/strangers.md.
 export LINKSPAN_TESTS_WITHOUT ?= go
 comma = ,
 test: target

@@ -1,4 +1,5 @@
-//! Components that strangers made to do harm: what each costs, in a table, and what none can reach.
+//! Components that strangers made to do harm: what each costs, in a table, and what none can reach. The table
+//! is in `target/tmp/strangers.md` afterwards.
 
 mod canary;
 mod forge;
@@ -10,6 +11,8 @@ mod wasi;
 mod yard;
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 use std::thread;
 
 use harbour::Harbour;
@@ -52,6 +55,10 @@ fn a_stranger_costs_its_own_requests_and_nothing_else() {
     harbour.count(&mut lines, &expected);
     let table = Line::table(&lines);
     println!("{table}");
+    fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("strangers.md"), &table).unwrap();
+    assert!(lines.len() >= 40 && table.lines().count() == lines.len() + 2, "{table}");
+    let asked = harbour.asked_of_store("store-flood");
+    assert_eq!(asked, 100_000 * harbour::TIMES as u64, "of a store, in that many calls");
     let faults: Vec<_> = lines.iter().flat_map(|line| &line.faults).collect();
     assert!(faults.is_empty(), "{faults:#?}");
     assert_eq!(innocents.errors(), 0, "of {}", innocents.asked());

@@ -27,7 +27,7 @@ use self::cells::{Histogram, PerWorker};
 pub use self::figures::Figures;
 pub use self::plain::plain;
 use self::plugin::PluginCells;
-pub use self::plugin::{PluginMetrics, SAMPLED, SHADOWED};
+pub use self::plugin::{Denied, PluginMetrics, SAMPLED, SHADOWED};
 pub use self::store::{
     Operation, Outcome, ServerConnection, ServerDown, ServerMetrics, StoreMetrics,
 };

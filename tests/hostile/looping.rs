@@ -33,6 +33,7 @@ fn a_request_is_answered_soon_after_its_deadline() {
     }
 }
 
+// That all wait once is for its deadline and no longer is judged by `make soak`, as times are.
 #[test]
 fn neighbours_wait_once_and_then_calls_yield() {
     let (_origin, proxy) = looping("route");

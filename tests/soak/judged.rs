@@ -115,6 +115,42 @@ fn a_plugin_that_loops_makes_innocents_of_its_worker_wait_little() {
     seen.assert_clean();
 }
 
+/// How long a plugin loops before it has missed its deadline, and how much longer others may wait for that:
+/// for the tick at its end, and for those who have waited before them.
+const ONCE: Duration = Duration::from_millis(200);
+const BEHIND: Duration = Duration::from_millis(30);
+
+#[test]
+#[ignore = "takes half a minute, and judges times: `make soak`"]
+fn a_plugin_that_loops_makes_innocents_wait_once_and_no_longer_than_its_deadline() {
+    const INNOCENT: Load = Load { clients: 10, rate: 300, tunnels: 0, downloads: 0, ..FULL };
+    let limits = format!("limits = {{ deadline = '{}ms' }}\n", ONCE.as_millis());
+    let mut ferry = Ferry::open(1, INNOCENT.life, &format!("{LOOPS}{limits}"));
+    let seen = Seen::default();
+    let elsewhere = ferry.linkspan.address("loops");
+    thread::scope(|scope| {
+        let _over = seen.until_dropped();
+        INNOCENT.begin(scope, ferry.address(), &seen);
+        let settle = || wait_until(Instant::now() + Duration::from_secs(5));
+        let looped = || {
+            let answer = Client::connect(elsewhere).ask("GET", "/", &DO_LOOP, b"");
+            assert_eq!(answer.status(), 503);
+            settle();
+            seen.longest()
+        };
+        settle();
+        seen.longest();
+        settle();
+        let (calm, once) = (seen.longest(), looped());
+        let afterwards = (0..3).map(|_| looped()).max().unwrap();
+        println!("longest waits: {calm:?}; {once:?} in the first loop, {afterwards:?} in others");
+        assert!(once >= ONCE / 2, "nobody waited for it: {once:?}");
+        assert!(once <= ONCE + BEHIND, "{once:?} is more than its deadline of {ONCE:?}");
+        assert!(afterwards <= calm + LONGER, "{afterwards:?} were {calm:?}: it does not yield");
+    });
+    seen.assert_clean();
+}
+
 /// So many that each can be asked every third second, and fails too seldom to be parked, while one or
 /// another of them loops all the time.
 const LOOPING: usize = 30;

@@ -246,10 +246,21 @@ impl Seen {
 
     /// The time that all but one in a hundred requests took at most since this was last asked.
     pub(super) fn p99(&self) -> Duration {
-        let mut waits = std::mem::take(&mut *self.waits.lock().unwrap());
-        waits.sort_unstable();
+        let waits = self.waits();
         let place = waits.len() * 99 / 100;
         Duration::from_micros(waits.get(place).copied().unwrap())
+    }
+
+    /// The longest that one took since then.
+    pub(super) fn longest(&self) -> Duration {
+        Duration::from_micros(self.waits().last().copied().unwrap())
+    }
+
+    /// The times of all, from the shortest to the longest, from when this was last asked.
+    fn waits(&self) -> Vec<u64> {
+        let mut waits = std::mem::take(&mut *self.waits.lock().unwrap());
+        waits.sort_unstable();
+        waits
     }
 
     /// Fails if anything failed, or nothing was asked.

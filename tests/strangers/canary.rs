@@ -13,7 +13,7 @@ use linkspan::plugin::Refusal;
 use super::forge::{Forged, WORLD, component};
 use super::yard::Yard;
 
-/// How often a memory is made where there was one before.
+/// How often a memory is made where there was one before, at least.
 const REUSES: usize = 100_000;
 
 /// The memories of an instance. The first is the one that the host knows.
@@ -105,11 +105,17 @@ fn no_byte_of_an_instance_is_seen_by_another() {
     let birth = format!("{}{marks}{MARK_TABLE}{MARK_GLOBAL}", look());
     // Of two components, as code and data of one could be kept for it.
     let both = [8, 9].map(|places| yard.define(&beginning(&birth, places), "{}"));
-    let mut alive = VecDeque::new();
-    for _ in 0..REUSES / MEMORIES / 2 {
+    let (mut alive, mut memories) = (VecDeque::new(), 0);
+    // There are never more at a time than those that live and the two that are born, so that all after as
+    // many are made where there was one.
+    const FIRST: usize = (ALIVE + 2) * MEMORIES;
+    while memories < FIRST + REUSES {
         for born in yard.births(&both) {
             match born {
-                Ok(newborn) => alive.push_back(newborn),
+                Ok(newborn) => {
+                    alive.push_back(newborn);
+                    memories += MEMORIES;
+                }
                 Err(refusal) => panic!("a mark is seen: {refusal:?}"),
             }
         }

@@ -1,7 +1,8 @@
 //! Makes components by hand, of text: what no compiler would let a guest do is a line of it.
 //!
 //! A [`Forged`] exports every decision of the contract, and the handover, and behaves, but for what its parts say. It
-//! does its deed in one call, and in most of them only when the request has a field `x-do`.
+//! does its deed in one call, and in most of them only when the request has a field `x-do`, or when the TCP
+//! connection comes from [`ASKING`].
 //! Memory: what its `data` says is at 4096; results of imports go to 2048, its own to
 //! 1024; from 65536 on is what the host asks to have room for.
 
@@ -32,12 +33,25 @@ pub(super) enum Call {
     Abandon,
     Save,
     Restore,
+    Accepted,
+    Decide,
+    /// A stream router's `failed`.
+    Undone,
 }
+
+/// Whoever connects from here asks a stream router for its deed: there is nothing else that all of its calls
+/// can see.
+pub(super) const ASKING: [u8; 4] = [127, 0, 0, 2];
 
 impl Call {
     /// Whether it tells of a choice that was made before.
     pub(super) fn is_outcome(self) -> bool {
         matches!(self, Self::Chosen | Self::Connected | Self::Failed | Self::Finished)
+    }
+
+    /// Whether it is about a TCP connection.
+    pub(super) fn is_of_stream(self) -> bool {
+        matches!(self, Self::Accepted | Self::Decide | Self::Undone)
     }
 }
 
@@ -66,6 +80,7 @@ world stranger {
   include linkspan:plugin/router-plugin@0.1.0;
   include linkspan:plugin/observing-balancer-plugin@0.1.0;
   include linkspan:plugin/body-rewriter-plugin@0.1.0;
+  include linkspan:plugin/stream-router-plugin@0.1.0;
   export linkspan:plugin/handover@0.1.0;
   import wasi:cli/exit@0.2.12;
   import wasi:cli/stdout@0.2.12;
@@ -77,7 +92,7 @@ world stranger {
 ";
 
 /// What can be imported: under which name, from where, and its type. Used if the name is.
-const IMPORTS: [(&str, &str, &str, &str); 33] = [
+const IMPORTS: [(&str, &str, &str, &str); 34] = [
     ("$header", "linkspan:plugin/request@0.1.0", "header", "(param i32 i32 i32)"),
     ("$path", "linkspan:plugin/request@0.1.0", "path", "(param i32)"),
     ("$authority", "linkspan:plugin/request@0.1.0", "authority", "(param i32)"),
@@ -111,6 +126,7 @@ const IMPORTS: [(&str, &str, &str, &str); 33] = [
     ("$resolution", CLOCK, "resolution", "(result i64)"),
     ("$bytes", "wasi:random/random@0.2.12", "get-random-bytes", "(param i64 i32)"),
     ("$values", "linkspan:plugin/request@0.1.0", "header-values", "(param i32 i32 i32)"),
+    ("$client", "linkspan:plugin/connection@0.1.0", "client-address", "(param i32)"),
 ];
 
 const STORES: &str = "linkspan:plugin/keyvalue@0.1.0";
@@ -177,6 +193,14 @@ impl Forged {
             // Who asks is known when it picks, and cannot be looked at afterwards.
             text = text.replace(";;Pick", "(global.set $evil (call $asked))");
             format!("(if (global.get $evil) (then {deed}))")
+        } else if at.is_of_stream() {
+            if at == Call::Undone {
+                // There has to be trouble to be told of.
+                let dead =
+                    "(if (call $connected) (then (return (call $forwarded (i32.const 540)))))";
+                text = text.replace(";;Decide\n", &format!("{dead}\n"));
+            }
+            format!("(if (call $connected) (then {deed}))")
         } else {
             format!("(if (call $asked) (then {deed}))")
         };

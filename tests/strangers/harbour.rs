@@ -8,25 +8,35 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::forge::{Call, Forged};
+use super::forge::{ASKING, Call, Forged};
 use super::rows::{Dropped, Seen, Stranger};
 use super::table::{Innocents, Line, Met};
 use crate::support::{
-    Binary, Client, Down, Origin, PATIENCE, eventually, eventually_within, reply, request,
+    Binary, Client, Down, NameServer, Origin, PATIENCE, eventually, eventually_within, reply,
+    request,
 };
 
 /// How often each is asked: often enough to see it recover, and too seldom to have it parked.
-const TIMES: usize = 3;
+pub(super) const TIMES: usize = 3;
+
+/// What the name of an endpoint stands for, in turn, and how many seconds that is believed. Only the first
+/// answers.
+const HERE: [&str; 1] = ["127.0.0.1"];
+const ELSEWHERE: [&str; 2] = ["127.0.0.1", "127.0.0.2"];
+const TTL: u32 = 0;
 
 /// What a request got whose client left within its body.
 const LEFT: &str = "200, left";
 
 pub(super) struct Harbour {
     pub(super) linkspan: Binary,
+    dns: NameServer,
     _origin: Origin,
+    /// Where nobody listens.
+    _dead: Down,
 }
 
-/// What is counted of plugins, as `failures trap`, by their names.
+/// What is counted of plugins, and of stores that are called like one, as `failures trap`, by their names.
 type Figures = BTreeMap<String, BTreeSet<String>>;
 
 impl Harbour {
@@ -36,15 +46,19 @@ impl Harbour {
             "/big" => reply(200, &[], vec![b'x'; 8 << 20]),
             _ => reply(200, &[], "hello"),
         });
-        let address = origin.address();
+        let (address, dead, dns) = (origin.address(), Down::new(), NameServer::start());
+        let nobody = dead.address();
         let mut toml = format!(
             "[server]\nplugin-dir = 'plugins.d'\nworkers = 1\ncompile-timeout = '20s'\n\
-             [admin]\nbind = '127.0.0.1:0'\n[log]\naccess = 'off'\n\
+             [admin]\nbind = '127.0.0.1:0'\n[log]\naccess = 'off'\n{}\
              [stores.a]\ntype = 'memory'\n[stores.b]\ntype = 'memory'\n\
+             [stores.store-flood]\ntype = 'memory'\nmax-bytes = '64KiB'\n\
              [listeners.web]\nbind = '127.0.0.1:0'\ndefault-cluster = 'main'\n\
              routers = ['innocent']\n\
              [clusters.main]\nendpoints = ['{address}']\nbalancer = 'innocent'\n\
-             [plugins.innocent]\nlimits = {{ deadline = '1s' }}\n"
+             [clusters.dead]\nendpoints = ['{nobody}']\nhealth = {{ offline = '0s' }}\n\
+             [plugins.innocent]\nlimits = {{ deadline = '1s' }}\n",
+            dns.section()
         );
         for stranger in strangers {
             let limits = if stranger.keys.contains("limits") {
@@ -53,12 +67,15 @@ impl Harbour {
                 "limits = { deadline = '20ms' }"
             };
             let keys = format!("{}\n{limits}", stranger.keys);
-            let dead = Down::new();
-            let after_dead = || format!("'{}', '{address}'", dead.address());
+            let after_dead = format!("'{nobody}', '{address}'");
             let (endpoints, health) = match stranger.forged.at {
-                Call::Changed => (after_dead(), "attempts = 1"),
+                Call::Changed => (after_dead, "attempts = 1"),
                 // Tried by every request.
-                Call::Failed => (after_dead(), "offline = '0s'"),
+                Call::Failed => (after_dead, "offline = '0s'"),
+                Call::Update => {
+                    dns.host(&host(stranger.name), TTL, &HERE);
+                    (format!("'{}:{}'", host(stranger.name), address.port()), "")
+                }
                 _ => (format!("'{address}'"), ""),
             };
             settle(&mut toml, stranger.name, stranger.forged.at, &endpoints, &keys);
@@ -81,7 +98,7 @@ impl Harbour {
             assert!(linkspan.is_running(), "{}", linkspan.stderr());
             linkspan.stdout().contains("listening on").then_some(())
         });
-        Self { linkspan, _origin: origin }
+        Self { linkspan, dns, _origin: origin, _dead: dead }
     }
 
     /// Puts files in the place of components that serve.
@@ -100,12 +117,16 @@ impl Harbour {
         if client.get("/").status() != 200 {
             line.fault("fails without being asked to");
         }
-        for _ in 0..TIMES {
+        for time in 0..TIMES {
+            if stranger.forged.at == Call::Update {
+                self.have_members(stranger.name, if time % 2 == 0 { &ELSEWHERE } else { &HERE });
+            }
             let seen = self.ask(stranger);
             let text = match seen {
                 Seen::Status(status) => status.to_string(),
                 Seen::Cut => "200, cut".to_owned(),
                 Seen::Left => LEFT.to_owned(),
+                Seen::Closed => "closed".to_owned(),
             };
             if seen != stranger.seen {
                 line.fault(&format!("its request gets {text}"));
@@ -113,6 +134,10 @@ impl Harbour {
             if !line.got.contains(&text) {
                 line.got.push(text);
             }
+        }
+        if stranger.forged.at.is_of_stream() {
+            // Of one that it has joined, it is asked nothing.
+            client = Client::connect(self.linkspan.address(stranger.name));
         }
         if stranger.recovers {
             let answer = client.get("/");
@@ -126,9 +151,17 @@ impl Harbour {
 
     fn ask(&mut self, stranger: &Stranger) -> Seen {
         let address = self.linkspan.address(stranger.name);
-        let mut client = Client::connect(address);
         let host = address.to_string();
         let fields = [("x-do", "it"), ("host", host.as_str())];
+        if stranger.forged.at.is_of_stream() {
+            let mut client = Client::from(ASKING, address);
+            // It may be closed before.
+            let _ = client.write(request("GET", "/", &fields, b""));
+            let rest = client.rest();
+            let status = || String::from_utf8_lossy(&rest).split(' ').nth(1)?.parse().ok();
+            return status().map_or(Seen::Closed, Seen::Status);
+        }
+        let mut client = Client::connect(address);
         if stranger.seen == Seen::Left {
             client.send(request("GET", "/big", &fields, b""));
             let status = client.response_head().status();
@@ -136,6 +169,17 @@ impl Harbour {
         }
         let answer = client.ask("GET", "/", &fields, b"");
         if answer.complete { Seen::Status(answer.status()) } else { Seen::Cut }
+    }
+
+    /// Has the name of a cluster's endpoint stand for these addresses from now on, while the proxy serves.
+    fn have_members(&mut self, name: &str, addresses: &[&str]) {
+        self.dns.host(&host(name), TTL, addresses);
+        eventually("members that change", || {
+            let all: Value = serde_json::from_str(&self.administrator("/api/clusters")).unwrap();
+            let cluster = all.as_array()?.iter().find(|it| it["name"] == name)?;
+            let endpoints = cluster.get("endpoints")?.as_array()?;
+            (endpoints.len() == addresses.len()).then_some(())
+        });
     }
 
     /// Waits until all of these files are refused.
@@ -178,7 +222,9 @@ impl Harbour {
         });
         for (line, (rises, alone)) in lines.iter_mut().zip(expected) {
             let rose = figures.remove(line.name).unwrap_or_default();
-            let others = rose.iter().any(|it| it != rises && it != "calls");
+            // Who fails, or is refused, for having asked for too much has been denied it before.
+            let beside = ["calls", "denied memory", "denied table"];
+            let others = rose.iter().any(|it| it != rises && !beside.contains(&it.as_str()));
             if !rose.contains(rises) || *alone && others {
                 line.fault(&format!("not {rises} alone: {rose:?}"));
             }
@@ -205,11 +251,21 @@ impl Harbour {
         all.as_array().unwrap().iter().filter_map(reason).collect()
     }
 
+    /// How many numbers of a store have been incremented.
+    pub(super) fn asked_of_store(&mut self, store: &str) -> u64 {
+        let name = "linkspan_store_operations_total";
+        let line = format!("{name}{{store=\"{store}\",operation=\"increment\",outcome=\"done\"}} ");
+        let text = self.administrator("/metrics");
+        text.lines().find_map(|it| it.strip_prefix(&line)?.parse().ok()).unwrap_or_default()
+    }
+
     /// What of each plugin is counted and not 0, but for its own figures and what is no count.
     fn figures(&mut self) -> Figures {
         let mut figures = Figures::new();
         for line in self.administrator("/metrics").lines() {
-            let Some(rest) = line.strip_prefix("linkspan_plugin_") else { continue };
+            let rest = ["linkspan_plugin_", "linkspan_store_"];
+            let rest = rest.iter().find_map(|family| line.strip_prefix(family));
+            let Some(rest) = rest else { continue };
             let Some((name, rest)) = rest.split_once('{') else { continue };
             let Some((labels, value)) = rest.rsplit_once("} ") else { continue };
             let own = name == "events_total" || !name.ends_with("_total");
@@ -235,11 +291,20 @@ fn path(directory: &Path, name: &str) -> std::path::PathBuf {
     directory.join(format!("{name}.wasm"))
 }
 
+/// The name of the endpoint of a stranger that is told of changes.
+fn host(name: &str) -> String {
+    format!("{name}.test")
+}
+
 /// A listener, a cluster and a plugin of that name.
 fn settle(toml: &mut String, name: &str, at: Call, endpoints: &str, keys: &str) {
     let (listener, cluster) = match at {
         Call::Update => (format!("routers = ['{name}']"), format!("balancer = '{name}'")),
         at if at.is_outcome() => (String::new(), format!("balancer = '{name}'")),
+        at if at.is_of_stream() => (
+            format!("protocol = 'tcp'\nstream-router = '{name}'\nconnect-attempts = 0"),
+            String::new(),
+        ),
         Call::Changed | Call::Pick => (String::new(), format!("balancer = '{name}'")),
         Call::Route | Call::Start | Call::Configure => {
             (format!("routers = ['{name}']"), String::new())

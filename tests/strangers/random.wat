@@ -8,6 +8,11 @@
   (data (i32.const 512) "x-seed")
   (data (i32.const 520) "calls")
   (data (i32.const 528) "a")
+  (data (i32.const 536) "tcps")
+  (data (i32.const 544) "outcomes")
+  (data (i32.const 552) "streams")
+  (data (i32.const 560) "saves")
+  (data (i32.const 568) "restores")
   ;; Texts of 16 bytes each, which often mean something.
   (data (i32.const 4096) ";;TEXTS")
 
@@ -63,17 +68,37 @@
     ;;CALLS
   )
 
-  ;; So many host calls as are asked for, but for those that end the guest. Who is probed before it
-  ;; serves is asked for nothing.
-  (func $calls
-    (call $header (i32.const 512) (i32.const 6) (i32.const 2048))
-    (if (i32.eqz (i32.load8_u (i32.const 2048))) (then (return)))
-    (call $count (i32.const 520) (i32.const 5) (i64.const ;;BATCH))
-    (global.set $left (i32.const ;;BATCH))
+  ;; A call of the host has come back. Those that end the guest are not counted.
+  (func $counted
+    (call $count (i32.const 520) (i32.const 5) (i64.const 1)))
+
+  ;; What comes from outside makes what follows differ from what an instance before has done.
+  (func $mix (param i64)
+    (global.set $state (i64.or (i64.const 1) (i64.xor (global.get $state) (local.get 0)))))
+
+  ;; Host calls: of the functions from this one on, of so many of them, and so many calls.
+  (func $calls (param i32 i32 i32)
+    (global.set $left (local.get 2))
     (loop
-      (call $call (call $below (i32.const ;;FUNCTIONS)))
+      (call $call (i32.add (local.get 0) (call $below (local.get 1))))
       (global.set $left (i32.sub (global.get $left) (i32.const 1)))
       (br_if 0 (global.get $left))))
+
+  ;; Those that can be made about a request. Who is probed before it serves is asked for nothing.
+  (func $of_request
+    (call $header (i32.const 512) (i32.const 6) (i32.const 2048))
+    (if (i32.eqz (i32.load8_u (i32.const 2048))) (then (return)))
+    (call $mix (i64.load (i32.load (i32.const 2052))))
+    (call $calls (i32.const 0) (i32.const ;;REQUEST) (i32.const ;;BATCH)))
+
+  ;; Those that can be made about a TCP connection.
+  (func $of_stream
+    (call $count (i32.const 552) (i32.const 7) (i64.const 1))
+    (call $calls (i32.const ;;FROM) (i32.const ;;STREAM) (i32.const ;;FEW)))
+
+  ;; Those that can be made at any time.
+  (func $of_nothing
+    (call $calls (i32.const ;;FROM) (i32.const ;;FREE) (i32.const ;;FEW)))
 
   (func $text (param i32)
     (i32.store (local.get 0) (call $at))
@@ -102,17 +127,17 @@
 
   (func (export "linkspan:plugin/lifecycle@0.1.0#configure") (param i32 i32) (result i32)
     (call $count (i32.const 520) (i32.const 5) (i64.const 0))
+    (call $count (i32.const 544) (i32.const 8) (i64.const 0))
+    (call $count (i32.const 552) (i32.const 7) (i64.const 0))
+    (call $count (i32.const 560) (i32.const 5) (i64.const 0))
+    (call $count (i32.const 568) (i32.const 8) (i64.const 0))
     (call $open (i32.const 528) (i32.const 1) (i32.const 2048))
     (global.set $bucket (i32.load (i32.const 2052)))
     (i32.store8 (i32.const 1024) (i32.const 0))
     (i32.const 1024))
 
   (func (export "linkspan:plugin/router@0.1.0#route") (result i32)
-    (global.set $heap (i32.const 262144))
-    (call $header (i32.const 512) (i32.const 6) (i32.const 2048))
-    (global.set $state (i64.or (i64.const 1) (i64.xor (global.get $state)
-      (i64.load (i32.load (i32.const 2052))))))
-    (call $calls)
+    (call $of_request)
     (i32.store8 (i32.const 1024) (call $case (i32.const 4)))
     (if (call $rarely (i32.const 2)) (then (i32.store8 (i32.const 1024) (i32.const 0))))
     (if (i32.eq (i32.load8_u (i32.const 1024)) (i32.const 1))
@@ -134,7 +159,7 @@
     (i32.const 1024))
 
   (func $edits (result i32)
-    (call $calls)
+    (call $of_request)
     (i32.store (i32.const 1024) (i32.const 16384))
     (i32.store (i32.const 1028) (call $list (i32.const 20)))
     (i32.const 1024))
@@ -148,7 +173,7 @@
     (i32.store (i32.const 3072) (i32.load (local.get 1))))
   (func (export "linkspan:plugin/balancer@0.1.0#changed") (param i32 i32 i32))
   (func (export "linkspan:plugin/balancer@0.1.0#pick") (param i32 i32 i32 i32 i64) (result i32)
-    (call $calls)
+    (call $of_request)
     (i32.store8 (i32.const 1024) (call $case (i32.const 3)))
     (i32.store (i32.const 1032) (i32.load (i32.const 3072)))
     (if (call $rarely (i32.const 8)) (then (i32.store (i32.const 1032) (call $any))))
@@ -156,17 +181,90 @@
     (i32.const 1024))
 
   (func $output (result i32)
-    (call $calls)
+    (call $of_request)
     (call $text (i32.const 1024))
     (i32.store8 (i32.const 1032) (call $below (i32.const 2)))
     (i32.const 1024))
 
   (func (export "linkspan:plugin/body@0.1.0#begin") (param i64 i32)
-    (call $calls))
+    (call $of_request))
   (func (export "linkspan:plugin/body@0.1.0#transform") (param i64 i32 i32) (result i32)
     (call $output))
   (func (export "linkspan:plugin/body@0.1.0#finish") (param i64) (result i32)
     (call $output))
   (func (export "linkspan:plugin/body@0.1.0#abandon") (param i64)
-    (call $calls))
+    (call $of_request))
+
+  ;; What became of choices, whose tokens are random.
+  (func $outcome (param i64)
+    (call $count (i32.const 544) (i32.const 8) (i64.const 1))
+    (call $mix (local.get 0))
+    (call $of_nothing))
+  (func (export "linkspan:plugin/outcomes@0.1.0#chosen") (param i32 i32 i64)
+    (call $outcome (local.get 2)))
+  (func (export "linkspan:plugin/outcomes@0.1.0#connected") (param i32 i32 i64 i64)
+    (call $outcome (local.get 2)))
+  (func (export "linkspan:plugin/outcomes@0.1.0#failed") (param i32 i32 i64 i32)
+    (call $outcome (local.get 2)))
+  (func (export "linkspan:plugin/outcomes@0.1.0#finished") (param i32 i32 i64 i32 i64)
+    (call $outcome (local.get 2)))
+
+  ;; Every fourth takes no state.
+  (func (export "linkspan:plugin/handover@0.1.0#save") (result i32)
+    (call $count (i32.const 560) (i32.const 5) (i64.const 1))
+    (call $of_nothing)
+    (call $text (i32.const 1024))
+    (i32.const 1024))
+  (func (export "linkspan:plugin/handover@0.1.0#restore") (param i32 i32) (result i32)
+    (call $count (i32.const 568) (i32.const 8) (i64.const 1))
+    (if (i32.ge_u (local.get 1) (i32.const 8)) (then (call $mix (i64.load (local.get 0)))))
+    (call $of_nothing)
+    (i32.store8 (i32.const 1024) (call $rarely (i32.const 4)))
+    (call $text (i32.const 1028))
+    (i32.const 1024))
+
+  ;; Where a TCP connection goes: mostly to a cluster that there is.
+  (func $upstream (param i32)
+    (i32.store8 (local.get 0) (call $case (i32.const 2)))
+    (call $text (i32.add (local.get 0) (i32.const 4)))
+    (if (call $rarely (i32.const 4)) (then (return)))
+    (i32.store8 (local.get 0) (i32.const 0))
+    (i32.store offset=4 (local.get 0) (i32.const 536))
+    (i32.store offset=8 (local.get 0) (i32.const 4)))
+
+  ;; Something that may be there.
+  (func $some (param i32)
+    (i32.store8 (local.get 0) (call $case (i32.const 2)))
+    (call $text (i32.add (local.get 0) (i32.const 4))))
+  (func $some_number (param i32)
+    (i32.store8 (local.get 0) (call $case (i32.const 2)))
+    (i32.store offset=4 (local.get 0) (call $number)))
+
+  ;; Who is probed has the number 0.
+  (func (export "linkspan:plugin/stream-router@0.1.0#accepted") (param i64) (result i32)
+    (i32.store8 (i32.const 1024) (i32.const 0))
+    (if (i64.eqz (local.get 0)) (then (return (i32.const 1024))))
+    (call $mix (i64.mul (local.get 0) (i64.const 0x2545f4914f6cdd1d)))
+    (call $of_stream)
+    (call $some (i32.const 1024))
+    (i32.const 1024))
+  (func (export "linkspan:plugin/stream-router@0.1.0#decide") (param i64 i32 i32 i32) (result i32)
+    (i32.store8 (i32.const 1024) (i32.const 0))
+    (if (i32.lt_u (local.get 2) (i32.const 8)) (then (return (i32.const 1024))))
+    (call $mix (i64.load (local.get 1)))
+    (call $of_stream)
+    (i32.store8 (i32.const 1024) (call $case (i32.const 3)))
+    (if (i32.eq (i32.load8_u (i32.const 1024)) (i32.const 2))
+      (then (call $some (i32.const 1028)) (return (i32.const 1024))))
+    (call $upstream (i32.const 16384))
+    (call $upstream (i32.const 16396))
+    (i32.store (i32.const 1028) (i32.const 16384))
+    (i32.store (i32.const 1032) (call $below (i32.const 3)))
+    (call $some (i32.const 1036))
+    (call $some (i32.const 1048))
+    (call $some_number (i32.const 1060))
+    (call $some_number (i32.const 1068))
+    (i32.const 1024))
+  (func (export "linkspan:plugin/stream-router@0.1.0#failed") (param i64 i32 i32 i32)
+    (call $of_stream))
 )

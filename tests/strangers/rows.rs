@@ -24,7 +24,7 @@ pub(super) struct Stranger {
     /// Further keys of the plugin.
     pub(super) keys: &'static str,
     pub(super) seen: Seen,
-    /// The metric that rises: its name without `linkspan_plugin_`, and a label's value.
+    /// The metric that rises: its name without `linkspan_plugin_`, and the values of its labels.
     pub(super) rises: (&'static str, &'static str),
     /// Whether it can be called afterwards.
     pub(super) recovers: bool,
@@ -38,6 +38,8 @@ pub(super) enum Seen {
     Cut,
     /// Nothing: it leaves before the end of the body, which is what the deed is about.
     Left,
+    /// Nothing, on a connection that is closed.
+    Closed,
 }
 
 /// All of them.
@@ -57,6 +59,7 @@ fn stranger(name: &'static str, at: Call, mechanism: &'static str) -> Stranger {
         Call::OnRequest | Call::OnResponse | Call::Begin => Seen::Status(502),
         Call::Transform | Call::Finish => Seen::Cut,
         Call::Abandon => Seen::Left,
+        Call::Accepted | Call::Decide | Call::Undone => Seen::Closed,
         Call::Start | Call::Configure | Call::Route | Call::Save | Call::Restore => {
             Seen::Status(503)
         }
@@ -118,6 +121,11 @@ impl Stranger {
 
     fn unfit(self, stopped: &'static str) -> Self {
         Self { stopped, rises: ("failures", "contract"), ..self }
+    }
+
+    /// A metric of what it was denied rises.
+    fn denied(self, what: &'static str) -> Self {
+        Self { rises: ("denied", what), ..self }
     }
 
     fn answered(self, status: u16, stopped: &'static str, rises: &'static str) -> Self {

@@ -7,6 +7,7 @@
   (global $last (mut i32) (i32.const 0))
   (data (i32.const 512) "x-do")
   (data (i32.const 520) "\06")
+  (data (i32.const 536) "maindead")
   (data (i32.const 4096) ";;DATA")
   ;;MORE
 
@@ -20,6 +21,12 @@
   (func $asked (result i32)
     (call $header (i32.const 512) (i32.const 4) (i32.const 2048))
     (i32.load8_u (i32.const 2048)))
+
+  ;; The same of a TCP connection: whether it comes from an address that ends in 2.
+  (func $connected (result i32)
+    (call $client (i32.const 2048))
+    (i32.eq (i32.const 50) (i32.load8_u (i32.sub
+      (i32.add (i32.load (i32.const 2048)) (i32.load (i32.const 2052))) (i32.const 1)))))
 
   (func $clear
     (global.set $heap (i32.const 65536))
@@ -53,6 +60,16 @@
     (i32.store16 (i32.const 1028) (local.get 0))
     (i32.store (i32.const 1032) (local.get 1))
     (i32.store (i32.const 1036) (local.get 2))
+    (i32.const 1024))
+
+  ;; A TCP connection to a cluster whose name has four letters, as it is.
+  (func $forwarded (param i32) (result i32)
+    (i32.store (i32.const 1104) (i32.const 0))
+    (i32.store (i32.const 1108) (local.get 0))
+    (i32.store (i32.const 1112) (i32.const 4))
+    (i32.store8 (i32.const 1024) (i32.const 1))
+    (i32.store (i32.const 1028) (i32.const 1104))
+    (i32.store (i32.const 1032) (i32.const 1))
     (i32.const 1024))
 
   ;; A list: of edits, or bytes; and how many.
@@ -149,6 +166,23 @@
     (call $clear)
     ;;Restore
     (i32.const 1024))
+
+  (func (export "linkspan:plugin/stream-router@0.1.0#accepted") (param i64) (result i32)
+    (call $clear)
+    ;;Accepted
+    (i32.const 1024))
+
+  ;; With the first byte, it is known.
+  (func (export "linkspan:plugin/stream-router@0.1.0#decide") (param i64 i32 i32 i32) (result i32)
+    (call $clear)
+    (if (i32.eqz (local.get 2)) (then (return (i32.const 1024))))
+    ;;Decide
+    (call $forwarded (i32.const 536)))
+
+  (func (export "linkspan:plugin/stream-router@0.1.0#failed") (param i64 i32 i32 i32)
+    (call $clear)
+    ;;Undone
+  )
 
   (func (export "linkspan:plugin/body@0.1.0#begin") (param i64 i32)
     ;;Begin

@@ -278,6 +278,7 @@ impl Binary {
         });
     }
 
+    /// The number of its process.
     pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }

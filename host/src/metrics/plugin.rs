@@ -19,6 +19,28 @@ pub const SAMPLED: u64 = 16;
 /// plugin itself failed, and there is nothing to compare.
 pub const SHADOWED: [&str; 5] = ["agreed", "differed", "failed", "missed", "unanswered"];
 
+/// What a plugin asks for and may not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denied {
+    /// An address that a router names and that its grants do not cover, or that is none.
+    Address,
+    /// A store that it was not granted.
+    Store,
+    /// Memory beyond its limit.
+    Memory,
+    /// A table beyond its limit.
+    Table,
+}
+
+impl Denied {
+    const ALL: [(Self, &'static str); 4] = [
+        (Self::Address, "address"),
+        (Self::Store, "store"),
+        (Self::Memory, "memory"),
+        (Self::Table, "table"),
+    ];
+}
+
 /// A quarter of a microsecond to a tenth of a second.
 const GUEST_BOUNDS: Bounds = [
     250,
@@ -46,6 +68,8 @@ pub struct PluginMetrics {
     /// How many of its uses are parked.
     parked: AtomicU64,
     messages_dropped: AtomicU64,
+    /// In the order of [`Denied::ALL`].
+    denied: [AtomicU64; Denied::ALL.len()],
     /// Versions that have come to serve in place of another, and such that were refused.
     taken: AtomicU64,
     refused: AtomicU64,
@@ -92,6 +116,7 @@ impl PluginMetrics {
             cells,
             parked: AtomicU64::new(0),
             messages_dropped: AtomicU64::new(0),
+            denied: Default::default(),
             taken: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             tried: AtomicU64::new(0),
@@ -207,6 +232,15 @@ impl PluginMetrics {
         increment(&self.unrecorded);
     }
 
+    /// Counts that it was denied something.
+    pub fn denied(&self, what: Denied) {
+        let of = |(_, (kind, _)): &(_, (Denied, _))| *kind == what;
+        let counter = self.denied.iter().zip(Denied::ALL).find(of);
+        if let Some((counter, _)) = counter {
+            increment(counter);
+        }
+    }
+
     /// Counts a log message that was one too many.
     pub fn message_dropped(&self) {
         increment(&self.messages_dropped);
@@ -260,6 +294,13 @@ impl Metrics {
         gauge("linkspan_plugin_memory_peak_bytes", help, |plugin| &plugin.memory_peak);
         let dropped = table.sample("plugin", |p| Value::Counter(read(&p.messages_dropped)));
         push("linkspan_plugin_messages_dropped", "Log messages one too many", counter, dropped);
+        let denied = table.samples("plugin", |plugin| {
+            let counters = plugin.denied.iter().zip(Denied::ALL);
+            let part = |(count, (_, what))| (Some(("what", what)), Value::Counter(read(count)));
+            counters.map(part).collect()
+        });
+        let help = "What a plugin asked for and may not have";
+        push("linkspan_plugin_denied", help, counter, denied);
         let candidates = table.samples("plugin", |plugin| {
             let parts = [
                 ("taken", &plugin.taken),

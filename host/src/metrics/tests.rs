@@ -111,6 +111,7 @@ fn the_text_is_what_prometheus_reads() {
     plugin.park();
     plugin.unpark();
     plugin.message_dropped();
+    plugin.denied(Denied::Store);
     plugin.figures.count("hits", 5);
     plugin.figures.gauge("load", 0.5);
     plugin.figures.gauge("Wrong", 0.5);
@@ -133,6 +134,8 @@ fn the_text_is_what_prometheus_reads() {
         r#"linkspan_plugin_guest_seconds_bucket{le="0.1",plugin="by \"path\""} 32"#,
         r#"linkspan_plugin_guest_seconds_bucket{le="+Inf",plugin="by \"path\""} 48"#,
         r#"linkspan_plugin_messages_dropped_total{plugin="by \"path\""} 1"#,
+        r#"linkspan_plugin_denied_total{plugin="by \"path\"",what="store"} 1"#,
+        r#"linkspan_plugin_denied_total{plugin="by \"path\"",what="address"} 0"#,
         r#"linkspan_plugin_events_total{plugin="by \"path\"",name="hits"} 5"#,
         r#"linkspan_plugin_value{plugin="by \"path\"",name="load"} 0.5"#,
         r#"linkspan_plugin_figures_dropped_total{plugin="by \"path\""} 1"#,

@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 
 use crate::config;
 use crate::config::Name;
+use crate::metrics::Denied;
 use crate::plugin::component::{Component, Kind};
 use crate::plugin::engine::Machine;
 use crate::plugin::error::Refusal;
@@ -116,6 +117,11 @@ impl Definition {
     #[must_use]
     pub fn clusters(&self) -> &[Name] {
         &self.identity.given.clusters
+    }
+
+    /// Counts that an address which it names may not be forwarded to.
+    pub fn denied_address(&self) {
+        self.identity.given.metrics.denied(Denied::Address);
     }
 
     /// Counts what this version does from now on, from nothing, or no longer.

@@ -8,7 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 
 use crate::config::Limits;
-use crate::metrics::PluginMetrics;
+use crate::metrics::{Denied, PluginMetrics};
 use crate::plugin::exchange::Exchange;
 use crate::plugin::identity::Identity;
 use crate::plugin::imports::Random;
@@ -260,6 +260,7 @@ impl ResourceLimiter for Meter {
         let total = self.memory.saturating_sub(current).saturating_add(desired);
         if total > self.memory_bytes {
             self.denied = true;
+            self.metrics.denied(Denied::Memory);
             return Ok(false);
         }
         self.metrics.grown(total.saturating_sub(self.memory));
@@ -275,6 +276,7 @@ impl ResourceLimiter for Meter {
     ) -> wasmtime::Result<bool> {
         let total = self.tables.saturating_sub(current).saturating_add(desired);
         if total > self.table_elements {
+            self.metrics.denied(Denied::Table);
             return Ok(false);
         }
         self.tables = total;

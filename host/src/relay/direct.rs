@@ -60,6 +60,7 @@ pub(crate) async fn cluster(
         let router = &*definition.config.name;
         let text = "refused to forward";
         tracing::warn!(%id, listener, plugin = router, address = url, "{text}: {refusal}");
+        definition.denied_address();
         let plugin = Arc::clone(&definition.config.name);
         Error::NotGranted { plugin, reason: format!("{url}: {refusal}").into() }
     };

@@ -5,11 +5,47 @@ use super::{Call, Stranger, route, stranger};
 const LOOP: &str = "(loop (br 0))";
 
 pub(super) fn all() -> Vec<Stranger> {
-    [outcomes(), calls()].concat()
+    [outcomes(), streams(), calls()].concat()
 }
 
 fn looping(name: &'static str, at: Call, mechanism: &'static str) -> Stranger {
     stranger(name, at, mechanism).deed(LOOP).timed_out()
+}
+
+/// In each of the calls about a TCP connection, which is closed.
+fn streams() -> Vec<Stranger> {
+    let trapping = |name, at, mechanism| {
+        stranger(name, at, mechanism).deed("(unreachable)").trapped("the engine")
+    };
+    let deciding = |name, mechanism| stranger(name, Call::Decide, mechanism);
+    vec![
+        looping("loops-in-accepted", Call::Accepted, "loops when a TCP connection has come"),
+        looping("loops-in-decide", Call::Decide, "loops in decide of a TCP connection"),
+        looping("loops-in-undone", Call::Undone, "loops when told that a TCP connection failed"),
+        trapping("traps-in-accepted", Call::Accepted, "traps when a TCP connection has come"),
+        trapping("traps-in-decide", Call::Decide, "traps in decide of a TCP connection"),
+        trapping("traps-in-undone", Call::Undone, "traps when told that a TCP connection failed"),
+        stranger("greeting-outside", Call::Accepted, "greets with what lies outside its memory")
+            .deed(
+                "(i32.store8 (i32.const 1024) (i32.const 1))
+                 (i32.store (i32.const 1028) (i32.const -16)) (i32.store (i32.const 1032) (i32.const 9))
+                 (return (i32.const 1024))",
+            )
+            .trapped("the engine"),
+        deciding("no-upstream", "sends a TCP connection to one of no upstreams")
+            .deed(
+                "(drop (call $forwarded (i32.const 536)))
+                 (i32.store (i32.const 1032) (i32.const 0)) (return (i32.const 1024))",
+            )
+            .unfit("the contract: 1 to 64"),
+        deciding("upstream-unknown", "sends a TCP connection to a cluster that does not exist")
+            .deed("(return (call $forwarded (i32.const 4096)))")
+            .data("gone")
+            .unfit("the configuration"),
+        deciding("asks-of-stream", "asks about a request in decide of a TCP connection")
+            .deed("(call $path (i32.const 2048))")
+            .trapped("the host"),
+    ]
 }
 
 /// When they are told what has become of their choices, after the fact.
@@ -36,7 +72,14 @@ fn calls() -> Vec<Stranger> {
     vec![
         looping("loops-in-route", Call::Route, "loops in route"),
         looping("loops-in-pick", Call::Pick, "loops in pick"),
-        looping("loops-in-changed", Call::Changed, "loops in changed"),
+        looping("loops-in-changed", Call::Changed, "loops when told that an endpoint is down"),
+        stranger("loops-in-update", Call::Update, "loops when told of members that come and go")
+            // Not when it is born.
+            .deed(
+                "(if (global.get $evil) (then (loop (br 0))))
+                 (global.set $evil (i32.const 1))",
+            )
+            .timed_out(),
         looping("loops-in-on-request", Call::OnRequest, "loops in on-request"),
         looping("loops-in-on-response", Call::OnResponse, "loops in on-response"),
         looping("loops-in-begin", Call::Begin, "loops in begin of a body"),

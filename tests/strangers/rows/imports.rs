@@ -8,7 +8,9 @@ pub(super) fn all() -> Vec<Stranger> {
 
 fn reach() -> Vec<Stranger> {
     let address = |name, mechanism| {
-        Stranger { rises: ("calls", ""), ..route(name, mechanism).answered(502, "the grants", "") }
+        route(name, mechanism)
+            .answered(502, "the grants", "")
+            .denied("address")
             .deed(
                 "(call $authority (i32.const 2048))
                  (memory.copy (i32.const 4103) (i32.load (i32.const 2048)) (i32.load (i32.const 2052)))
@@ -25,12 +27,14 @@ fn reach() -> Vec<Stranger> {
             .deed("(return (call $forward (i32.const 1) (i32.const 4096) (i32.const 18)))")
             .data("file:///etc/passwd")
             .keys("grants = { addresses = ['0.0.0.0/0:*'] }")
-            .answered(502, "the contract: http alone", "calls"),
+            .answered(502, "the contract: http alone", "")
+            .denied("address"),
         route("address-of-cloud", "forwards to a link-local address, in a network that is granted")
             .deed("(return (call $forward (i32.const 1) (i32.const 4096) (i32.const 22)))")
             .data("http://169.254.169.254")
             .keys("grants = { addresses = ['0.0.0.0/0:*'] }")
-            .answered(502, "the grants", "calls"),
+            .answered(502, "the grants", "")
+            .denied("address"),
         route("store", "opens a store that it was not granted")
             .deed(
                 "(call $open (i32.const 4096) (i32.const 1) (i32.const 2048))
@@ -38,7 +42,8 @@ fn reach() -> Vec<Stranger> {
             )
             .data("b")
             .keys("grants = { stores = ['a'] }")
-            .answered(299, "the grants", "calls"),
+            .answered(299, "the grants", "")
+            .denied("store"),
         route("exit", "exits").deed("(call $exit (i32.const 0))").trapped("WASI, denied"),
         route("sleep", "sleeps for an hour, again and again")
             .deed("(loop (call $block (call $after (i64.const 3600000000000))) (br 0))")

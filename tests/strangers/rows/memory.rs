@@ -36,7 +36,8 @@ fn bombs() -> Vec<Stranger> {
                  (return (call $answer (i32.const 299)))",
             )
             .more("(table 1 funcref)")
-            .answered(299, "the limit of tables", "calls"),
+            .answered(299, "the limit of tables", "")
+            .denied("table"),
         route("big-message", "logs a message of 400 KiB, over and over")
             .deed("(loop (call $log (i32.const 3) (i32.const 4096) (i32.const 409600)) (br 0))")
             .keys("limits = { host-call-bytes = '64KiB', deadline = '1s' }")
@@ -132,6 +133,33 @@ fn pointers() -> Vec<Stranger> {
     ]
 }
 
+/// Each time about another key, of five letters from `a` to `p`: as it is given the time, all are asked.
+fn store_flood() -> Stranger {
+    let flood = route("store-flood", "asks a store 100,000 times in a call, each time for another key")
+        .deed(
+            "(call $open (i32.const 4096) (i32.const 11) (i32.const 2048))
+             (global.set $last (i32.const 100000))
+             (loop
+               (call $letter (i32.const 0)) (call $letter (i32.const 1)) (call $letter (i32.const 2))
+               (call $letter (i32.const 3)) (call $letter (i32.const 4))
+               (call $increment (i32.load (i32.const 2052)) (i32.const 4112) (i32.const 5)
+                 (i64.const 1) (i32.const 2064))
+               (br_if 0 (global.set $last (i32.sub (global.get $last) (i32.const 1)))
+                 (global.get $last)))
+             (return (call $answer (i32.const 299)))",
+        )
+        .more(
+            "(func $letter (param i32)
+               (i32.store8 (i32.add (i32.const 4112) (local.get 0))
+                 (i32.add (i32.const 97) (i32.and (i32.const 15)
+                   (i32.shr_u (global.get $last) (i32.shl (local.get 0) (i32.const 2)))))))",
+        )
+        .data("store-flood")
+        .keys("grants = { stores = ['store-flood'] }\nlimits = { deadline = '10s' }")
+        .answered(299, "the size of the store, which forgets the oldest", "");
+    Stranger { rises: ("operations", "increment done"), ..flood }
+}
+
 fn handles() -> Vec<Stranger> {
     let store = |name, mechanism| route(name, mechanism).data("a").keys(GRANT);
     vec![
@@ -169,16 +197,15 @@ fn handles() -> Vec<Stranger> {
                  (call $get (global.get $last) (i32.const 4096) (i32.const 1) (i32.const 2048))",
             )
             .trapped("the engine"),
-        store("store-flood", "asks a store 100,000 times")
+        store("store-loop", "asks a store for ever")
             .deed(
                 "(call $open (i32.const 4096) (i32.const 1) (i32.const 2048))
-                 (global.set $last (i32.const 100000))
                  (loop
                    (call $increment (i32.load (i32.const 2052)) (i32.const 4096) (i32.const 1)
                      (i64.const 1) (i32.const 2064))
-                   (br_if 0 (global.set $last (i32.sub (global.get $last) (i32.const 1)))
-                     (global.get $last)))",
+                   (br 0))",
             )
             .timed_out(),
+        store_flood(),
     ]
 }

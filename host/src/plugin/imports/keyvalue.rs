@@ -9,6 +9,7 @@ use std::time::Duration;
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
+use crate::metrics::Denied;
 use crate::plugin::bindings::keyvalue::{self, Error};
 use crate::plugin::guest::Guest;
 use crate::store::{self, Reader, Store};
@@ -74,6 +75,7 @@ impl keyvalue::Host for Guest {
     fn open(&mut self, name: String) -> Result<Result<Resource<Bucket>, Error>> {
         let mut stores = self.identity.given.stores.iter();
         let Some(place) = stores.position(|(granted, _)| **granted == *name) else {
+            self.identity.given.metrics.denied(Denied::Store);
             return Ok(Err(Error::NoSuchStore));
         };
         Ok(Ok(Resource::new_own(u32::try_from(place)?)))
