@@ -43,6 +43,7 @@ mod schema;
 mod sendfile;
 mod service;
 mod shutdown;
+mod sockets;
 mod soak;
 mod status;
 mod stores;

@@ -72,7 +72,7 @@ fn completed(sent: &HeaderMap, mut headers: HeaderMap, choices: u16) {
     let Some(id) = RequestId::given(&HeaderValue::from_static("id-1")) else { unreachable!() };
     let with = Forwarding {
         enabled,
-        client: &client_address(address),
+        client: &client_address(Some(address)),
         scheme: &HeaderValue::from_static("http"),
         sent_host: sent.get(HOST),
         id: &id,

@@ -23,12 +23,10 @@
 
 pub mod guard;
 mod routes;
-mod socket;
 mod states;
 
 use std::convert::Infallible;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc as blocking};
 use std::thread;
@@ -42,15 +40,13 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
-use crate::config::{AdminBind, Name};
+use crate::config::Name;
 use crate::listener::shortage::{BACK_OFF, Shortage};
+use crate::listener::socket::{Handle, Socket};
 use crate::listener::stream::Downstream;
 use crate::socket::Stream;
-use crate::socket::path::Given;
 use crate::status::Sources;
 use crate::wire::Limits;
-
-pub use socket::Socket;
 
 /// Connections at a time; more wait in the kernel's queue.
 const CONNECTIONS: usize = 64;
@@ -135,9 +131,8 @@ impl Wanted {
 /// get a moment.
 #[derive(Debug)]
 pub struct Server {
-    bind: AdminBind,
-    socket: OwnedFd,
-    given: Option<Given>,
+    /// There until its path is removed, when the thread has closed its own handle.
+    socket: Socket,
     stop: Option<oneshot::Sender<()>>,
     closed: blocking::Receiver<()>,
 }
@@ -149,36 +144,19 @@ impl Server {
     ///
     /// If the system gives no thread.
     pub fn start(socket: Socket, handles: Handles) -> io::Result<Self> {
-        let bind = socket.bound().clone();
-        let (own, given) = socket.share()?;
+        let own = socket.handle()?;
         let (stop, stopped) = oneshot::channel();
         let (closing, closed) = blocking::sync_channel(0);
         thread::Builder::new()
             .name("linkspan-admin".to_owned())
-            .spawn(move || run(socket, handles, stopped, closing))?;
-        Ok(Self { bind, socket: own, given, stop: Some(stop), closed })
+            .spawn(move || run(own, handles, stopped, closing))?;
+        Ok(Self { socket, stop: Some(stop), closed })
     }
 
-    /// Another handle of its socket.
-    ///
-    /// # Errors
-    ///
-    /// If there are no more descriptors.
-    pub fn share(&self) -> io::Result<OwnedFd> {
-        self.socket.try_clone()
-    }
-
-    /// Leaves the path of a Unix socket to another process.
-    pub fn give_away(&self) {
-        if let Some(given) = &self.given {
-            given.away();
-        }
-    }
-
-    /// Where it listens.
+    /// Its socket.
     #[must_use]
-    pub fn bind(&self) -> &AdminBind {
-        &self.bind
+    pub fn socket(&self) -> &Socket {
+        &self.socket
     }
 }
 
@@ -192,7 +170,7 @@ impl Drop for Server {
 
 /// What the thread does.
 fn run(
-    socket: Socket,
+    socket: Handle,
     handles: Handles,
     stopped: oneshot::Receiver<()>,
     closing: blocking::SyncSender<()>,
@@ -207,17 +185,17 @@ fn run(
         let handles = Rc::new(handles);
         tokio::select! {
             _ = stopped => {}
-            () = accept(&socket, &handles, &seats) => {}
+            () = listen(socket, &handles, &seats) => {}
         }
-        drop(socket);
         drop(closing);
         let all = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
         let _ = tokio::time::timeout(GRACE, seats.acquire_many(all)).await;
     });
 }
 
-async fn accept(socket: &Socket, handles: &Rc<Handles>, seats: &Arc<Semaphore>) {
-    let listener = match socket.listen() {
+/// Accepts for as long as it is polled; dropped, it closes the socket.
+async fn listen(socket: Handle, handles: &Rc<Handles>, seats: &Arc<Semaphore>) {
+    let listener = match socket.register() {
         Ok(listener) => listener,
         Err(error) => return tracing::error!("the admin listener cannot listen: {error}"),
     };
@@ -225,12 +203,14 @@ async fn accept(socket: &Socket, handles: &Rc<Handles>, seats: &Arc<Semaphore>) 
     loop {
         let Ok(seat) = Arc::clone(seats).acquire_owned().await else { return };
         match listener.accept().await {
-            Ok((stream, local)) => {
+            Ok((stream, peer)) => {
                 if let Some(time) = shortage.accepted(Instant::now) {
                     let time = time.as_secs_f64();
                     tracing::info!("the admin listener accepts again after {time:.1} s");
                 }
                 let handles = Rc::clone(handles);
+                // Who comes by a Unix socket is on this machine.
+                let local = peer.is_none_or(|peer| peer.ip().is_loopback());
                 spawn_local(async move {
                     serve(stream, local, handles).await;
                     drop(seat);

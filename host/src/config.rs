@@ -34,14 +34,13 @@ mod written;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use address::{AddressGrant, BadUrl, HostGrant, NotOneListener};
-pub use admin::{Admin, AdminBind, Secret};
+pub use address::{AddressGrant, BadUrl, HostGrant, NotMovable};
+pub use admin::{Admin, Secret};
 pub use check::STDIN;
 pub use cluster::{Address, Cluster, Endpoint, ForwardedHeaders, HostHeader};
 pub use dns::Dns;
@@ -51,13 +50,16 @@ pub use health::{Check, Health, Pattern, Probe, StatusRange, Statuses};
 pub use log::{Log, LogFormat, LogLevel, LogTarget};
 pub use names::{BALANCERS, balancer_names, canonical_balancer, closest, did_you_mean, one_of};
 pub use places::{Part, Places, Spot, Usage};
-pub use proxied::{Opening, ProxyProtocol};
+pub use proxied::{Opening, ProxyProtocol, TrustedProxy};
 pub use reading::Reading;
 pub use sample::Sample;
 pub use sendfile::{Compression, Root, Sendfile};
 pub use store::{ENTRY_BYTES, Memcached, Store, StoreKind, valid_key};
 pub use tcp::Tcp;
 pub use units::{ShownDuration, ShownSize};
+
+use crate::socket::bind::Bind;
+use crate::socket::path::Rights;
 
 /// A name given in the configuration: of a listener, cluster, plugin or store.
 pub type Name = Arc<str>;
@@ -174,8 +176,10 @@ pub struct Server {
 pub struct Listener {
     /// NAME of `[listeners.NAME]`.
     pub name: Name,
-    /// The address to listen on.
-    pub bind: SocketAddr,
+    /// Where it listens.
+    pub bind: Bind,
+    /// Who may connect, if that is a Unix socket.
+    pub rights: Rights,
     /// What is relayed instead of requests, if they are not. Default HTTP.
     pub tcp: Option<Tcp>,
     /// The plugins that route, in the order in which they are asked.
@@ -188,7 +192,7 @@ pub struct Listener {
     /// The path of the status page, percent-decoded; `None` if there is none.
     pub status_path: Option<Arc<str>>,
     /// Whose word on the client and on the request's id is taken. Default nobody's.
-    pub trusted_proxies: Vec<ipnet::IpNet>,
+    pub trusted_proxies: Vec<TrustedProxy>,
     /// Which connections begin with a PROXY header. Default none.
     pub proxy_protocol: ProxyProtocol,
     /// The longest that a request's head may take to arrive. Default 10 s.

@@ -119,11 +119,12 @@ pub fn upstream_host<'a>(
     })
 }
 
-/// The value of X-Forwarded-For; made once per connection.
+/// The value of X-Forwarded-For; made once per connection. Of who has no address it is what RFC 7239 says then.
 #[must_use]
-pub fn client_address(address: IpAddr) -> HeaderValue {
-    let text = address.to_canonical().to_string();
-    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+pub fn client_address(address: Option<IpAddr>) -> HeaderValue {
+    let text = address.map(|address| address.to_canonical().to_string());
+    let value = text.and_then(|text| HeaderValue::try_from(text).ok());
+    value.unwrap_or_else(|| HeaderValue::from_static("unknown"))
 }
 
 /// Replaces all fields of a name.

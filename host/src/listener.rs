@@ -9,4 +9,5 @@ pub mod introduction;
 pub mod places;
 mod refuse;
 pub mod shortage;
+pub mod socket;
 pub mod stream;

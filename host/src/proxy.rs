@@ -8,14 +8,13 @@ mod births;
 mod error;
 mod fixed;
 mod office;
+mod opening;
 mod reload;
 mod swap;
 mod thread;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
@@ -27,16 +26,18 @@ use tokio::task::JoinHandle as TaskHandle;
 use crate::admin::Wanted;
 use crate::cluster::check::Checks;
 use crate::cluster::registry::Registry;
-use crate::config::{self, AdminBind, Config, Name};
+use crate::config::{Config, Name};
 use crate::drain::Drain;
-use crate::listener::accept::{Acceptor, Desk, bind, probe};
+use crate::listener::accept::{Acceptor, Desk};
+use crate::listener::socket::{Socket, probe};
 use crate::log::access::AccessLog;
 use crate::metrics::{Metrics, Words};
 use crate::plugin::{BuiltIn, Compiler, FAILURES, Host, Nursery, Refusal, Settings};
 use crate::relay::error::LABELS;
 use crate::snapshot::{Before, Crew, Means, Snapshot, Stage, Wish};
+use crate::socket::bind::Bind;
 use crate::status::Sources;
-use crate::takeover::{Inherited, label};
+use crate::takeover::{Inherited, Passed, label};
 use crate::view::Make;
 
 pub use error::StartError;
@@ -44,6 +45,7 @@ pub use error::StartError;
 use births::births;
 use error::refused;
 use office::Office;
+use opening::Opening;
 use swap::committed;
 
 pub use reload::Built;
@@ -102,10 +104,9 @@ pub struct Proxy {
     acceptor: Acceptor,
     /// Keeps the workers' inboxes open: a worker ends, with all it serves, when its is closed.
     desks: Vec<Desk>,
-    /// The listening sockets, by listener, with the addresses that they were asked for; the
-    /// acceptor has handles of its own.
-    sockets: BTreeMap<Name, (SocketAddr, TcpListener)>,
-    addresses: BTreeMap<Name, SocketAddr>,
+    /// The listening sockets, by listener; the acceptor has handles of its own.
+    sockets: BTreeMap<Name, Socket>,
+    addresses: BTreeMap<Name, Bind>,
     office: Office,
     drain: Drain,
     workers: Vec<JoinHandle<()>>,
@@ -134,11 +135,11 @@ impl Proxy {
         inherited: &mut Inherited,
     ) -> Result<Self, StartError> {
         let listeners = config.listeners.values().cloned();
-        let listeners: Vec<_> = listeners.map(|l| (inherited.take(&l.name, l.bind), l)).collect();
+        let listeners: Vec<_> = listeners.map(|l| (inherited.take(&l.name, &l.bind), l)).collect();
         // Before anything that takes time: an address in use is the most common fault. Only when
         // plugins have been judged are they listened on: who can connect is to be served.
         for (_, listener) in listeners.iter().filter(|(socket, _)| socket.is_none()) {
-            probe(listener.bind).map_err(|source| refused(listener, source))?;
+            probe(&listener.bind).map_err(|source| refused(listener, source))?;
         }
         let count = config.server.workers;
         let metrics = Arc::new(Metrics::new(count, WORDS));
@@ -151,12 +152,11 @@ impl Proxy {
         let crew = Crew::to_come(count);
         let means = Means { host: &host, registry: &registry, crew: &crew, quiet: None };
         let snapshot = Snapshot::build(means, config, before).await.map_err(StartError::Plugins)?;
-        let mut sockets = Vec::new();
-        for (socket, listener) in listeners {
-            sockets.push((listener.clone(), socket.map_or_else(|| open(&listener), Ok)?));
-        }
+        let openings =
+            listeners.into_iter().map(|(passed, listener)| Opening::of(listener, passed));
+        let openings = openings.collect::<Result<Vec<_>, _>>()?;
         let admin = office::open(&snapshot.config, inherited)?;
-        let addresses: BTreeMap<_, _> = sockets.iter().map(local).collect();
+        let addresses: BTreeMap<_, _> = openings.iter().map(Opening::address).collect();
         let snapshot = snapshot.listening_on(&addresses, office::address(admin.as_ref()));
         let stage = Arc::new(Stage::new(Arc::new(snapshot)));
         registry.serve(&stage.snapshot().clusters);
@@ -199,21 +199,21 @@ impl Proxy {
         };
         proxy.checks.show(&proxy.stage.snapshot().clusters);
         proxy.catch_up().await;
-        for (listener, socket) in sockets {
-            proxy.listen(&listener, socket).await;
+        for opening in openings {
+            proxy.listen(opening).await;
         }
         Ok(proxy)
     }
 
     /// The addresses that listeners have: those configured, but for port 0.
     #[must_use]
-    pub fn addresses(&self) -> &BTreeMap<Name, SocketAddr> {
+    pub fn addresses(&self) -> &BTreeMap<Name, Bind> {
         &self.addresses
     }
 
     /// Where the administrator's listener is, if there is one.
     #[must_use]
-    pub fn admin(&self) -> Option<&AdminBind> {
+    pub fn admin(&self) -> Option<&Bind> {
         self.office.bind()
     }
 
@@ -251,17 +251,21 @@ impl Proxy {
     /// # Errors
     ///
     /// If there are no more descriptors.
-    pub fn share(&self) -> io::Result<Vec<(String, OwnedFd)>> {
-        let share = |(name, (bind, socket)): (&Name, &(SocketAddr, TcpListener))| {
-            Ok((label(name, *bind), socket.try_clone()?.into()))
-        };
+    pub fn share(&self) -> io::Result<Vec<(String, Passed)>> {
+        let share =
+            |(name, socket): (&Name, &Socket)| Ok((label(name, socket.wanted()), socket.pass()?));
         self.sockets.iter().map(share).chain(self.office.share()).collect()
     }
 
-    /// Accepts no more. What listens is another process's, which does.
+    /// Accepts no more. What listens is another process's, which does, and removes the paths of Unix sockets.
     pub fn give_away(&mut self) {
+        self.sockets.values().chain(self.office.socket()).for_each(Socket::give_away);
         self.stop_accepting();
-        self.office.give_away();
+    }
+
+    /// From now on nobody else has the sockets that were inherited: their paths are this process's.
+    pub fn take_over(&self) {
+        self.sockets.values().chain(self.office.socket()).for_each(Socket::take_over);
     }
 
     fn stop_accepting(&mut self) {
@@ -295,14 +299,6 @@ impl Proxy {
         self.tasks.iter().for_each(TaskHandle::abort);
         left
     }
-}
-
-fn open(listener: &config::Listener) -> Result<TcpListener, StartError> {
-    bind(listener.bind).map_err(|source| refused(listener, source))
-}
-
-fn local((listener, socket): &(config::Listener, TcpListener)) -> (Name, SocketAddr) {
-    (Arc::clone(&listener.name), socket.local_addr().unwrap_or(listener.bind))
 }
 
 /// Starts the threads of the workers. Each ends when its desk is dropped.

@@ -28,6 +28,7 @@ use crate::config::{self, Config, Name};
 use crate::dns::Inquiries;
 use crate::metrics::Metrics;
 use crate::plugin::{Committed, Definition, Host, Kind, Newborn, Quiet, Recorder, Shared, Source};
+use crate::socket::bind::Bind;
 use crate::store::Store;
 use back::Retired;
 
@@ -49,8 +50,8 @@ pub struct Snapshot {
     /// The clusters by name.
     pub clusters: BTreeMap<Name, Arc<Cluster>>,
     /// Where its listeners listen; empty if they do not, as in a mere check.
-    pub addresses: BTreeMap<Name, SocketAddr>,
-    /// The same, and that of the administrator's listener: addresses that are not for plugins.
+    pub addresses: BTreeMap<Name, Bind>,
+    /// The IP addresses of these and of the administrator's listener, which are not for plugins.
     pub listening: Vec<SocketAddr>,
     /// The names of the clusters, in order.
     names: Arc<[Name]>,
@@ -247,10 +248,10 @@ impl Snapshot {
     #[must_use]
     pub fn listening_on(
         mut self,
-        addresses: &BTreeMap<Name, SocketAddr>,
+        addresses: &BTreeMap<Name, Bind>,
         admin: Option<SocketAddr>,
     ) -> Self {
-        self.listening = addresses.values().copied().chain(admin).collect();
+        self.listening = addresses.values().filter_map(Bind::address).chain(admin).collect();
         self.addresses.clone_from(addresses);
         self
     }

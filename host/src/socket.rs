@@ -2,11 +2,15 @@
 //!
 //! A new kind, such as TLS, is a case more here and nowhere else.
 
+pub mod bind;
 pub mod path;
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::net;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net as unix;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -54,7 +58,51 @@ pub enum Stream {
     Unix(UnixStream),
 }
 
+/// A byte stream that is on its way to another thread's runtime; non-blocking.
+#[derive(Debug)]
+pub enum Unregistered {
+    /// TCP.
+    Tcp(net::TcpStream),
+    /// A Unix socket.
+    Unix(unix::UnixStream),
+}
+
+impl Unregistered {
+    /// The stream within the runtime of the thread that calls.
+    ///
+    /// # Errors
+    ///
+    /// If the system gives no room for it in the event queue.
+    pub fn register(self) -> io::Result<Stream> {
+        match self {
+            Self::Tcp(stream) => TcpStream::from_std(stream).map(Stream::Tcp),
+            Self::Unix(stream) => UnixStream::from_std(stream).map(Stream::Unix),
+        }
+    }
+}
+
 impl Stream {
+    /// Takes it out of its runtime.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn unregister(self) -> io::Result<Unregistered> {
+        match self {
+            Self::Tcp(stream) => stream.into_std().map(Unregistered::Tcp),
+            Self::Unix(stream) => stream.into_std().map(Unregistered::Unix),
+        }
+    }
+
+    /// Where its client has connected to, if that is an address.
+    #[must_use]
+    pub fn local_address(&self) -> Option<net::SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.local_addr().ok(),
+            Self::Unix(_) => None,
+        }
+    }
+
     /// Whether closing it, by whatever way, resets the connection, so that the peer can tell that
     /// something is missing.
     pub fn resets(&self, resets: bool) {
@@ -111,6 +159,25 @@ impl Stream {
             Self::Tcp(stream) => stream.ready(Interest::ERROR).await,
             Self::Unix(stream) => stream.ready(Interest::ERROR).await,
         };
+    }
+
+    /// Waits for bytes, and copies what there is without taking it; nothing is its end.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub async fn look(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        loop {
+            poll_fn(|context| self.poll_ready(context, Interest::READABLE)).await?;
+            let looked = self.try_io(Interest::READABLE, || {
+                recv(self, &mut *bytes, flags).map(|(_, count)| count).map_err(io::Error::from)
+            });
+            match looked {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                looked => return looked,
+            }
+        }
     }
 
     /// What there is to be read. Asks the system, which knows before the runtime does.

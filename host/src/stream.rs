@@ -47,7 +47,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
     let view = worker.view();
     let Some(listener) = view.listener(&name).cloned() else { return };
     let Some(settings) = listener.settings.tcp.clone() else { return };
-    let mut stream = match tokio::net::TcpStream::from_std(stream) {
+    let mut stream = match stream.register() {
         Ok(stream) => stream,
         Err(error) => {
             tracing::warn!(listener = &*name, "connection cannot be served: {error}");
@@ -62,7 +62,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
     let record = Record::new(&worker, &listener, introduction.client);
     let connection = Connection {
         listener: name,
-        client: Some(introduction.client),
+        client: introduction.client,
         slot: caller.ticket.slot(),
         scheme: "tcp",
     };
@@ -77,7 +77,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
         view,
         worker,
     };
-    visit.attend(Client::new(Stream::Tcp(stream))).await;
+    visit.attend(Client::new(stream)).await;
 }
 
 /// A connection that nobody has decided about yet, with what it sees to its end.

@@ -10,8 +10,7 @@
 //! the other says so and goes on as it was.
 
 use std::io::{self, Write as _};
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::net;
 use std::path::Path;
 use std::time::Duration;
@@ -22,9 +21,12 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::socket::path::{Claim, is_dead, listen};
+use crate::socket::path::{Claim, Rights, listen};
 
+mod inherited;
 mod packet;
+
+pub use inherited::{Inherited, Passed, label};
 
 /// Who waits at once to take over.
 const BACKLOG: i32 = 4;
@@ -42,6 +44,9 @@ struct Handed {
     version: String,
     /// What each of the sockets in this packet is for.
     sockets: Vec<String>,
+    /// Those of them that the service manager has passed: it removes the paths of Unix sockets.
+    #[serde(default)]
+    by_manager: Vec<String>,
     /// Whether there are more packets.
     more: bool,
     /// How many microseconds the service manager waits for a sign of life, if it wants one.
@@ -52,135 +57,6 @@ struct Handed {
 /// What the successor says when it serves, and gets back when the path is free.
 const SERVES: &[u8] = b"serves\n";
 
-/// Sockets that listen already.
-#[derive(Debug, Default)]
-pub struct Inherited {
-    entries: Vec<Entry>,
-    /// What is of no use, and why.
-    faults: Vec<String>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    /// What it is for, where that is known.
-    label: Option<String>,
-    socket: OwnedFd,
-}
-
-/// What a listener's socket is for: that listener, at that address as it is configured. Port 0 keeps its port so.
-#[must_use]
-pub fn label(listener: &str, bind: SocketAddr) -> String {
-    format!("listener {listener} {bind}")
-}
-
-impl Inherited {
-    /// What the service manager has passed: `LISTEN_FDS`, as systemd's socket activation has it. To be called
-    /// once, before there are threads.
-    #[must_use]
-    pub fn from_manager() -> Self {
-        let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
-        let mut names = names.split(':').map(str::to_owned);
-        let mut passed = listenfd::ListenFd::from_env();
-        let mut inherited = Self::default();
-        for place in 0..passed.len() {
-            let label = names.next();
-            match passed.take_tcp_listener(place) {
-                Ok(Some(socket)) => inherited.entries.push(Entry { label, socket: socket.into() }),
-                Ok(None) => {}
-                Err(error) => {
-                    let name = label.unwrap_or_default();
-                    inherited.faults.push(format!("{name} is not for a listener: {error}"));
-                }
-            }
-        }
-        inherited
-    }
-
-    /// What the process at a path has; nothing if there is none. Waits a few seconds at most.
-    ///
-    /// # Errors
-    ///
-    /// If it cannot be asked, or is not understood.
-    pub fn from_process(path: &Path) -> io::Result<Option<(Self, Predecessor)>> {
-        let socket = match net::UnixStream::connect(path) {
-            Ok(socket) => socket,
-            Err(error) if is_dead(&error) || error.kind() == io::ErrorKind::NotFound => {
-                return Ok(None);
-            }
-            Err(error) => return Err(error),
-        };
-        // Root knows whose path it names.
-        if !geteuid().is_root() {
-            is_trusted(&socket)?;
-        }
-        socket.set_read_timeout(Some(PATIENCE))?;
-        let mut entries = Vec::new();
-        loop {
-            let (line, sockets) = packet::receive(&socket).map_err(|error| match error.kind() {
-                io::ErrorKind::WouldBlock => io::Error::other(format!(
-                    "it does not answer within {}s, as if another process were to replace it",
-                    PATIENCE.as_secs()
-                )),
-                _ => error,
-            })?;
-            let handed: Handed = serde_json::from_slice(&line).map_err(io::Error::other)?;
-            if handed.form != FORM || handed.sockets.len() != sockets.len() {
-                let text = format!("version {} hands over in another form", handed.version);
-                return Err(io::Error::other(text));
-            }
-            let labels = handed.sockets.into_iter();
-            entries.extend(
-                labels.zip(sockets).map(|(label, socket)| Entry { label: Some(label), socket }),
-            );
-            if !handed.more {
-                let inherited = Self { entries, faults: Vec::new() };
-                let watchdog = handed.watchdog_us.map(Duration::from_micros);
-                return Ok(Some((inherited, Predecessor { socket, watchdog })));
-            }
-        }
-    }
-
-    /// Adds what comes from elsewhere.
-    pub fn join(&mut self, other: Self) {
-        self.entries.extend(other.entries);
-        self.faults.extend(other.faults);
-    }
-
-    /// Takes what is for a listener: what was handed over for it, or passed under its name, or listens on its
-    /// address.
-    pub fn take(&mut self, listener: &str, bind: SocketAddr) -> Option<TcpListener> {
-        let own = label(listener, bind);
-        let is = |entry: &Entry, name: &str| entry.label.as_deref() == Some(name);
-        let mut entries = self.entries.iter();
-        let place = entries.position(|entry| is(entry, &own) || is(entry, listener));
-        let listens = |entry: &Entry| address(entry) == Some(bind);
-        let place = place.or_else(|| self.entries.iter().position(listens))?;
-        let socket = TcpListener::from(self.entries.swap_remove(place).socket);
-        socket.set_nonblocking(true).is_ok().then_some(socket)
-    }
-
-    /// Takes what has a label.
-    pub fn take_labelled(&mut self, label: &str) -> Option<OwnedFd> {
-        let mut entries = self.entries.iter();
-        let place = entries.position(|entry| entry.label.as_deref() == Some(label))?;
-        Some(self.entries.swap_remove(place).socket)
-    }
-
-    /// What nobody has taken: its address, and what it is for.
-    pub fn unclaimed(&self) -> impl Iterator<Item = String> {
-        let entries = self.entries.iter().map(|entry| match (address(entry), &entry.label) {
-            (Some(address), Some(label)) => format!("{address} ({label})"),
-            (Some(address), None) => address.to_string(),
-            (None, label) => label.clone().unwrap_or_else(|| "a socket".to_owned()),
-        });
-        entries.chain(self.faults.iter().cloned())
-    }
-}
-
-fn address(entry: &Entry) -> Option<SocketAddr> {
-    rustix::net::getsockname(&entry.socket).ok().and_then(|address| address.try_into().ok())
-}
-
 /// The process that is replaced.
 #[derive(Debug)]
 pub struct Predecessor {
@@ -189,6 +65,10 @@ pub struct Predecessor {
 }
 
 impl Predecessor {
+    fn new(socket: net::UnixStream, watchdog: Option<Duration>) -> Self {
+        Self { socket, watchdog }
+    }
+
     /// How long the service manager waits for a sign of life of whoever serves, if it wants one.
     #[must_use]
     pub fn watchdog(&self) -> Option<Duration> {
@@ -232,7 +112,7 @@ impl Offer {
     ///
     /// The system's, such as that somebody listens there.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let (socket, claim) = listen(path, 0o600, BACKLOG)?;
+        let (socket, claim) = listen(path, &Rights::PRIVATE, BACKLOG)?;
         Ok(Self { listener: UnixListener::from_std(socket)?, _claim: claim, successor: None })
     }
 
@@ -286,7 +166,7 @@ impl Offer {
     /// Why it cannot.
     pub fn give(
         &mut self,
-        sockets: &[(String, OwnedFd)],
+        sockets: &[(String, Passed)],
         watchdog: Option<Duration>,
     ) -> io::Result<()> {
         let Some(successor) = &self.successor else { return Ok(()) };
@@ -299,7 +179,12 @@ impl Offer {
             let handed = Handed {
                 form: FORM,
                 version: env!("CARGO_PKG_VERSION").to_owned(),
-                sockets: given.iter().map(|(label, _)| label.clone()).collect(),
+                sockets: given.iter().map(label_of).collect(),
+                by_manager: given
+                    .iter()
+                    .filter(|(_, passed)| passed.by_manager)
+                    .map(label_of)
+                    .collect(),
                 more,
                 watchdog_us: watchdog.and_then(|time| u64::try_from(time.as_micros()).ok()),
             };
@@ -325,11 +210,15 @@ impl Offer {
     }
 }
 
-fn hand(successor: &UnixStream, handed: &Handed, sockets: &[(String, OwnedFd)]) -> io::Result<()> {
+fn hand(successor: &UnixStream, handed: &Handed, sockets: &[(String, Passed)]) -> io::Result<()> {
     let mut text = serde_json::to_vec(handed).map_err(io::Error::other)?;
     text.push(b'\n');
-    let sockets: Vec<_> = sockets.iter().map(|(_, socket)| socket.as_fd()).collect();
+    let sockets: Vec<_> = sockets.iter().map(|(_, passed)| passed.socket.as_fd()).collect();
     packet::send(successor, &text, &sockets)
+}
+
+fn label_of((label, _): &(String, Passed)) -> String {
+    label.clone()
 }
 
 /// Whether a process at the other end is this user's, or root's: it gets, or gives, what the proxy serves with.

@@ -2,6 +2,9 @@
 
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use socket2::{Domain, Socket, Type};
 
@@ -16,6 +19,13 @@ impl Client {
     #[track_caller]
     pub(crate) fn connect(address: SocketAddr) -> Self {
         Self(Wire::connect(address))
+    }
+
+    /// One to a Unix socket.
+    #[track_caller]
+    pub(crate) fn at(path: &Path) -> Self {
+        // It is read and written like any other.
+        Self(Wire::new(OwnedFd::from(UnixStream::connect(path).unwrap()).into()))
     }
 
     /// One whose kernel takes little before it is read from, so that a slow reader is felt soon.

@@ -9,11 +9,12 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use linkspan::commands::BUILT_IN;
-use linkspan::config::{AdminBind, Config, LogTarget, Name};
+use linkspan::config::{Config, LogTarget, Name};
 use linkspan::log::access::AccessLog;
 use linkspan::log::sink::Writer;
 use linkspan::metrics::Metrics;
 use linkspan::proxy::{self, Options};
+use linkspan::socket::bind::Bind;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -37,7 +38,7 @@ pub(crate) struct Proxy {
     _writer: Writer,
 }
 
-type Addresses = BTreeMap<Name, SocketAddr>;
+type Addresses = BTreeMap<Name, Bind>;
 
 /// Where a proxy listens, and where its administrator's listener is.
 type Places = (Addresses, Option<SocketAddr>);
@@ -93,7 +94,7 @@ impl Proxy {
     /// The address of a listener.
     #[track_caller]
     pub(crate) fn address(&self, listener: &str) -> SocketAddr {
-        let address = self.addresses.get(listener).copied();
+        let address = self.addresses.get(listener).and_then(Bind::address);
         address.unwrap_or_else(|| panic!("there is no listener {listener:?}"))
     }
 
@@ -172,7 +173,7 @@ impl Drop for Proxy {
 type Started = Result<(Places, Arc<Metrics>), String>;
 
 fn places(proxy: &proxy::Proxy) -> Places {
-    (proxy.addresses().clone(), proxy.admin().and_then(AdminBind::address))
+    (proxy.addresses().clone(), proxy.admin().and_then(Bind::address))
 }
 
 /// What the control thread does.

@@ -121,7 +121,7 @@ pub(super) fn explain(reading: &mut Reading, error: &StartError, moved: bool) ->
             point_at(reading, &["listeners", listener, "bind"], &message);
         }
         StartError::Admin { bind, source } => {
-            let message = format!("cannot listen on {bind}: {source}");
+            let message = format!("cannot listen on {}: {source}", bind.url("http"));
             point_at(reading, &["admin", "bind"], &message);
         }
         StartError::Bind { .. } | StartError::Engine(_) | StartError::Thread(_) => return false,

@@ -16,8 +16,9 @@ use crate::cli::Demo;
 use crate::commands::demo::origin::Origin;
 use crate::commands::run::{Begin, Service};
 use crate::commands::{fail, say};
-use crate::config::{AdminBind, Config, Reading};
-use crate::listener::accept::bind;
+use crate::config::{Config, Reading};
+use crate::listener::socket::bind;
+use crate::socket::bind::Bind;
 use crate::takeover::Inherited;
 use crate::watch::Watch;
 
@@ -64,7 +65,7 @@ pub async fn demo(wanted: &Demo) -> ExitCode {
     }
     service.announce(&[]);
     let web = service.proxy().addresses().values().next().map(ToString::to_string);
-    let admin = service.proxy().admin().map(ToString::to_string);
+    let admin = service.proxy().admin().map(|bind| bind.url("http"));
     say(&instructions(&web.unwrap_or_default(), &admin.unwrap_or_default(), switch));
     service.serve(None).await
 }
@@ -91,10 +92,11 @@ fn configuration(wanted: &Demo, reading: &Reading) -> Result<(Config, Vec<u16>),
         }
         if is_free { port } else { 0 }
     };
-    let own = config.listeners.values().next().map_or(0, |listener| listener.bind.port());
+    let own = config.listeners.values().next().and_then(|listener| listener.bind.address());
+    let own = own.map_or(0, |address| address.port());
     let port = wanted.port.unwrap_or_else(|| free(own));
     config.override_bind(None, Some(port)).map_err(|error| error.to_string())?;
-    if let Some(AdminBind::Tcp(address)) = config.admin.as_mut().map(|admin| &mut admin.bind) {
+    if let Some(Bind::Tcp(address)) = config.admin.as_mut().map(|admin| &mut admin.bind) {
         address.set_port(free(address.port()));
     }
     Ok((config, taken))

@@ -12,7 +12,7 @@ use crate::cli::Run;
 use crate::commands::manager::{self, Watchdog};
 use crate::commands::signals::{Signals, Wish, step};
 use crate::commands::{check, fail, options, say};
-use crate::config::{Config, Name, Reading, STDIN};
+use crate::config::{Config, Listener, Name, Reading, STDIN};
 use crate::listener::descriptors;
 use crate::log::Logs;
 use crate::memory;
@@ -119,6 +119,8 @@ pub(super) struct Service {
     offer: Option<Offer>,
     /// How long the service manager waits for a sign of life, if it wants one.
     watchdog: Option<Duration>,
+    /// Sockets that the process before has and this one has no use for, until it serves alone.
+    unclaimed: Inherited,
 }
 
 impl Service {
@@ -158,17 +160,21 @@ impl Service {
         for socket in inherited.unclaimed() {
             tracing::warn!("no listener has a use for a socket that was passed: {socket}");
         }
-        Ok(Self { logs, signals, watch, proxy, offer, watchdog: manager::watchdog() })
+        let watchdog = manager::watchdog();
+        Ok(Self { logs, signals, watch, proxy, offer, watchdog, unclaimed: inherited })
     }
 
     /// Serves from now on alone: the process before leaves, and this one can be replaced in its turn.
     async fn relieve(&mut self, before: Option<Predecessor>) {
+        let unclaimed = std::mem::take(&mut self.unclaimed);
         let Some(before) = before else { return };
         // The manager has not started this one.
         self.watchdog = self.watchdog.or_else(|| before.watchdog());
         // Guests may be waited for meanwhile.
         let _ = tokio::task::spawn_blocking(move || before.serves()).await;
         tracing::info!("the process before has been taken over from");
+        self.proxy.take_over();
+        unclaimed.clear_away();
         let snapshot = self.proxy.snapshot();
         self.offer = match snapshot.config.server.takeover.as_deref().map(offer).transpose() {
             Ok(offer) => offer,
@@ -194,15 +200,12 @@ impl Service {
     /// One line per address, so that port 0 works.
     fn lines(&self) -> Vec<String> {
         let snapshot = self.proxy.snapshot();
-        let scheme = |name: &Name| match snapshot.config.listeners.get(name) {
-            Some(listener) if listener.tcp.is_some() => "tcp",
-            _ => "http",
-        };
-        let listeners =
-            self.proxy.addresses().iter().map(|(name, address)| {
-                format!("listening on {}://{address} ({name})", scheme(name))
-            });
-        listeners.chain(self.proxy.admin().map(|bind| format!("admin on {bind}"))).collect()
+        let scheme = |name: &Name| snapshot.config.listeners.get(name).map(Listener::scheme);
+        let listeners = self.proxy.addresses().iter().map(|(name, bind)| {
+            format!("listening on {} ({name})", bind.url(scheme(name).unwrap_or_default()))
+        });
+        let admin = self.proxy.admin().map(|bind| format!("admin on {}", bind.url("http")));
+        listeners.chain(admin).collect()
     }
 
     /// Says in the log what is served, by which version.
@@ -214,8 +217,8 @@ impl Service {
         for (listener, address) in self.proxy.addresses() {
             tracing::info!(listener = &**listener, %address, "listening");
         }
-        if let Some(address) = self.proxy.admin() {
-            tracing::info!(%address, "the administrator's listener");
+        if let Some(address) = self.proxy.admin().map(|bind| bind.url("http")) {
+            tracing::info!(address, "the administrator's listener");
         }
         for (plugin, component, version) in snapshot.versions() {
             tracing::info!(plugin, component, version, "plugin loaded");

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use ipnet::{IpNet, Ipv4Net};
 use thiserror::Error;
 
-use crate::config::{Address, AdminBind, Config, Listener};
+use crate::config::{Address, Config, TrustedProxy};
+use crate::socket::bind::Bind;
 
 pub(super) use grant::grant;
 pub use grant::{AddressGrant, HostGrant};
@@ -51,8 +52,8 @@ pub(super) enum AddressError {
     BadScheme(String),
     #[error("`{0}` endpoints are not available in this version")]
     Later(String),
-    #[error("listening on a Unix socket is not available in this version")]
-    UnixListener,
+    #[error("a Unix socket is written as `unix:{0}`")]
+    BarePath(String),
     #[error("the path of a Unix socket is absolute")]
     RelativePath,
     #[error("the path of a Unix socket has {UNIX_PATH_BYTES} bytes at most")]
@@ -120,51 +121,57 @@ impl fmt::Display for Address {
     }
 }
 
-impl Listener {
-    /// Whether a client is one of the trusted proxies.
-    #[must_use]
-    pub fn trusts(&self, client: IpAddr) -> bool {
-        self.trusted_proxies.iter().any(|network| network.contains(&client.to_canonical()))
-    }
-}
-
-/// There is not exactly one listener whose address could be changed.
+/// Where a configuration listens cannot be changed by a host and a port.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("host and port can be given for a configuration of one listener only; this one has {0}")]
-pub struct NotOneListener(usize);
+pub enum NotMovable {
+    /// One address cannot serve several listeners.
+    #[error(
+        "host and port can be given for a configuration of one listener only; this one has {0}"
+    )]
+    Several(usize),
+    /// The only listener has neither.
+    #[error("host and port can be given for an IP address only; the listener is at {0}")]
+    Unix(Bind),
+}
 
 impl Config {
     /// Changes where the only listener listens.
     ///
     /// # Errors
     ///
-    /// [`NotOneListener`] if there are several, because one address cannot serve them all.
+    /// [`NotMovable`] if there are several, or the only one listens on a Unix socket.
     pub fn override_bind(
         &mut self,
         host: Option<IpAddr>,
         port: Option<u16>,
-    ) -> Result<(), NotOneListener> {
+    ) -> Result<(), NotMovable> {
         if host.is_none() && port.is_none() {
             return Ok(());
         }
         let count = self.listeners.len();
         let Some(listener) = self.listeners.values_mut().next().filter(|_| count == 1) else {
-            return Err(NotOneListener(count));
+            return Err(NotMovable::Several(count));
+        };
+        let Bind::Tcp(address) = &mut listener.bind else {
+            return Err(NotMovable::Unix(listener.bind.clone()));
         };
         if let Some(host) = host {
-            listener.bind.set_ip(host);
+            address.set_ip(host);
         }
         if let Some(port) = port {
-            listener.bind.set_port(port);
+            address.set_port(port);
         }
         Ok(())
     }
 }
 
-/// Reads `10.0.0.1:80`, `[::1]:80`, `localhost:80` or `:80`; the last is every IPv4 address.
-pub(super) fn bind(text: &str) -> Result<SocketAddr, AddressError> {
-    if text.starts_with("unix:") || text.starts_with('/') {
-        return Err(AddressError::UnixListener);
+/// Reads `10.0.0.1:80`, `[::1]:80`, `localhost:80`, `:80` or `unix:/path`; `:80` is every IPv4 address.
+pub(super) fn bind(text: &str) -> Result<Bind, AddressError> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return Ok(Bind::Unix(unix_path(path)?));
+    }
+    if text.starts_with('/') {
+        return Err(AddressError::BarePath(text.to_owned()));
     }
     let (host, port) = match split(text)? {
         (host, Some(port)) => (host, number(port, 0)?),
@@ -178,15 +185,7 @@ pub(super) fn bind(text: &str) -> Result<SocketAddr, AddressError> {
         }
         Host::Name(_) => return Err(AddressError::NotLocal),
     };
-    Ok(SocketAddr::new(address, port))
-}
-
-/// Reads what [`bind`] does, or `unix:/path`.
-pub(super) fn admin(text: &str) -> Result<AdminBind, AddressError> {
-    match text.strip_prefix("unix:").map(unix).transpose()? {
-        Some(Address::Unix(path)) => Ok(AdminBind::Unix(path)),
-        _ => bind(text).map(AdminBind::Tcp),
-    }
+    Ok(Bind::Tcp(SocketAddr::new(address, port)))
 }
 
 /// Reads `10.0.0.1:80`, `[::1]:80`, `files.internal`, `http://files.internal:80` or `unix:/path`.
@@ -246,6 +245,14 @@ pub(super) fn name_server(text: &str) -> Result<SocketAddr, AddressError> {
     match host {
         Host::Ip(address) => Ok(SocketAddr::new(address, port)),
         Host::Name(_) => Err(AddressError::NamedServer),
+    }
+}
+
+/// Reads what [`network`] does, or `unix`.
+pub(super) fn trusted(text: &str) -> Result<TrustedProxy, AddressError> {
+    match text {
+        "unix" => Ok(TrustedProxy::Unix),
+        _ => network(text).map(TrustedProxy::Network),
     }
 }
 
@@ -327,13 +334,17 @@ fn name(text: &str) -> Result<String, AddressError> {
 }
 
 fn unix(path: &str) -> Result<Address, AddressError> {
+    unix_path(path).map(Address::Unix)
+}
+
+fn unix_path(path: &str) -> Result<PathBuf, AddressError> {
     if !path.starts_with('/') {
         return Err(AddressError::RelativePath);
     }
     if path.len() > UNIX_PATH_BYTES || path.contains('\0') {
         return Err(AddressError::LongPath);
     }
-    Ok(Address::Unix(PathBuf::from(path)))
+    Ok(PathBuf::from(path))
 }
 
 #[cfg(test)]

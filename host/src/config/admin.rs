@@ -1,46 +1,16 @@
 //! `[admin]`: where the administrator's listener is, and who may change things there.
 
 use std::fmt;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+
+use crate::socket::bind::Bind;
 
 /// The administrator's listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
     /// Where it listens. Unless that is a loopback address or a Unix socket, there is a token.
-    pub bind: AdminBind,
+    pub bind: Bind,
     /// What has to be shown by whoever wants to change something. Default: nobody may.
     pub token: Option<Secret>,
-}
-
-/// Where an administrator's listener is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AdminBind {
-    /// An IP address and port.
-    Tcp(SocketAddr),
-    /// A Unix socket.
-    Unix(PathBuf),
-}
-
-impl AdminBind {
-    /// The IP address and port, if it has them.
-    #[must_use]
-    pub fn address(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Tcp(address) => Some(*address),
-            Self::Unix(_) => None,
-        }
-    }
-}
-
-impl fmt::Display for AdminBind {
-    /// As a client would be told: `http://127.0.0.1:9901` or `unix:/run/admin.sock`.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => write!(formatter, "http://{address}"),
-            Self::Unix(path) => write!(formatter, "unix:{}", path.display()),
-        }
-    }
 }
 
 /// A text that is printed nowhere.

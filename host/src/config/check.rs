@@ -14,6 +14,7 @@ mod listener;
 mod percent;
 mod sample;
 mod sendfile;
+mod socket;
 mod store;
 
 use std::cell::RefCell;
@@ -22,7 +23,6 @@ use std::env;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,6 +36,7 @@ use crate::config::file::{
 };
 use crate::config::reading::Reading;
 use crate::config::{Config, Log, LogFormat, LogLevel, LogTarget, Name, Plugin, Server};
+use crate::socket::bind::Bind;
 
 use kinds::{DIGEST, EXAMPLE_DIGEST, Target};
 
@@ -141,8 +142,8 @@ struct Context<'c> {
     clusters: BTreeSet<String>,
     plugins: BTreeSet<String>,
     stores: BTreeSet<String>,
-    /// The listeners so far, by address.
-    bound: RefCell<BTreeMap<SocketAddr, Name>>,
+    /// What listens so far, by where that is.
+    bound: RefCell<BTreeMap<Bind, String>>,
     roots: RefCell<sendfile::Roots>,
     /// The files of plugins' recordings so far.
     recordings: RefCell<BTreeSet<PathBuf>>,
@@ -278,6 +279,11 @@ fn server(table: &mut Table<'_>, context: &Context<'_>, variables: Variables<'_>
     let digests = key("require-digest", digests, List(DIGEST));
     let takeover = "Unix socket by which `run --takeover` replaces this process";
     let takeover = key("takeover", takeover, context.path()).such_as("/run/linkspan/takeover.sock");
+    let takeover = table.optional(takeover, "it cannot be replaced so");
+    if let Some(path) = &takeover {
+        let place = "takeover of [server]".to_owned();
+        context.bound.borrow_mut().insert(Bind::Unix(path.clone()), place);
+    }
     let grace = Period(Duration::ZERO..=DAY);
     let grace = key("shutdown-grace", "How long TERM lets open requests take", grace);
     Server {
@@ -295,7 +301,7 @@ fn server(table: &mut Table<'_>, context: &Context<'_>, variables: Variables<'_>
         compile_memory_bytes: table.or(compile_memory, 2 << 30),
         require_digest: table.optional(digests.such_as(vec![EXAMPLE_DIGEST.to_owned()]), "any"),
         shutdown_grace: table.or(grace, Duration::from_secs(10)),
-        takeover: table.optional(takeover, "it cannot be replaced so"),
+        takeover,
     }
 }
 

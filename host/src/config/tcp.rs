@@ -33,6 +33,12 @@ impl Default for Tcp {
 }
 
 impl Listener {
+    /// What is spoken there.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.tcp.is_some() { "tcp" } else { "http" }
+    }
+
     /// The plugin that decides where a TCP connection goes, if this is about these and there is one;
     /// as a list of one, or of none.
     #[must_use]

@@ -8,12 +8,11 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, Instant};
 
@@ -22,12 +21,11 @@ use super::door::Door;
 use super::places::{Books, Line, Room, Seats, Ticket};
 use super::refuse::Refusals;
 use super::shortage::{BACK_OFF, Seldom, Shortage};
+use super::socket::{self, Handle};
 use crate::config::{self, Name, Opening};
 use crate::memory::Load;
 use crate::metrics::{ELSEWHERE, ListenerMetrics, Refusal};
-
-/// Connections that wait in the kernel to be accepted.
-const BACKLOG: i32 = 4096;
+use crate::socket::Unregistered;
 
 /// What connections are handed on in is this thread's to give back: so often is it looked at.
 const TIDY: Duration = Duration::from_secs(1);
@@ -38,8 +36,8 @@ pub const INBOX: usize = 1024;
 /// A connection that a listener has accepted.
 #[derive(Debug)]
 pub struct Accepted {
-    /// The connection; non-blocking.
-    pub stream: TcpStream,
+    /// The connection.
+    pub stream: Unregistered,
     /// What is known of it.
     pub caller: Caller,
 }
@@ -47,8 +45,8 @@ pub struct Accepted {
 /// Who is at the other end of a connection, as far as its acceptor can tell.
 #[derive(Debug)]
 pub struct Caller {
-    /// Who has connected.
-    pub peer: SocketAddr,
+    /// Who has connected; none at a Unix socket, where nobody has an address.
+    pub peer: Option<SocketAddr>,
     /// Whether a PROXY header comes first. Until it has, nobody knows whose connection it is.
     pub header: bool,
     /// Where it has come in, and can be turned away.
@@ -73,35 +71,6 @@ impl Desk {
     }
 }
 
-/// Opens a listening socket.
-///
-/// # Errors
-///
-/// The system's, such as that the port is in use.
-pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = bound(address)?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
-}
-
-/// Whether a socket can be had, without listening: nobody can connect to it, and nobody who asks
-/// for the address meanwhile is turned away.
-///
-/// # Errors
-///
-/// As [`bind`].
-pub fn probe(address: SocketAddr) -> io::Result<()> {
-    bound(address).map(drop)
-}
-
-fn bound(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    Ok(socket)
-}
-
 /// The acceptor's thread. Dropping it closes every listening socket.
 #[derive(Debug)]
 pub struct Acceptor {
@@ -112,7 +81,7 @@ pub struct Acceptor {
 
 #[derive(Debug)]
 struct Order {
-    socket: TcpListener,
+    socket: Handle,
     door: Arc<Door>,
     settings: watch::Receiver<config::Listener>,
 }
@@ -136,7 +105,7 @@ impl Acceptor {
         &mut self,
         settings: &config::Listener,
         metrics: Arc<ListenerMetrics>,
-        socket: TcpListener,
+        socket: Handle,
     ) {
         let door = Arc::new(Door::new(&settings.name, metrics));
         let (sender, settings_seen) = watch::channel(settings.clone());
@@ -220,7 +189,7 @@ struct Hall {
 
 async fn listen(order: Order, hall: Hall) -> io::Result<()> {
     let Order { socket, door, mut settings } = order;
-    let socket = tokio::net::TcpListener::from_std(socket)?;
+    let socket = socket.register()?;
     let room = Arc::new(Room::default());
     let mut shortage = Shortage::default();
     let mut limits = Limits::default();
@@ -306,11 +275,12 @@ fn admit(
     settings: &config::Listener,
     door: &Door,
     books: &Arc<Books>,
-    peer: SocketAddr,
+    peer: Option<SocketAddr>,
 ) -> Result<(bool, Line), Refusal> {
-    let address = match settings.opening(peer.ip()) {
-        Opening::Request => Some(peer.ip()),
-        Opening::Header => None,
+    let address = peer.map(|peer| peer.ip());
+    let (header, address) = match settings.opening(address) {
+        Opening::Request => (false, address),
+        Opening::Header => (true, None),
         Opening::Refused => {
             let reason = &"it is from none of the trusted-proxies";
             door.refuse(ELSEWHERE, peer, Refusal::Untrusted, reason);
@@ -318,7 +288,7 @@ fn admit(
         }
     };
     let line = books.enter(address, settings.max_connections_per_address);
-    line.map(|line| (address.is_none(), line)).ok_or_else(|| {
+    line.map(|line| (header, line)).ok_or_else(|| {
         let reason = &"its address has max-connections-per-address";
         door.refuse(ELSEWHERE, peer, Refusal::TooMany, reason);
         Refusal::TooMany
@@ -331,19 +301,15 @@ fn transient(error: &io::Error) -> bool {
     matches!(error.kind(), E::ConnectionAborted | E::ConnectionReset | E::Interrupted)
 }
 
-async fn accept(socket: &tokio::net::TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+async fn accept(socket: &socket::Listener) -> io::Result<(Unregistered, Option<SocketAddr>)> {
     let (stream, peer) = socket.accept().await?;
-    // Answers are written whole, and must not wait for the client's acknowledgements.
-    let _ = stream.set_nodelay(true);
-    // IPv4 clients of an IPv6 socket are IPv4 clients, in lines and limits as well.
-    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     // The worker registers it with its own event queue.
-    Ok((stream.into_std()?, peer))
+    Ok((stream.unregister()?, peer))
 }
 
 struct Entry {
-    stream: TcpStream,
-    peer: SocketAddr,
+    stream: Unregistered,
+    peer: Option<SocketAddr>,
     header: bool,
     door: Arc<Door>,
     line: Line,

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::config::Name;
 use crate::log::gate::Gate;
 use crate::metrics::{ListenerMetrics, Refusal};
+use crate::socket::bind::ShownPeer;
 
 /// Lines about each reason a second.
 const RATE: u32 = 1;
@@ -35,15 +36,15 @@ impl Door {
     pub fn refuse(
         &self,
         worker: usize,
-        peer: SocketAddr,
+        peer: Option<SocketAddr>,
         refusal: Refusal,
         reason: &dyn fmt::Display,
     ) {
         self.metrics.refused(worker, refusal);
         let gate = self.gates.get(refusal.index());
         if gate.is_some_and(|gate| gate.pass(self.begun.elapsed(), RATE)) {
-            let listener = &*self.listener;
-            tracing::warn!(listener, client = %peer, "connection refused: {reason}");
+            let (listener, client) = (&*self.listener, ShownPeer(peer));
+            tracing::warn!(listener, %client, "connection refused: {reason}");
         }
     }
 }

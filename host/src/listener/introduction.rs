@@ -7,12 +7,12 @@ use std::io;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::config::ShownDuration;
 use crate::metrics::Refusal;
 use crate::proxy_protocol::{Ends, MAX_BYTES, Malformed, parse};
+use crate::socket::Stream;
 
 /// What is looked at once: all of a header that has nothing unusual behind its addresses.
 const LOOK_BYTES: usize = 256;
@@ -55,20 +55,17 @@ impl Unintroduced {
 /// # Errors
 ///
 /// Why there is none. What was sent may have been read in part then.
-pub async fn read(
-    stream: &mut TcpStream,
-    patience: Duration,
-) -> Result<Option<Ends>, Unintroduced> {
+pub async fn read(stream: &mut Stream, patience: Duration) -> Result<Option<Ends>, Unintroduced> {
     timeout(patience, header(stream)).await.unwrap_or(Err(Unintroduced::Late(patience)))
 }
 
-async fn header(stream: &mut TcpStream) -> Result<Option<Ends>, Unintroduced> {
+async fn header(stream: &mut Stream) -> Result<Option<Ends>, Unintroduced> {
     let mut bytes = Vec::with_capacity(LOOK_BYTES);
     // A header that is longer is refused for it, so that this goes on for so many bytes at most.
     while bytes.len() <= MAX_BYTES {
         let taken = bytes.len();
         bytes.resize(taken + LOOK_BYTES, 0);
-        let looked_at = stream.peek(bytes.get_mut(taken..).unwrap_or_default()).await?;
+        let looked_at = stream.look(bytes.get_mut(taken..).unwrap_or_default()).await?;
         bytes.truncate(taken + looked_at);
         if looked_at == 0 {
             return Err(if taken == 0 { Unintroduced::Left } else { Unintroduced::Cut });

@@ -5,7 +5,6 @@
 //! the answer may be lost. Only so many are told at a time; others are closed.
 
 use std::io;
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::places::Seat;
+use crate::socket::{Stream, Unregistered};
 
 const ANSWER: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\n\
     server: linkspan\r\n\
@@ -40,9 +40,9 @@ impl Refusals {
     }
 
     /// Tells a client, in a task of its own, unless there are too many. Meanwhile it has this seat.
-    pub(super) fn refuse(&self, stream: TcpStream, seat: Seat) {
+    pub(super) fn refuse(&self, stream: Unregistered, seat: Seat) {
         let Ok(permit) = Arc::clone(&self.0).try_acquire_owned() else { return };
-        let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { return };
+        let Ok(stream) = stream.register() else { return };
         tokio::spawn(async move {
             // It is of no interest whether it has listened.
             let _ = timeout(LINGER, tell(stream)).await;
@@ -51,7 +51,7 @@ impl Refusals {
     }
 }
 
-async fn tell(mut stream: tokio::net::TcpStream) -> io::Result<()> {
+async fn tell(mut stream: Stream) -> io::Result<()> {
     stream.write_all(ANSWER).await?;
     stream.shutdown().await?;
     let mut rest = stream.take(LINGER_BYTES);

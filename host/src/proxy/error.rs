@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::config::{self, AdminBind, Name};
+use crate::config::{self, Name};
 use crate::plugin::Refusal;
 use crate::snapshot::Refused;
+use crate::socket::bind::Bind;
 
 /// Why a proxy does not start, or a configuration is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -18,15 +18,15 @@ pub enum StartError {
         /// The listener.
         listener: Name,
         /// The address.
-        address: SocketAddr,
+        address: Bind,
         /// Why.
         source: io::Error,
     },
     /// The administrator's address cannot be had.
-    #[error("the admin listener cannot listen on {bind}: {source}")]
+    #[error("the admin listener cannot listen on {}: {source}", .bind.url("http"))]
     Admin {
         /// The address.
-        bind: AdminBind,
+        bind: Bind,
         /// Why.
         source: io::Error,
     },
@@ -55,5 +55,9 @@ impl fmt::Display for Lines<'_> {
 
 /// A listener whose address cannot be had.
 pub(super) fn refused(listener: &config::Listener, source: io::Error) -> StartError {
-    StartError::Bind { listener: Arc::clone(&listener.name), address: listener.bind, source }
+    StartError::Bind {
+        listener: Arc::clone(&listener.name),
+        address: listener.bind.clone(),
+        source,
+    }
 }

@@ -2,15 +2,17 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 
 use tokio::sync::mpsc;
 
-use crate::admin::{Handles, Server, Socket, Wanted};
-use crate::config::{AdminBind, Config};
+use crate::admin::{Handles, Server, Wanted};
+use crate::config::Config;
+use crate::listener::socket::Socket;
 use crate::proxy::StartError;
+use crate::socket::bind::Bind;
+use crate::socket::path::Rights;
 use crate::status::Sources;
-use crate::takeover::Inherited;
+use crate::takeover::{Inherited, Passed};
 
 /// Wishes that wait to be heard, which takes longer while a version comes back.
 const WISHES: usize = 16;
@@ -20,7 +22,7 @@ pub(super) struct Office {
     handles: Handles,
     wishes: mpsc::Receiver<Wanted>,
     /// As it was configured: port 0 stays where it is.
-    wanted: Option<AdminBind>,
+    wanted: Option<Bind>,
     server: Option<Server>,
 }
 
@@ -37,10 +39,10 @@ pub(super) fn open(
     config: &Config,
     inherited: &mut Inherited,
 ) -> Result<Option<Socket>, StartError> {
-    let mut open = |bind: &AdminBind| {
+    let mut open = |bind: &Bind| {
         let socket = match inherited.take_labelled(&label(bind)) {
-            Some(socket) => Socket::adopt(bind, socket),
-            None => Socket::open(bind),
+            Some(passed) => Socket::adopt(bind, &Rights::PRIVATE, passed),
+            None => Socket::open(bind, &Rights::PRIVATE),
         };
         socket.map_err(|source| StartError::Admin { bind: bind.clone(), source })
     };
@@ -48,8 +50,8 @@ pub(super) fn open(
 }
 
 /// What the administrator's socket is for, between processes.
-fn label(bind: &AdminBind) -> String {
-    format!("admin {bind}")
+fn label(bind: &Bind) -> String {
+    format!("admin {}", bind.url("http"))
 }
 
 /// The address of a socket, if it has one.
@@ -73,21 +75,19 @@ impl Office {
     }
 
     /// Where it listens.
-    pub(super) fn bind(&self) -> Option<&AdminBind> {
-        self.server.as_ref().map(Server::bind)
+    pub(super) fn bind(&self) -> Option<&Bind> {
+        self.socket().map(Socket::bound)
+    }
+
+    /// Where it listens, to be handed over.
+    pub(super) fn socket(&self) -> Option<&Socket> {
+        self.server.as_ref().map(Server::socket)
     }
 
     /// A handle of its socket, with what it is for.
-    pub(super) fn share(&self) -> Option<io::Result<(String, OwnedFd)>> {
-        let (server, wanted) = (self.server.as_ref()?, self.wanted.as_ref()?);
-        Some(server.share().map(|socket| (label(wanted), socket)))
-    }
-
-    /// Another process serves on its socket by now, and removes its path.
-    pub(super) fn give_away(&self) {
-        if let Some(server) = &self.server {
-            server.give_away();
-        }
+    pub(super) fn share(&self) -> Option<io::Result<(String, Passed)>> {
+        let socket = self.socket()?;
+        Some(socket.pass().map(|passed| (label(socket.wanted()), passed)))
     }
 
     /// The next wish; without an administrator there is none, and no end of waiting.
@@ -115,7 +115,7 @@ impl Office {
     /// The address that it will have.
     pub(super) fn address_after(&self, change: &Change) -> Option<SocketAddr> {
         match change {
-            Change::None => self.bind().and_then(AdminBind::address),
+            Change::None => self.bind().and_then(Bind::address),
             Change::To(socket) => address(socket.as_ref()),
         }
     }

@@ -1,14 +1,14 @@
 //! Another configuration: all that takes time comes first, what it changes in one step.
 
-use std::net::TcpListener;
 use std::sync::Arc;
 
 use super::fixed::warn_of_fixed;
 use super::office::Change;
-use super::{Proxy, StartError, local, open, refused};
+use super::opening::{Opening, open};
+use super::{Proxy, StartError, refused};
 use crate::cluster::registry::Registry;
 use crate::config::{self, Config};
-use crate::listener::accept::probe;
+use crate::listener::socket::{Socket, probe};
 use crate::plugin::{Host, Quiet};
 use crate::snapshot::{Before, Crew, Means, Snapshot};
 
@@ -65,7 +65,7 @@ impl Proxy {
         let before = self.stage.snapshot();
         warn_of_fixed(&before.config, &config);
         for listener in self.coming(&config).filter(|listener| self.taken(listener).is_none()) {
-            probe(listener.bind).map_err(|source| refused(listener, source))?;
+            probe(&listener.bind).map_err(|source| refused(listener, source))?;
         }
         let office = self.office.prepare(&config)?;
         let tools = self.tools();
@@ -86,15 +86,13 @@ impl Proxy {
     pub async fn serve(&mut self, built: Built) -> Result<(), StartError> {
         let Built { snapshot: next, office, .. } = built;
         let before = self.stage.snapshot();
-        let come: Vec<_> = self.coming(&next.config).cloned().collect();
-        let mut sockets = Vec::new();
-        for listener in come {
-            let socket = self.socket(&listener)?;
-            sockets.push((listener, socket));
-        }
+        let come = self.coming(&next.config);
+        let openings = come.map(|listener| Opening::new(listener.clone(), self.socket(listener)?));
+        let openings = openings.collect::<Result<Vec<_>, _>>()?;
+        self.set_rights(&before.config, &next.config)?;
         let mut addresses = self.addresses.clone();
         addresses.retain(|name, _| next.config.listeners.contains_key(name));
-        addresses.extend(sockets.iter().map(local));
+        addresses.extend(openings.iter().map(Opening::address));
         let next = Arc::new(next.listening_on(&addresses, self.office.address_after(&office)));
         self.show(Arc::clone(&next));
         self.tell_missing(&before, &next);
@@ -104,7 +102,7 @@ impl Proxy {
         self.addresses = addresses;
         self.office.take(&next.config, office);
         for name in before.config.listeners.keys() {
-            let moves = sockets.iter().any(|(listener, _)| listener.name == *name);
+            let moves = openings.iter().any(|opening| opening.listener.name == *name);
             if moves || !next.config.listeners.contains_key(name) {
                 self.acceptor.close(name);
                 self.sockets.remove(name);
@@ -113,8 +111,8 @@ impl Proxy {
         for listener in next.config.listeners.values() {
             self.acceptor.change(listener);
         }
-        for (listener, socket) in sockets {
-            self.listen(&listener, socket).await;
+        for opening in openings {
+            self.listen(opening).await;
         }
         // What has gone is counted until nobody holds it, which is seen at the next reload.
         self.metrics.forget_unused();
@@ -129,33 +127,50 @@ impl Proxy {
     /// The listeners of a configuration that do not listen there yet.
     fn coming<'c>(&self, config: &'c Config) -> impl Iterator<Item = &'c config::Listener> {
         let stays = |listener: &config::Listener| {
-            self.sockets.get(&listener.name).is_some_and(|(bound, _)| *bound == listener.bind)
+            self.sockets.get(&listener.name).is_some_and(|own| *own.wanted() == listener.bind)
         };
         config.listeners.values().filter(move |listener| !stays(listener))
     }
 
     /// A socket for a listener: the one that another listener has on that address by now, with all
     /// that queues there, or a new one.
-    fn socket(&self, listener: &config::Listener) -> Result<TcpListener, StartError> {
+    fn socket(&self, listener: &config::Listener) -> Result<Socket, StartError> {
         match self.taken(listener) {
-            Some(socket) => socket.try_clone().map_err(|source| refused(listener, source)),
+            Some(socket) => socket.share().map_err(|source| refused(listener, source)),
             None => open(listener),
         }
     }
 
     /// What listens on the address that a listener asks for, if that is ours.
-    fn taken(&self, listener: &config::Listener) -> Option<&TcpListener> {
-        let mut bound = self.sockets.values();
-        let found = bound.find(|(bound, _)| *bound == listener.bind && bound.port() != 0);
-        found.map(|(_, socket)| socket)
+    fn taken(&self, listener: &config::Listener) -> Option<&Socket> {
+        let mut sockets = self.sockets.values().filter(|socket| !socket.wanted().takes_any_port());
+        sockets.find(|socket| *socket.wanted() == listener.bind)
     }
 
-    pub(super) async fn listen(&mut self, listener: &config::Listener, socket: TcpListener) {
-        let name = &listener.name;
-        if let Ok(own) = socket.try_clone() {
-            self.sockets.insert(Arc::clone(name), (listener.bind, own));
+    /// Changes who may connect to the Unix sockets that stay: to all of them, or to none.
+    fn set_rights(&self, before: &Config, next: &Config) -> Result<(), StartError> {
+        let mut changed = Vec::new();
+        for listener in next.listeners.values() {
+            let mut before = before.listeners.values();
+            let Some(before) = before.find(|before| before.bind == listener.bind) else { continue };
+            let Some(socket) = self.taken(listener) else { continue };
+            if before.rights == listener.rights {
+                continue;
+            }
+            changed.push((socket, before.rights));
+            if let Err(source) = socket.set_rights(&listener.rights) {
+                // As far as it goes.
+                let _ = changed.iter().try_for_each(|(socket, rights)| socket.set_rights(rights));
+                return Err(refused(listener, source));
+            }
         }
-        let metrics = self.metrics.listener(name);
-        self.acceptor.listen(listener, metrics, socket).await;
+        Ok(())
+    }
+
+    pub(super) async fn listen(&mut self, opening: Opening) {
+        let Opening { listener, socket, handle } = opening;
+        let metrics = self.metrics.listener(&listener.name);
+        self.acceptor.listen(&listener, metrics, handle).await;
+        self.sockets.insert(listener.name, socket);
     }
 }

@@ -5,7 +5,6 @@
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,6 +21,7 @@ use crate::plugin::Connection;
 use crate::proxy_protocol::Subject;
 use crate::relay::introduction::Introduction;
 use crate::relay::switch::Agreed;
+use crate::socket::bind::ShownPeer;
 use crate::view::Listener;
 
 /// A downstream connection.
@@ -32,7 +32,7 @@ pub(crate) struct Client {
     pub(crate) listener: Name,
     /// Where the listener counts.
     pub(crate) metrics: Arc<ListenerMetrics>,
-    /// The client's address and port, as text.
+    /// The client's address and port, as logs have it.
     pub(crate) text: Box<str>,
     /// What upstream connections tell of it.
     pub(crate) subject: Rc<Subject>,
@@ -64,15 +64,14 @@ impl Client {
     ) -> Rc<Self> {
         let name = Arc::clone(&listener.settings.name);
         let client = introduction.client;
-        let connection =
-            Connection { listener: Arc::clone(&name), client: Some(client), slot, scheme: "http" };
+        let connection = Connection { listener: Arc::clone(&name), client, slot, scheme: "http" };
         Rc::new(Self {
             connection: Arc::new(connection),
             listener: name,
             metrics: Arc::clone(&listener.metrics),
-            text: client.to_string().into(),
+            text: ShownPeer(client).to_string().into(),
             subject: Rc::new(introduction.subject()),
-            address: client_address(client.ip()),
+            address: client_address(client.map(|client| client.ip())),
             nameless: introduction.nameless,
             scheme: HeaderValue::from_static("http"),
             stream,
@@ -85,8 +84,7 @@ impl Client {
 
     /// Whether it is one of a listener's trusted proxies.
     pub(crate) fn is_trusted_by(&self, listener: &config::Listener) -> bool {
-        let trusts = |address: SocketAddr| listener.trusts(address.ip());
-        !self.nameless && self.connection.client.is_some_and(trusts)
+        !self.nameless && listener.trusts(self.connection.client.map(|client| client.ip()))
     }
 
     /// Whether it has had as many requests as a listener allows.

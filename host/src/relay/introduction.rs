@@ -3,20 +3,19 @@
 use std::future::Future;
 use std::net::SocketAddr;
 
-use tokio::net::TcpStream;
-
 use crate::listener::accept::Caller;
 use crate::listener::introduction::read;
 use crate::metrics::Refusal;
 use crate::proxy_protocol::{Ends, Subject};
+use crate::socket::Stream;
 use crate::view::Listener;
 use crate::worker::Worker;
 
 /// Who has connected, and where to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Introduction {
-    /// The client.
-    pub(crate) client: SocketAddr,
+    /// The client; none of a Unix socket, where nobody has an address.
+    pub(crate) client: Option<SocketAddr>,
     /// Where it has connected to, if that is known.
     pub(crate) destination: Option<SocketAddr>,
     /// Whether that is a proxy which has not said who its client is. It speaks for nobody then: what
@@ -26,20 +25,21 @@ pub(crate) struct Introduction {
 
 impl Introduction {
     /// By what the system knows of a connection.
-    fn of(stream: &TcpStream, peer: SocketAddr, nameless: bool) -> Self {
-        Self { client: peer, destination: stream.local_addr().ok(), nameless }
+    fn of(stream: &Stream, peer: Option<SocketAddr>, nameless: bool) -> Self {
+        Self { client: peer, destination: stream.local_address(), nameless }
     }
 
     /// For those behind.
     pub(crate) fn subject(&self) -> Subject {
-        let relayed = |destination| Subject::Relayed(Ends { source: self.client, destination });
-        self.destination.map_or(Subject::Unknown, relayed)
+        let ends = self.client.zip(self.destination);
+        let relayed = |(source, destination)| Subject::Relayed(Ends { source, destination });
+        ends.map_or(Subject::Unknown, relayed)
     }
 }
 
 impl From<Ends> for Introduction {
     fn from(ends: Ends) -> Self {
-        Self { client: ends.source, destination: Some(ends.destination), nameless: false }
+        Self { client: Some(ends.source), destination: Some(ends.destination), nameless: false }
     }
 }
 
@@ -48,7 +48,7 @@ impl From<Ends> for Introduction {
 pub(crate) async fn introduce(
     worker: &Worker,
     listener: &Listener,
-    (stream, caller): (&mut TcpStream, &mut Caller),
+    (stream, caller): (&mut Stream, &mut Caller),
     leaving: impl Future<Output = ()>,
 ) -> Option<Introduction> {
     let settings = &listener.settings;
@@ -72,8 +72,10 @@ pub(crate) async fn introduce(
             return None;
         }
     };
-    let client = introduction.client.ip();
-    if !caller.ticket.count_as(client, settings.max_connections_per_address) {
+    // Who has no address counts for none.
+    if let Some(client) = introduction.client.map(|client| client.ip())
+        && !caller.ticket.count_as(client, settings.max_connections_per_address)
+    {
         refuse(
             Refusal::TooMany,
             &format_args!("its client {client} has max-connections-per-address"),

@@ -24,7 +24,6 @@ use crate::listener::stream::Downstream;
 use crate::relay::client::Client;
 use crate::relay::handle;
 use crate::relay::introduction::introduce;
-use crate::socket::Stream;
 use crate::tunnel;
 use crate::wire::{Fault, Limits};
 use crate::worker::Worker;
@@ -36,7 +35,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
     let view = worker.view();
     let Some(listener) = view.listener(&name).cloned() else { return };
     drop(view);
-    let mut stream = match tokio::net::TcpStream::from_std(stream) {
+    let mut stream = match stream.register() {
         Ok(stream) => stream,
         Err(error) => {
             tracing::warn!(listener = &*name, "connection cannot be served: {error}");
@@ -60,7 +59,6 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
         fields: settings.max_headers,
         target_bytes: settings.max_target_bytes,
     };
-    let stream = Stream::Tcp(stream);
     let (downstream, handle_of_stream) = Downstream::new(stream, limits, settings.body_timeout);
     let slot = caller.ticket.slot();
     let client = Client::new(&listener, &introduction, slot, handle_of_stream);

@@ -29,7 +29,8 @@ impl Status {
             staffed.entry(&used.plugin).or_insert(staff);
         }
         let listeners = snapshot.config.listeners.values();
-        let listeners = listeners.map(|each| listener(each, snapshot, &staffed, &sums)).collect();
+        let listeners =
+            listeners.map(|each| listener(each, snapshot, audience, &staffed, &sums)).collect();
         let clusters = snapshot.clusters.values();
         let clusters = clusters.map(|each| cluster(each, audience, &sums)).collect();
         let told = |staff: &Staffed| {
@@ -81,6 +82,7 @@ fn about(sources: &Sources, snapshot: &Snapshot) -> AboutView {
 fn listener(
     listener: &config::Listener,
     snapshot: &Snapshot,
+    audience: Audience,
     staffed: &BTreeMap<&Name, &Staffed>,
     sums: &Sums,
 ) -> ListenerView {
@@ -100,8 +102,11 @@ fn listener(
     let stream_routers = streams.iter().filter_map(|plugin| step("stream-router", plugin));
     ListenerView {
         name: Arc::clone(name),
-        address: snapshot.addresses.get(name).unwrap_or(&listener.bind).to_string(),
-        protocol: if listener.tcp.is_some() { "tcp" } else { "http" },
+        address: match (snapshot.addresses.get(name).unwrap_or(&listener.bind), audience) {
+            (bind, Audience::Administrator) => bind.to_string(),
+            (bind, Audience::Public) => without_folders(&bind.to_string()),
+        },
+        protocol: listener.scheme(),
         routers: listener.routers.iter().chain(streams).cloned().collect(),
         rewriters: listener.rewriters.clone(),
         steps: routers.chain(rewriters).chain(stream_routers).collect(),
@@ -177,7 +182,7 @@ fn endpoint(cluster: &Cluster, member: &Member, audience: Audience, now: u64) ->
     EndpointView {
         address: match audience {
             Audience::Administrator => Arc::clone(endpoint.label()),
-            Audience::Public => without_folders(endpoint.label()),
+            Audience::Public => without_folders(endpoint.label()).into(),
         },
         state: condition.state.word(),
         since: moment(condition.since, now),
@@ -206,10 +211,10 @@ fn endpoint(cluster: &Cluster, member: &Member, audience: Audience, now: u64) ->
     }
 }
 
-/// The label of an endpoint that tells no path on disk.
-fn without_folders(label: &Arc<str>) -> Arc<str> {
+/// An address, or the label of an endpoint, that tells no path on disk.
+fn without_folders(label: &str) -> String {
     let path = label.strip_prefix("unix:").and_then(|path| path.rsplit_once('/'));
-    path.map_or_else(|| Arc::clone(label), |(_, file)| format!("unix:{file}").into())
+    path.map_or_else(|| label.to_owned(), |(_, file)| format!("unix:{file}"))
 }
 
 fn plugin(
@@ -328,7 +333,7 @@ mod tests {
 
     #[test]
     fn the_public_is_told_no_path() {
-        let told = |label: &str| without_folders(&label.into()).to_string();
+        let told = without_folders;
         assert_eq!(told("unix:/run/app/a.sock"), "unix:a.sock");
         assert_eq!(told("unix:/a#address"), "unix:a#address");
         assert_eq!(told("10.0.0.1:80"), "10.0.0.1:80");

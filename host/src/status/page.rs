@@ -140,11 +140,11 @@ fn tiles(out: &mut String, status: &Status) -> fmt::Result {
 
 fn listener(out: &mut String, listener: &ListenerView) -> fmt::Result {
     let ListenerView { name, address, protocol, .. } = listener;
-    write!(
-        out,
-        "<article class=\"card\"><div class=\"head\"><h3>{}</h3><code>{protocol}://{address}</code>",
-        Escaped(name)
-    )?;
+    write!(out, "<article class=\"card\"><div class=\"head\"><h3>{}</h3><code>", Escaped(name))?;
+    match address.strip_prefix("unix:") {
+        Some(_) => write!(out, "{protocol} at {}</code>", Escaped(address))?,
+        None => write!(out, "{protocol}://{address}</code>")?,
+    }
     if let Some(path) = &listener.status_path {
         write!(out, "<span class=\"soft\">this page at <code>{}</code></span>", Escaped(path))?;
     }

@@ -79,7 +79,7 @@ pub struct Moment {
 pub struct ListenerView {
     /// Its name.
     pub name: Name,
-    /// Where it listens.
+    /// Where it listens: `127.0.0.1:80` or `unix:/path`; to the public, the path is told without its folders.
     pub address: String,
     /// `http` or `tcp`.
     pub protocol: &'static str,

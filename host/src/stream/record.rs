@@ -20,6 +20,7 @@ use crate::relay::choice::{Notes, Waited};
 use crate::relay::error as relay;
 use crate::relay::labels::Cut;
 use crate::relay::outcome::Following;
+use crate::socket::bind::ShownPeer;
 use crate::stream::error::Error;
 use crate::tunnel::Side;
 use crate::view::Listener;
@@ -68,12 +69,16 @@ pub(super) struct Record {
 
 impl Record {
     /// A connection that has just been accepted.
-    pub(super) fn new(worker: &Rc<Worker>, listener: &Listener, client: SocketAddr) -> Self {
+    pub(super) fn new(
+        worker: &Rc<Worker>,
+        listener: &Listener,
+        client: Option<SocketAddr>,
+    ) -> Self {
         Self {
             worker: Rc::clone(worker),
             metrics: Arc::clone(&listener.metrics),
             listener: Name::clone(&listener.settings.name),
-            client: client.to_string().into(),
+            client: ShownPeer(client).to_string().into(),
             id: worker.issue_id(),
             time: SystemTime::now(),
             started: Instant::now(),

@@ -88,7 +88,7 @@ async fn neither_looking_nor_a_log_beside_the_configuration_is_a_reason_to_look(
 #[tokio::test]
 async fn changes_are_found_where_the_system_does_not_tell_of_them() {
     let (directory, mut watch) = watched();
-    watch.watcher = None;
+    watch.watcher = Err(notify::Error::generic("for the test"));
     std::fs::write(directory.path().join("plugins.d/a.wasm"), "1").unwrap();
     assert_eq!(next(&mut watch).await, News::Plugins);
 }

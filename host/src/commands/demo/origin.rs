@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::listener::accept::bind;
+use crate::listener::socket::bind;
 
 /// Connections at a time.
 const CONNECTIONS: usize = 128;

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Listens on a free port.
 pub(super) fn start(origins: Vec<Arc<Origin>>) -> io::Result<SocketAddr> {
-    let socket = crate::listener::accept::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    let socket = crate::listener::socket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
     let address = socket.local_addr()?;
     let socket = TcpListener::from_std(socket)?;
     tokio::spawn(async move {

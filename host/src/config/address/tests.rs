@@ -12,6 +12,7 @@ fn what_can_be_listened_on() {
         (":8080", "0.0.0.0:8080"),
         ("localhost:0", "127.0.0.1:0"),
         ("127.0.0.1:65535", "127.0.0.1:65535"),
+        ("unix:/run/web.sock", "unix:/run/web.sock"),
     ];
     for (text, address) in cases {
         assert_eq!(bind(text).map(|bound| bound.to_string()).as_deref(), Ok(address), "{text}");
@@ -28,7 +29,8 @@ fn what_can_be_listened_on() {
         ("[::g]:80", AddressError::BadIpv6("::g".to_owned())),
         ("[::1]80", AddressError::BadIpv6("[::1]80".to_owned())),
         ("example.org:80", AddressError::NotLocal),
-        ("unix:/run/x", AddressError::UnixListener),
+        ("/run/x", AddressError::BarePath("/run/x".to_owned())),
+        ("unix:x", AddressError::RelativePath),
     ];
     for (text, error) in refused {
         assert_eq!(bind(text), Err(error), "{text}");
@@ -196,7 +198,7 @@ proptest! {
     #[test]
     fn every_socket_address_reads_back(address: IpAddr, port in 1_u16..) {
         let socket = SocketAddr::new(address, port);
-        prop_assert_eq!(bind(&socket.to_string()), Ok(socket));
+        prop_assert_eq!(bind(&socket.to_string()), Ok(Bind::Tcp(socket)));
         prop_assert_eq!(endpoint(&socket.to_string()), Ok(Address::Socket(socket)));
         let granted = grant(&socket.to_string()).unwrap();
         prop_assert!(granted.covers(address, port));

@@ -3,7 +3,8 @@
 use crate::config::check::Context;
 use crate::config::check::kinds::ADMIN;
 use crate::config::file::{Checked, Table, Text, Value, key};
-use crate::config::{Admin, AdminBind, Secret};
+use crate::config::{Admin, Secret};
+use crate::socket::bind::Bind;
 
 /// The administrator's listener; none without an address. To be read after the listeners.
 pub(super) fn admin(table: &mut Table<'_>, context: &Context<'_>) -> Option<Admin> {
@@ -27,20 +28,17 @@ pub(super) fn admin(table: &mut Table<'_>, context: &Context<'_>) -> Option<Admi
     bind.map(|bind| Admin { bind, token: token.and_then(Result::ok) })
 }
 
-fn check(
-    value: &Value<'_>,
-    bind: AdminBind,
-    has_token: bool,
-    context: &Context<'_>,
-) -> Option<AdminBind> {
-    let Some(address) = bind.address() else { return Some(bind) };
-    if !address.ip().to_canonical().is_loopback() && !has_token {
+fn check(value: &Value<'_>, bind: Bind, has_token: bool, context: &Context<'_>) -> Option<Bind> {
+    if let Some(address) = bind.address()
+        && !address.ip().to_canonical().is_loopback()
+        && !has_token
+    {
         let message = format!("others could reach `{address}`, and there is no `token`");
         let expected = "expected an address of this machine only, such as `127.0.0.1:9901`";
         return value.refuse(&message, expected, Some("set `token` to a secret".to_owned()));
     }
-    if let Some(other) = context.bound.borrow().get(&address) {
-        let message = format!("`{address}` is taken by listeners.{other}");
+    if let Some(other) = context.bound.borrow().get(&bind) {
+        let message = format!("`{bind}` is taken by {other}");
         return value.refuse(&message, "expected an address of its own", None);
     }
     Some(bind)

@@ -6,33 +6,26 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ipnet::IpNet;
 use serde_json::{Value as Json, json};
 
 use crate::config::address::{self, AddressError};
 use crate::config::check::Context;
 use crate::config::file::{Kind, Parsed, Value, variable, with};
 use crate::config::names;
-use crate::config::{Address, AddressGrant, AdminBind, LogTarget, Name};
+use crate::config::{Address, AddressGrant, LogTarget, Name, TrustedProxy};
+use crate::socket::bind::Bind;
 
 /// An address to listen on.
-pub(super) const BIND: Parsed<SocketAddr, AddressError> = Parsed {
-    expected: "an address such as `0.0.0.0:8080`, `[::]:8080` or `:8080`",
+pub(super) const BIND: Parsed<Bind, AddressError> = Parsed {
+    expected: "an address such as `0.0.0.0:8080`, `[::]:8080` or `:8080`, or `unix:/path`",
     read: address::bind,
-    write: SocketAddr::to_string,
-    pattern: r"([0-9.]*|[Ll][Oo][Cc][Aa][Ll][Hh][Oo][Ss][Tt]|\[[0-9A-Fa-f:.]+\]):[0-9]+",
+    write: Bind::to_string,
+    pattern: r"unix:/.*|([0-9.]*|[Ll][Oo][Cc][Aa][Ll][Hh][Oo][Ss][Tt]|\[[0-9A-Fa-f:.]+\]):[0-9]+",
 };
 
 /// An address for the administrator's listener.
-pub(super) const ADMIN: Parsed<AdminBind, AddressError> = Parsed {
-    expected: "an address such as `127.0.0.1:9901`, or `unix:/path`",
-    read: address::admin,
-    write: |bind| match bind {
-        AdminBind::Tcp(address) => address.to_string(),
-        AdminBind::Unix(path) => format!("unix:{}", path.display()),
-    },
-    pattern: r"unix:/.*|([0-9.]*|[Ll][Oo][Cc][Aa][Ll][Hh][Oo][Ss][Tt]|\[[0-9A-Fa-f:.]+\]):[0-9]+",
-};
+pub(super) const ADMIN: Parsed<Bind, AddressError> =
+    Parsed { expected: "an address such as `127.0.0.1:9901`, or `unix:/path`", ..BIND };
 
 /// The address of an endpoint.
 pub(super) const ENDPOINT: Parsed<Address, AddressError> = Parsed {
@@ -61,12 +54,15 @@ pub(super) const NAME_SERVER: Parsed<SocketAddr, AddressError> = Parsed {
     pattern: r"([0-9.]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?",
 };
 
-/// A network of clients.
-pub(super) const NETWORK: Parsed<IpNet, AddressError> = Parsed {
-    expected: "a network or an address, such as `10.0.0.0/8` or `::1`",
-    read: address::network,
-    write: IpNet::to_string,
-    pattern: r"[0-9A-Fa-f:.]+(/[0-9]+)?",
+/// Clients that speak for others.
+pub(super) const TRUSTED: Parsed<TrustedProxy, AddressError> = Parsed {
+    expected: "a network or an address, such as `10.0.0.0/8` or `::1`, or `unix`",
+    read: address::trusted,
+    write: |trusted| match trusted {
+        TrustedProxy::Network(network) => network.to_string(),
+        TrustedProxy::Unix => "unix".to_owned(),
+    },
+    pattern: r"unix|[0-9A-Fa-f:.]+(/[0-9]+)?",
 };
 
 /// A digest as an example: that of nothing.

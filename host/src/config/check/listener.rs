@@ -1,17 +1,22 @@
 //! Listeners.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZero;
 use std::time::Duration;
 
-use crate::config::check::kinds::{BIND, NETWORK, TARGET_PATH};
-use crate::config::check::{Context, TIMEOUT, plugins, timeout};
+use crate::config::check::kinds::{BIND, TARGET_PATH, TRUSTED};
+use crate::config::check::{Context, TIMEOUT, plugins, socket, timeout};
 use crate::config::file::{Checked, Choice, List, Period, Size, Table, Value, Whole, key};
 use crate::config::{Listener, Name, ProxyProtocol, Tcp, Underscores};
+use crate::socket::bind::Bind;
+use crate::socket::path::Rights;
 
 const SILENCE: Duration = Duration::from_mins(1);
 /// That of a stream, of which nobody knows whether it has come to its end.
 const STREAM_SILENCE: Duration = Duration::from_mins(10);
+
+/// What is put in place of what is not known yet.
+const NOWHERE: Bind = Bind::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0));
 
 const TRUSTED_PROXIES: &str = "trusted-proxies";
 const PROXY_PROTOCOL: &str = "proxy-protocol";
@@ -22,7 +27,6 @@ pub(super) fn listener(
     name: Option<&Name>,
     context: &Context<'_>,
 ) -> Listener {
-    let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
     let bind = match name {
         None => {
             table.forbid(&["bind"], "no two listeners can share an address");
@@ -30,12 +34,16 @@ pub(super) fn listener(
         }
         Some(name) => bind(table, name, context),
     };
+    // One that cannot be read is not said to be of the wrong kind as well.
+    let is_unix = bind.as_ref().is_none_or(|bind| bind.address().is_none());
+    let rights = socket::rights(table, name, is_unix);
     let tcp = tcp(table, name, context);
     table.later(&["tls", "pin"]);
     let default_cluster = "Cluster of what no router decides";
     let default_cluster = key("default-cluster", default_cluster, context.cluster());
-    let trusted = "Networks whose word on client and request id counts";
-    let trusted = key(TRUSTED_PROXIES, trusted, List(NETWORK));
+    let trusted = "Whose word on client and request id counts: networks, or \"unix\" for those who \
+                   connect to a Unix socket";
+    let trusted = key(TRUSTED_PROXIES, trusted, List(TRUSTED));
     let head = "The longest that a request's head takes to arrive, or a PROXY header";
     let idle = "The longest between requests, or without a byte of a TCP stream";
     let idle = key("idle-timeout", idle, Period(TIMEOUT)).such_as("1m");
@@ -47,7 +55,8 @@ pub(super) fn listener(
     let without = "requests get a 404, and TCP connections are closed";
     let mut listener = requests(table, tcp.is_some() && name.is_some(), context);
     listener.name = name.cloned().unwrap_or_default();
-    listener.bind = bind.unwrap_or(nowhere);
+    listener.bind = bind.unwrap_or(NOWHERE);
+    listener.rights = rights;
     listener.default_cluster = table.optional(default_cluster.such_as("files"), without);
     listener.trusted_proxies = table.or(trusted, Vec::new());
     listener.proxy_protocol = proxy_protocol(table, name);
@@ -145,7 +154,8 @@ fn http(table: &mut Table<'_>, context: &Context<'_>) -> Listener {
     let requests = key("max-requests-per-connection", requests, Whole(1..=1_000_000_000));
     Listener {
         name: Name::default(),
-        bind: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        bind: NOWHERE,
+        rights: Rights::PRIVATE,
         tcp: None,
         routers: plugins(table, "routers", routers, context),
         rewriters: plugins(table, "rewriters", rewriters, context),
@@ -213,18 +223,18 @@ fn underscores(table: &mut Table<'_>) -> Underscores {
     table.or(key("underscores", about, UNDERSCORES), Underscores::Drop)
 }
 
-fn bind(table: &mut Table<'_>, name: &Name, context: &Context<'_>) -> Option<SocketAddr> {
-    let check = |value: &Value<'_>, address: SocketAddr| {
-        // Port 0 asks for any that is free.
-        if address.port() != 0
-            && let Some(other) = context.bound.borrow_mut().insert(address, name.clone())
+fn bind(table: &mut Table<'_>, name: &Name, context: &Context<'_>) -> Option<Bind> {
+    let check = |value: &Value<'_>, bind: Bind| {
+        let own = format!("listeners.{name}");
+        if !bind.takes_any_port()
+            && let Some(other) = context.bound.borrow_mut().insert(bind.clone(), own)
         {
-            let message = format!("`{address}` is taken by listeners.{other}");
+            let message = format!("`{bind}` is taken by {other}");
             return value.refuse(&message, "expected an address of its own", None);
         }
-        Some(address)
+        Some(bind)
     };
-    let about = "Address to listen on, where port 0 takes one that is free";
+    let about = "Address to listen on, or a Unix socket; port 0 takes one that is free";
     let key = key("bind", about, Checked { kind: BIND, check }).such_as("127.0.0.1:8080");
     table.required(key, "an address such as `0.0.0.0:8080`")
 }

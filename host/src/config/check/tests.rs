@@ -1,6 +1,7 @@
 //! What a file means.
 
 mod faults;
+mod sockets;
 
 use std::net::IpAddr;
 use std::num::NonZero;
@@ -98,7 +99,7 @@ fn the_example_of_the_design() {
     assert_eq!(config.server.cache_dir, Path::new("/var/tmp/cache"));
 
     let web = &config.listeners["web"];
-    assert_eq!(web.bind, SocketAddr::from(([0, 0, 0, 0], 8080)));
+    assert_eq!(web.bind.to_string(), "0.0.0.0:8080");
     assert_eq!((&web.routers, &web.rewriters), (&vec!["by-path".into()], &vec!["links".into()]));
     assert_eq!((web.default_cluster.as_deref(), &web.tcp), (Some("static"), &None));
     let git = &config.listeners["git"];
@@ -257,6 +258,7 @@ fn the_reference_tells_every_default() {
     let (others, store) = reference.split_once("[stores.example]").unwrap();
     let every = others.replace("\n# ", "\n");
     assert!(every.len() < others.len());
+    let every = every.replace("bind = \"127.0.0.1:8080\"", "bind = \"unix:/run/web.sock\"");
     // And a listener those of one protocol or the other.
     let of_tcp =
         ["stream-router", "max-buffer", "decide-timeout", "connect-attempts", "retry-delay"];
@@ -319,7 +321,7 @@ endpoints = [{ address = "${PORT}.example", note = "$${PORT}" }]
 config = { a = "${PORT}", b = ["x${PORT}"], to = "/new/${1}" }
 "#;
     let config = parsed(text).unwrap_or_else(|faults| panic!("{faults}"));
-    assert_eq!(config.listeners["web"].bind, SocketAddr::from(([127, 0, 0, 1], 8081)));
+    assert_eq!(config.listeners["web"].bind.to_string(), "127.0.0.1:8081");
     let endpoint = &config.clusters["c"].endpoints[0];
     assert_eq!(endpoint.address, Address::Name(Arc::from("8081.example"), 80));
     assert_eq!(endpoint.attributes, [("note".to_owned(), "${PORT}".to_owned())]);
