@@ -4,7 +4,6 @@
 //! The guest `misbehave` does what a request's `x-do` asks for, in the call that its `at` names.
 
 mod answers;
-mod busy;
 mod injection;
 mod looping;
 mod parking;

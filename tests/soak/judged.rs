@@ -146,7 +146,8 @@ fn a_plugin_that_loops_makes_innocents_wait_once_and_no_longer_than_its_deadline
         println!("longest waits: {calm:?}; {once:?} in the first loop, {afterwards:?} in others");
         assert!(once >= ONCE / 2, "nobody waited for it: {once:?}");
         assert!(once <= ONCE + BEHIND, "{once:?} is more than its deadline of {ONCE:?}");
-        assert!(afterwards <= calm + LONGER, "{afterwards:?} were {calm:?}: it does not yield");
+        // That others take as long as ever is judged of 99 in 100: this is the longest of thousands.
+        assert!(afterwards <= ONCE / 4, "{afterwards:?} were {calm:?}: it does not yield");
     });
     seen.assert_clean();
 }

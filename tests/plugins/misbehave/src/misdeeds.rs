@@ -17,8 +17,6 @@ pub(crate) enum Misdeed {
     Panic,
     /// Any call: never returns.
     Loop,
-    /// Any call: computes for some milliseconds, then behaves.
-    Compute,
     /// Any call: takes memory until there is none.
     Eat,
     /// Any call: calls itself until the stack ends.
@@ -70,9 +68,6 @@ impl Misdeed {
             Self::Loop => loop {
                 black_box(self);
             },
-            Self::Compute => (0..10_000_000_u32).for_each(|step| {
-                black_box(step);
-            }),
             Self::Eat => loop {
                 mem::forget(black_box(vec![1_u8; 1 << 20]));
             },
