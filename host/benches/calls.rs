@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use criterion::{BenchmarkId, Criterion, Throughput};
+use criterion::{BenchmarkId, Criterion};
 use http::Request;
 use linkspan::commands::BUILT_IN;
 use linkspan::config::{Config, Instances, LogTarget};
@@ -174,7 +174,6 @@ impl Bench {
 
     fn routers(&self, criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group("route");
-        group.throughput(Throughput::Elements(1));
         for (router, rules) in [
             ("regex-match", "two-rules"),
             ("regex-match", "twenty-rules"),
@@ -211,7 +210,6 @@ impl Bench {
 
     fn balancers(&self, criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group("pick");
-        group.throughput(Throughput::Elements(1));
         let cluster = self.config.clusters.values().next().unwrap();
         for balancer in cluster.balancers.iter() {
             for size in [3, 1_000] {
@@ -231,7 +229,6 @@ impl Bench {
 
     fn rewriters(&self, criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group("rewrite");
-        group.throughput(Throughput::Elements(1));
         let plugin = self.plugin("stamp", Kind::Rewriter, None);
         group.bench_function("headers/request", |bencher| {
             bencher.iter_custom(|calls| {
