@@ -95,13 +95,21 @@ fn a_second_int_cuts_a_stream_off_at_once() {
 fn who_is_not_yet_decided_about_is_waited_for_as_well() {
     let origin = mirror();
     let mut proxy = Binary::serve(&format!(
-        "[server]\nworkers = 1\nshutdown-grace = '1m'\n[listeners.web]\nbind = '127.0.0.1:0'\n\
-         protocol = 'tcp'\nstream-router = 'match-bytes'\n[clusters.main]\nendpoints = ['{}']\n\
+        "[server]\nworkers = 1\nshutdown-grace = '1m'\n[admin]\nbind = '127.0.0.1:0'\n\
+         [listeners.web]\nbind = '127.0.0.1:0'\nprotocol = 'tcp'\n\
+         stream-router = 'match-bytes'\n[clusters.main]\nendpoints = ['{}']\n\
          [plugins.match-bytes]\nconfig = {{ rules = [{{ match = '^ab', cluster = 'main' }}] }}\n",
         origin.address()
     ));
     let mut client = proxy.connect();
     client.send("a");
+    // Who waits in the kernel to be accepted is not waited for.
+    let mut admin = Client::connect(proxy.admin());
+    eventually("the connection", || {
+        let text = admin.ask("GET", "/metrics", &[("host", "localhost")], b"").text();
+        text.contains("\nlinkspan_connections_open{listener=\"web\"} 1\n").then_some(())
+    });
+    drop(admin);
     proxy.signal(Signal::TERM);
     proxy.wait_for_stderr("leaving");
     client.send("b");
