@@ -74,8 +74,7 @@ async fn answer(
     let mut incoming = Some(incoming).filter(|incoming| !incoming.is_end_stream());
     let has_body = incoming.is_some();
     // One that is for TCP by now knows of no requests.
-    let listener =
-        view.listener(&client.listener).filter(|listener| listener.settings.tcp.is_none());
+    let listener = view.behind(&client.door).filter(|listener| listener.settings.tcp.is_none());
     let trusted = listener.is_some_and(|listener| client.is_trusted_by(&listener.settings));
     let mut record = Record::new(&worker, &client, &head, trusted);
     let served = match (client.stream.begin(), listener) {

@@ -43,9 +43,9 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 /// Serves a connection to its end.
 pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher) {
     let Accepted { stream, mut caller } = accepted;
-    let name = Arc::clone(&caller.door.listener);
     let view = worker.view();
-    let Some(listener) = view.listener(&name).cloned() else { return };
+    let Some(listener) = view.behind(&caller.door).cloned() else { return };
+    let name = Arc::clone(&listener.settings.name);
     let Some(settings) = listener.settings.tcp.clone() else { return };
     let mut stream = match stream.register() {
         Ok(stream) => stream,

@@ -15,6 +15,7 @@ use crate::config::{self, Name};
 use crate::dns::Inquiries;
 use crate::headers::{clean_trailers, request_trailers};
 use crate::listener::ahead::LEAST_BYTES;
+use crate::listener::door::Door;
 use crate::metrics::{ClusterMetrics, ListenerMetrics, Metrics};
 use crate::plugin::{Nursery, Plugin};
 use crate::snapshot::{Snapshot, Staffed, Use};
@@ -132,6 +133,15 @@ impl View {
     #[must_use]
     pub fn listener(&self, name: &str) -> Option<&Rc<Listener>> {
         self.listeners.get(name)
+    }
+
+    /// The listener of a connection that has come in at a door: the one of its name, or if that was taken out
+    /// meanwhile, the one that is at the same place now. `None` if there is neither.
+    #[must_use]
+    pub fn behind(&self, door: &Door) -> Option<&Rc<Listener>> {
+        let known = !door.bind.takes_any_port();
+        let here = |listener: &&Rc<Listener>| known && listener.settings.bind == door.bind;
+        self.listener(&door.listener).or_else(|| self.listeners.values().find(here))
     }
 
     /// The plugin of a use, if its definition has this number.

@@ -15,6 +15,7 @@ use crate::cluster::budget::Budget;
 use crate::cluster::pool::Pool;
 use crate::config::Name;
 use crate::dns::{Answer, Failure};
+use crate::listener::door::Door;
 use crate::log::access::{AccessRecord, AccessWriter};
 use crate::log::id::{RequestId, RequestIds};
 use crate::status::{Recent, Sources};
@@ -65,9 +66,16 @@ impl Worker {
         })
     }
 
-    /// Notified when a listener is configured no longer, so that its connections can leave.
-    pub(crate) fn departure(&self, listener: &Name) -> Rc<Notify> {
-        Rc::clone(self.departures.borrow_mut().entry(Arc::clone(listener)).or_default())
+    /// Waits until no listener is configured any more behind a door, so that its connections can leave.
+    pub(crate) async fn departure(&self, door: &Door) {
+        loop {
+            let name = match self.view().behind(door) {
+                Some(listener) => Arc::clone(&listener.settings.name),
+                None => return,
+            };
+            let gone = Rc::clone(self.departures.borrow_mut().entry(name).or_default());
+            gone.notified().await;
+        }
     }
 
     /// A new request's id.

@@ -4,9 +4,11 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
 
 use super::{Folder, Setting, get};
-use crate::support::{Binary, Client, Origin, Proxy, Signal, request};
+use crate::support::{Binary, Client, Origin, Proxy, Signal, eventually, request};
 
 fn mode(path: &Path) -> u32 {
     fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777
@@ -130,6 +132,44 @@ fn listeners_that_change_places_take_over_what_waits_there() {
     assert_eq!((status("web", "/a"), status("x", "/b")), (200, 200));
     setting.proxy.reload(&other).unwrap();
     assert_eq!((status("web", "/b"), status("x", "/a")), (200, 200));
+}
+
+#[test]
+fn no_request_is_lost_while_a_listener_is_renamed() {
+    let mut setting = Setting::new("", "");
+    let (web, toml) = (setting.path(), setting.folder.toml(&setting.origin, "", ""));
+    let renamed = toml.replace("[listeners.web]", "[listeners.renamed]");
+    let (asked, over) = (AtomicU32::new(0), AtomicBool::new(false));
+    let mut kept = setting.connect();
+    thread::scope(|scope| {
+        let end = Over(&over);
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !over.load(Ordering::SeqCst) {
+                    assert_eq!(get(&web).status(), 200);
+                    asked.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+        for round in 0..30 {
+            let before = asked.load(Ordering::SeqCst);
+            setting.proxy.reload(if round % 2 == 0 { &renamed } else { &toml }).unwrap();
+            assert_eq!(kept.get("/").status(), 200, "who is connected stays so");
+            eventually("more requests", || {
+                (asked.load(Ordering::SeqCst) > before + 5).then_some(())
+            });
+        }
+        drop(end);
+    });
+}
+
+/// Set at the end, whatever that is.
+struct Over<'o>(&'o AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 #[test]

@@ -107,7 +107,7 @@ impl Acceptor {
         metrics: Arc<ListenerMetrics>,
         socket: Handle,
     ) {
-        let door = Arc::new(Door::new(&settings.name, metrics));
+        let door = Arc::new(Door::new(settings, metrics));
         let (sender, settings_seen) = watch::channel(settings.clone());
         let order = Order { socket, door, settings: settings_seen };
         if let Some(orders) = &self.orders
@@ -201,6 +201,8 @@ async fn listen(order: Order, hall: Hall) -> io::Result<()> {
             accept(&socket).await
         };
         let accepted = tokio::select! {
+            // What connects after it was told to stop is another listener's, if one has the socket.
+            biased;
             changed = settings.changed() => {
                 if changed.is_err() {
                     return Ok(());

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::config::Name;
+use crate::config::{self, Name};
 use crate::log::gate::Gate;
 use crate::metrics::{ListenerMetrics, Refusal};
-use crate::socket::bind::ShownPeer;
+use crate::socket::bind::{Bind, ShownPeer};
 
 /// Lines about each reason a second.
 const RATE: u32 = 1;
@@ -18,6 +18,8 @@ const RATE: u32 = 1;
 pub struct Door {
     /// The listener's name.
     pub listener: Name,
+    /// Where it listens.
+    pub bind: Bind,
     /// Where it counts.
     pub metrics: Arc<ListenerMetrics>,
     begun: Instant,
@@ -27,9 +29,9 @@ pub struct Door {
 impl Door {
     /// That of a listener.
     #[must_use]
-    pub fn new(listener: &Name, metrics: Arc<ListenerMetrics>) -> Self {
-        let listener = Arc::clone(listener);
-        Self { listener, metrics, begun: Instant::now(), gates: Default::default() }
+    pub fn new(settings: &config::Listener, metrics: Arc<ListenerMetrics>) -> Self {
+        let (listener, bind) = (Arc::clone(&settings.name), settings.bind.clone());
+        Self { listener, bind, metrics, begun: Instant::now(), gates: Default::default() }
     }
 
     /// Turns a connection away, which its worker drops then.

@@ -65,8 +65,7 @@ impl Start {
         spawn_local(hand_over(Rc::clone(&worker), wishes));
         while let Some(accepted) = connections.recv().await {
             let (worker, drain) = (Rc::clone(&worker), drain.clone());
-            let listener = Arc::clone(&accepted.caller.door.listener);
-            match worker.view().listener(&listener) {
+            match worker.view().behind(&accepted.caller.door) {
                 Some(listener) if listener.settings.tcp.is_some() => {
                     spawn_local(stream::serve(worker, accepted, drain));
                 }

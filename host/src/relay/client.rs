@@ -15,6 +15,8 @@ use http::HeaderValue;
 
 use crate::config::{self, Name};
 use crate::headers::client_address;
+use crate::listener::accept::Caller;
+use crate::listener::door::Door;
 use crate::listener::stream::Handle;
 use crate::metrics::ListenerMetrics;
 use crate::plugin::Connection;
@@ -30,6 +32,8 @@ pub(crate) struct Client {
     pub(crate) connection: Arc<Connection>,
     /// The listener's name.
     pub(crate) listener: Name,
+    /// Where it has come in.
+    pub(crate) door: Arc<Door>,
     /// Where the listener counts.
     pub(crate) metrics: Arc<ListenerMetrics>,
     /// The client's address and port, as logs have it.
@@ -59,15 +63,17 @@ impl Client {
     pub(crate) fn new(
         listener: &Listener,
         introduction: &Introduction,
-        slot: u32,
+        caller: &Caller,
         stream: Handle,
     ) -> Rc<Self> {
+        let slot = caller.ticket.slot();
         let name = Arc::clone(&listener.settings.name);
         let client = introduction.client;
         let connection = Connection { listener: Arc::clone(&name), client, slot, scheme: "http" };
         Rc::new(Self {
             connection: Arc::new(connection),
             listener: name,
+            door: Arc::clone(&caller.door),
             metrics: Arc::clone(&listener.metrics),
             text: ShownPeer(client).to_string().into(),
             subject: Rc::new(introduction.subject()),

@@ -31,10 +31,8 @@ use crate::worker::Worker;
 /// Serves a connection to its end.
 pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher) {
     let Accepted { stream, mut caller } = accepted;
-    let name = Arc::clone(&caller.door.listener);
-    let view = worker.view();
-    let Some(listener) = view.listener(&name).cloned() else { return };
-    drop(view);
+    let Some(listener) = worker.view().behind(&caller.door).cloned() else { return };
+    let name = Arc::clone(&listener.settings.name);
     let mut stream = match stream.register() {
         Ok(stream) => stream,
         Err(error) => {
@@ -45,11 +43,11 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
     let _guard = drain.guard();
     let _open = listener.metrics.connection(worker.index);
     let settings = &listener.settings;
-    let departure = worker.departure(&name);
+    let door = Arc::clone(&caller.door);
     let leaving = async || {
         tokio::select! {
             () = drain.draining() => {}
-            () = departure.notified() => {}
+            () = worker.departure(&door) => {}
         }
     };
     let introduced = introduce(&worker, &listener, (&mut stream, &mut caller), leaving()).await;
@@ -60,8 +58,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
         target_bytes: settings.max_target_bytes,
     };
     let (downstream, handle_of_stream) = Downstream::new(stream, limits, settings.body_timeout);
-    let slot = caller.ticket.slot();
-    let client = Client::new(&listener, &introduction, slot, handle_of_stream);
+    let client = Client::new(&listener, &introduction, &caller, handle_of_stream);
     let service = service_fn({
         let (worker, client) = (Rc::clone(&worker), Rc::clone(&client));
         // hyper keeps the room of this future for as long as the connection lasts: boxed, it is small.
