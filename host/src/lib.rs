@@ -95,6 +95,7 @@ pub mod hello;
 pub mod proxy_protocol;
 pub mod socket;
 pub mod takeover;
+pub mod tls;
 pub mod memory;
 pub mod deadline;
 pub mod tunnel;

@@ -1,6 +1,7 @@
 //! One enum for every kind of byte stream, downstream and upstream.
 //!
-//! A new kind, such as TLS, is a case more here and nowhere else.
+//! What goes on below TLS is asked of the stream that it is spoken over: resets, errors, addresses. The
+//! kernel moves bytes only between streams that are what they seem ([`is_plain`](Stream::is_plain)).
 
 pub mod bind;
 pub mod path;
@@ -12,7 +13,7 @@ use std::net;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net as unix;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -20,6 +21,7 @@ use rustix::net::{RecvFlags, recv};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsStream;
 
 /// How many bytes went through a stream in one direction.
 #[derive(Debug, Default)]
@@ -56,6 +58,8 @@ pub enum Stream {
     Tcp(TcpStream),
     /// A Unix socket.
     Unix(UnixStream),
+    /// TLS over one of the others.
+    Tls(Box<TlsStream<Self>>),
 }
 
 /// A byte stream that is on its way to another thread's runtime; non-blocking.
@@ -86,9 +90,10 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// The system's.
+    /// The system's, and that TLS is spoken over it, whose state cannot be handed over.
     pub fn unregister(self) -> io::Result<Unregistered> {
         match self {
+            Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
             Self::Tcp(stream) => stream.into_std().map(Unregistered::Tcp),
             Self::Unix(stream) => stream.into_std().map(Unregistered::Unix),
         }
@@ -100,25 +105,54 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.local_addr().ok(),
             Self::Unix(_) => None,
+            Self::Tls(stream) => stream.get_ref().0.local_address(),
         }
     }
 
     /// Whether closing it, by whatever way, resets the connection, so that the peer can tell that
     /// something is missing.
     pub fn resets(&self, resets: bool) {
-        if let Self::Tcp(stream) = self {
+        match self {
             // Without it the peer sees an orderly end.
-            let _ = SockRef::from(stream).set_linger(resets.then_some(Duration::ZERO));
+            Self::Tcp(stream) => {
+                let _ = SockRef::from(stream).set_linger(resets.then_some(Duration::ZERO));
+            }
+            Self::Unix(_) => {}
+            Self::Tls(stream) => stream.get_ref().0.resets(resets),
         }
     }
 
-    /// Ready when it may be read, or written.
+    /// Whether what is read of its descriptor is what it conveys, and not TLS.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        !matches!(self, Self::Tls(_))
+    }
+
+    /// What the kernel may keep of what it cannot send yet: without a limit it keeps more.
+    pub fn limit_unsent(&self, bytes: u32) {
+        match self {
+            Self::Tcp(stream) => {
+                let _ = SockRef::from(stream).set_tcp_notsent_lowat(bytes);
+            }
+            Self::Unix(_) => {}
+            Self::Tls(stream) => stream.get_ref().0.limit_unsent(bytes),
+        }
+    }
+
+    /// Ready when it may be read, or written. TLS may have less to be read then than a byte.
     pub fn poll_ready(
         &self,
         context: &mut Context<'_>,
         interest: Interest,
     ) -> Poll<io::Result<()>> {
         match (self, interest.is_writable()) {
+            (Self::Tls(stream), is_writable) => {
+                let (below, session) = stream.get_ref();
+                if !is_writable && !session.wants_read() {
+                    return Poll::Ready(Ok(()));
+                }
+                below.poll_ready(context, interest)
+            }
             (Self::Tcp(stream), false) => stream.poll_read_ready(context),
             (Self::Tcp(stream), true) => stream.poll_write_ready(context),
             (Self::Unix(stream), false) => stream.poll_read_ready(context),
@@ -130,7 +164,7 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// That it would block, and those of what is done.
+    /// That it would block, and those of what is done. That it is TLS, for which none of that can stand.
     pub fn try_io<T>(
         &self,
         interest: Interest,
@@ -139,6 +173,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.try_io(interest, attempt),
             Self::Unix(stream) => stream.try_io(interest, attempt),
+            Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -148,20 +183,31 @@ impl Stream {
         let error = match self {
             Self::Tcp(stream) => stream.take_error(),
             Self::Unix(stream) => stream.take_error(),
+            Self::Tls(stream) => return stream.get_ref().0.has_failed(),
         };
         !matches!(error, Ok(None))
+    }
+
+    /// What TLS is spoken over, or else itself.
+    fn below(&self) -> &Self {
+        match self {
+            Self::Tls(stream) => stream.get_ref().0.below(),
+            plain => plain,
+        }
     }
 
     /// Waits until the connection is broken, as by a reset.
     pub async fn fails(&self) {
         // If that cannot be known it is as good as broken.
-        let _ = match self {
+        let _ = match self.below() {
             Self::Tcp(stream) => stream.ready(Interest::ERROR).await,
             Self::Unix(stream) => stream.ready(Interest::ERROR).await,
+            Self::Tls(_) => return,
         };
     }
 
-    /// Waits for bytes, and copies what there is without taking it; nothing is its end.
+    /// Waits for bytes, and copies what there is without taking it; nothing is its end. Not of TLS, whose
+    /// bytes say nothing.
     ///
     /// # Errors
     ///
@@ -180,14 +226,19 @@ impl Stream {
         }
     }
 
-    /// What there is to be read. Asks the system, which knows before the runtime does.
+    /// What there is to be read. Asks the system, which knows before the runtime does. Of TLS a byte is taken
+    /// if there is one.
     #[must_use]
-    pub fn peek(&self) -> Peeked {
+    pub fn peek(&mut self) -> Peeked {
         let mut byte = [0];
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         let peeked = match self {
             Self::Tcp(stream) => recv(stream, &mut byte, flags),
             Self::Unix(stream) => recv(stream, &mut byte, flags),
+            Self::Tls(stream) => {
+                let below = stream.get_mut().0.peek();
+                return if below == Peeked::Bytes { peek_within(stream) } else { below };
+            }
         };
         match peeked {
             Err(Errno::AGAIN) => Peeked::Nothing,
@@ -197,11 +248,24 @@ impl Stream {
     }
 }
 
+/// What TLS makes of the bytes that have come: they may be about itself.
+fn peek_within(stream: &mut TlsStream<Stream>) -> Peeked {
+    let mut byte = [0];
+    let mut buffer = ReadBuf::new(&mut byte);
+    let mut context = Context::from_waker(Waker::noop());
+    match Pin::new(stream).poll_read(&mut context, &mut buffer) {
+        Poll::Pending => Peeked::Nothing,
+        Poll::Ready(Ok(())) if !buffer.filled().is_empty() => Peeked::Bytes,
+        Poll::Ready(_) => Peeked::End,
+    }
+}
+
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Tcp(stream) => stream.as_fd(),
             Self::Unix(stream) => stream.as_fd(),
+            Self::Tls(stream) => stream.get_ref().0.as_fd(),
         }
     }
 }
@@ -215,6 +279,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
             Self::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
         }
     }
 }
@@ -228,6 +293,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
             Self::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
         }
     }
 
@@ -239,6 +305,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, slices),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
         }
     }
 
@@ -246,6 +313,7 @@ impl AsyncWrite for Stream {
         match self {
             Self::Tcp(stream) => stream.is_write_vectored(),
             Self::Unix(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
         }
     }
 
@@ -253,6 +321,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(context),
             Self::Unix(stream) => Pin::new(stream).poll_flush(context),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
         }
     }
 
@@ -260,6 +329,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
 }

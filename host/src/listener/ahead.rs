@@ -9,8 +9,6 @@
 use std::cell::{Cell, RefCell};
 use std::task::{Context, Poll, Waker};
 
-use socket2::SockRef;
-
 use crate::socket::Stream;
 
 /// The most at a time for a client of which nothing is known. hyper's buffers have at least so much,
@@ -41,7 +39,7 @@ impl Ahead {
     /// For a new connection.
     #[must_use]
     pub fn new(stream: &Stream) -> Self {
-        limit_unsent(stream, UNSENT_BYTES);
+        stream.limit_unsent(UNSENT_BYTES);
         Self { bytes: Cell::default(), most: Cell::new(LEAST_BYTES), held_up: RefCell::default() }
     }
 
@@ -64,7 +62,7 @@ impl Ahead {
             let grown = usize::try_from(taken / 2).unwrap_or(MOST_BYTES).min(MOST_BYTES);
             self.most.set(most.max(grown));
             if grown == MOST_BYTES {
-                limit_unsent(stream, MOST_UNSENT_BYTES);
+                stream.limit_unsent(MOST_UNSENT_BYTES);
             }
         }
         if let Some(waker) = self.held_up.take() {
@@ -74,7 +72,7 @@ impl Ahead {
 
     /// The connection serves for something else from now on.
     pub fn release(&self, stream: &Stream) {
-        limit_unsent(stream, MOST_UNSENT_BYTES);
+        stream.limit_unsent(MOST_UNSENT_BYTES);
     }
 
     /// Waits until it can be given more, and how much then.
@@ -87,13 +85,6 @@ impl Ahead {
         }
         self.held_up.replace(Some(context.waker().clone()));
         Poll::Pending
-    }
-}
-
-fn limit_unsent(stream: &Stream, bytes: u32) {
-    if let Stream::Tcp(stream) = stream {
-        // Without it the kernel keeps more.
-        let _ = SockRef::from(stream).set_tcp_notsent_lowat(bytes);
     }
 }
 

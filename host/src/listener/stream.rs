@@ -268,10 +268,12 @@ impl AsyncWrite for Downstream {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.shared.interim.release();
         ready!(self.poll_next(context))?;
+        let polled = Pin::new(&mut self.stream).poll_flush(context).map_ok(|()| 0);
+        ready!(self.watch(context, polled))?;
         self.shared.interim.set_busy(false);
         self.shared.tell_end();
         self.shared.ahead.clear(&self.stream, self.shared.written.bytes());
-        Pin::new(&mut self.stream).poll_flush(context)
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

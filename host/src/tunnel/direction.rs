@@ -29,6 +29,8 @@ pub(super) struct Direction {
     state: State,
     /// Nothing has been read yet.
     silent: bool,
+    /// The sink may keep some of what was written.
+    unflushed: bool,
     /// What the kernel moves bytes through, while it does.
     pipe: Option<Pipe>,
     /// The kernel does not move bytes between these two.
@@ -58,7 +60,15 @@ impl Direction {
     /// Nothing has gone there yet, and this is what was read of the source before.
     pub(super) fn new(from: Side, waiting: Bytes) -> Self {
         let silent = waiting.is_empty();
-        Self { from, waiting, state: State::Open, silent, pipe: None, copies: false }
+        Self {
+            from,
+            waiting,
+            state: State::Open,
+            silent,
+            unflushed: false,
+            pipe: None,
+            copies: false,
+        }
     }
 
     /// Whether the source has sent nothing so far.
@@ -90,7 +100,13 @@ impl Direction {
                 let polled = Pin::new(&mut *sink).poll_write(context, &self.waiting);
                 let count = ready!(polled).map_err(|error| self.written(&error))?;
                 passed(self.from, count);
+                self.unflushed = !sink.is_plain();
                 let _ = self.waiting.split_to(count.min(self.waiting.len()));
+            }
+            if self.unflushed {
+                let polled = Pin::new(&mut *sink).poll_flush(context);
+                ready!(polled).map_err(|error| self.written(&error))?;
+                self.unflushed = false;
             }
             if self.pipe.is_some() {
                 moved += ready!(self.poll_pipe(context, source, sink, passed))?;
@@ -112,6 +128,7 @@ impl Direction {
                     let mut buffer = ReadBuf::new(piece);
                     let polled = Pin::new(&mut *source).poll_read(context, &mut buffer);
                     ready!(polled).map_err(|error| Ended::Broken(self.from, error.kind()))?;
+                    self.copies |= !source.is_plain() || !sink.is_plain();
                     Poll::Ready(self.write(context, buffer.filled(), sink, passed))
                 }))?,
             }
@@ -167,11 +184,12 @@ impl Direction {
             return Ok(());
         }
         self.silent = false;
-        let count = match Pin::new(sink).poll_write(context, bytes) {
+        let count = match Pin::new(&mut *sink).poll_write(context, bytes) {
             Poll::Ready(result) => result.map_err(|error| self.written(&error))?,
             Poll::Pending => 0,
         };
         passed(self.from, count);
+        self.unflushed = !sink.is_plain();
         self.waiting = Bytes::copy_from_slice(bytes.get(count..).unwrap_or_default());
         if bytes.len() >= MUCH_BYTES && !self.copies {
             self.pipe = Pipe::take();

@@ -15,7 +15,7 @@ use std::io::{self, IoSlice};
 use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -61,7 +61,7 @@ impl Meter {
     /// Whether there is nothing to be read, not even the end. For a connection that is idle: the runtime
     /// may hear only later of what is there by now.
     pub(super) fn is_quiet(&self) -> bool {
-        let peeked = self.stream.borrow().as_ref().map_or(Peeked::End, Stream::peek);
+        let peeked = self.stream.borrow_mut().as_mut().map_or(Peeked::End, Stream::peek);
         if peeked == Peeked::Bytes {
             self.unasked.set(true);
         }
@@ -248,9 +248,11 @@ impl AsyncWrite for Gated {
         self.meter.stream.borrow().as_ref().is_some_and(Stream::is_write_vectored)
     }
 
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = self.poll(|stream| stream.poll_flush(context)).map_ok(|()| 0);
+        ready!(self.watch(polled))?;
         self.meter.busy.set(false);
-        self.poll(|stream| stream.poll_flush(context))
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

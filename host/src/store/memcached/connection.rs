@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -61,13 +60,9 @@ impl Connection {
     /// which would be taken for the next answer. The system is asked, because the runtime may not
     /// have noticed yet.
     pub(super) fn is_quiet(&self) -> bool {
-        let descriptor = match &self.stream {
-            Stream::Tcp(stream) => stream.as_fd(),
-            Stream::Unix(stream) => stream.as_fd(),
-        };
         let mut byte = [0; 1];
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        matches!(recv(descriptor, &mut byte[..], flags), Err(Errno::AGAIN))
+        matches!(recv(&self.stream, &mut byte[..], flags), Err(Errno::AGAIN))
     }
 
     /// Asks, and reads the answer. The connection must not be used again if this fails, or is not
