@@ -55,6 +55,7 @@ mod support;
 mod swapping;
 mod takeover;
 mod tidy;
+mod tls;
 mod upgrades;
 mod upstreams;
 mod waiting;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use linkspan::config::Config;
 use tempfile::TempDir;
 
-use crate::support::tombi;
+use crate::support::{tls, tombi};
 
 const SMALLEST: &str = "[listeners.web]\nbind = ':0'\n";
 
@@ -100,7 +100,10 @@ fn configurations_of_the_readme_are_what_the_schema_says() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let blocks = readme.split("```toml\n").skip(1).filter_map(|block| block.split("```").next());
     let mut judged = Judged::default();
-    blocks.filter(|block| block.contains("[listeners.")).for_each(|block| judged.add(block));
+    let vault = TempDir::new().unwrap();
+    for block in blocks.filter(|block| block.contains("[listeners.")) {
+        judged.add(&tls::provided(block, "/etc/linkspan/", vault.path()));
+    }
     let judged = judged.judge();
     assert!(judged.len() >= 2, "{judged:?}");
     for (text, editor, reader) in judged {
@@ -162,7 +165,8 @@ fn schema_and_reader_refuse_the_same() {
         "routers = 'x'",
         "routers = [1]",
         "protocol = 'udp'",
-        "tls = {}",
+        "pin = 'connection'",
+        "tls.min-version = '1.1'",
         "[sever]",
         "[log]\nlevel = 'inof'",
         "[log]\nfile = 'off'",

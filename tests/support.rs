@@ -11,6 +11,7 @@ pub(crate) mod memcached;
 mod message;
 mod origin;
 mod proxy;
+pub(crate) mod tls;
 pub(crate) mod tombi;
 mod wire;
 

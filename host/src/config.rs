@@ -60,6 +60,7 @@ pub use units::{ShownDuration, ShownSize};
 
 use crate::socket::bind::Bind;
 use crate::socket::path::Rights;
+use crate::tls::server::ServerTls;
 
 /// A name given in the configuration: of a listener, cluster, plugin or store.
 pub type Name = Arc<str>;
@@ -182,6 +183,8 @@ pub struct Listener {
     pub rights: Rights,
     /// What is relayed instead of requests, if they are not. Default HTTP.
     pub tcp: Option<Tcp>,
+    /// The TLS that is spoken there. Default none.
+    pub tls: Option<Arc<ServerTls>>,
     /// The plugins that route, in the order in which they are asked.
     pub routers: Vec<Name>,
     /// The plugins that rewrite, in request order.

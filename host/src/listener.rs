@@ -8,6 +8,7 @@ pub mod interim;
 pub mod introduction;
 pub mod places;
 mod refuse;
+pub mod secure;
 pub mod shortage;
 pub mod socket;
 pub mod stream;

@@ -12,6 +12,7 @@ mod cells;
 mod figures;
 mod plain;
 mod plugin;
+mod refusal;
 mod store;
 mod stream;
 mod text;
@@ -28,6 +29,7 @@ pub use self::figures::Figures;
 pub use self::plain::plain;
 use self::plugin::PluginCells;
 pub use self::plugin::{Denied, PluginMetrics, SAMPLED, SHADOWED};
+pub use self::refusal::Refusal;
 pub use self::store::{
     Operation, Outcome, ServerConnection, ServerDown, ServerMetrics, StoreMetrics,
 };
@@ -206,45 +208,6 @@ pub struct Tunnel {
 impl Drop for Tunnel {
     fn drop(&mut self) {
         increment(&self.listener.0.of(self.worker).tunnels_closed);
-    }
-}
-
-/// Why a connection is closed before its first request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// Its client has as many as it may.
-    TooMany,
-    /// It would have to begin with a PROXY header, and nobody would believe that.
-    Untrusted,
-    /// It does not begin with a PROXY header.
-    NoHeader,
-    /// The header is not right, or does not end.
-    BadHeader,
-    /// The header took too long.
-    LateHeader,
-}
-
-impl Refusal {
-    /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 5] =
-        [Self::TooMany, Self::Untrusted, Self::NoHeader, Self::BadHeader, Self::LateHeader];
-
-    /// Its place among all.
-    #[must_use]
-    pub fn index(self) -> usize {
-        self as usize
-    }
-
-    /// As the label of a metric.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::TooMany => "too_many",
-            Self::Untrusted => "untrusted",
-            Self::NoHeader => "no_proxy_header",
-            Self::BadHeader => "bad_proxy_header",
-            Self::LateHeader => "late_proxy_header",
-        }
     }
 }
 

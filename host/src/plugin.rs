@@ -68,7 +68,7 @@ pub use component::{Component, Kind};
 pub use convert::{Decision, Edit, Upstream};
 pub use definition::{Definition, Newborn};
 pub use error::{FAILURES, Failure, Misuse, Refusal};
-pub use exchange::{Attributes, Connection, Exchange, Hashed, Streamed, Taken, Trail};
+pub use exchange::{Attributes, Connection, Exchange, Hashed, Secured, Streamed, Taken, Trail};
 pub use found::{Found, Quiet, Source};
 pub use host::{Around, BuiltIn, Host, Settings, version};
 pub use members::{

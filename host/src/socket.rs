@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
+use rustls::ServerConnection;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -119,6 +120,27 @@ impl Stream {
             }
             Self::Unix(_) => {}
             Self::Tls(stream) => stream.get_ref().0.resets(resets),
+        }
+    }
+
+    /// The TLS session of a client, if one is spoken to in TLS.
+    #[must_use]
+    pub fn session(&self) -> Option<&ServerConnection> {
+        match self {
+            Self::Tls(stream) => match &**stream {
+                TlsStream::Server(stream) => Some(stream.get_ref().1),
+                TlsStream::Client(_) => None,
+            },
+            Self::Tcp(_) | Self::Unix(_) => None,
+        }
+    }
+
+    /// The protocol that was agreed on for what is said in TLS (RFC 7301), if one was.
+    #[must_use]
+    pub fn protocol(&self) -> Option<&[u8]> {
+        match self {
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol(),
+            Self::Tcp(_) | Self::Unix(_) => None,
         }
     }
 

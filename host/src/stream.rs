@@ -28,7 +28,7 @@ use crate::listener::accept::Accepted;
 use crate::plugin::{Connection, Exchange, Plugin, Trail, Trouble};
 use crate::proxy_protocol::Subject;
 use crate::relay::choice::Notes as _;
-use crate::relay::introduction::introduce;
+use crate::relay::introduction::{introduce, secure};
 use crate::socket::Stream;
 use crate::stream::client::Client;
 use crate::stream::error::Error;
@@ -59,12 +59,15 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
     let caller_of = (&mut stream, &mut caller);
     let introduced = introduce(&worker, &listener, caller_of, drain.draining()).await;
     let Some(introduction) = introduced else { return };
+    let secured = secure(&worker, &listener, (stream, &caller), drain.draining()).await;
+    let Some((stream, tls)) = secured else { return };
     let record = Record::new(&worker, &listener, introduction.client);
     let connection = Connection {
         listener: name,
         client: introduction.client,
         slot: caller.ticket.slot(),
         scheme: "tcp",
+        tls,
     };
     let trail = Trail::new(record.id().clone(), worker.writes_access());
     let visit = Visit {

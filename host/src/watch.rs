@@ -1,4 +1,5 @@
-//! What is dropped into the plugin directory, and what is written to the configuration's file.
+//! What is dropped into the plugin directory, and what is written to the configuration's file and to those
+//! that it names.
 //!
 //! The system tells of changes where it can; looking at the files once in a while finds them
 //! everywhere else, as on network file systems, and says what has changed in either case. Files are judged
@@ -10,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, RecursiveMode, Watcher};
@@ -28,12 +29,16 @@ const QUIET: Duration = Duration::from_millis(200);
 /// How long that is waited for before others are told of: somebody may write to one of them for ever.
 const LONGEST: Duration = Duration::from_secs(10);
 
+/// How far the time of a change may lie before the moment at which somebody could have asked for it: file
+/// systems have a clock that ticks.
+const GRAIN: Duration = Duration::from_millis(20);
+
 /// What has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum News {
     /// Components.
     Plugins,
-    /// The configuration's file, and perhaps components.
+    /// The configuration's file or one that it names, and perhaps components.
     Configuration,
 }
 
@@ -44,6 +49,15 @@ enum File {
     Plugin(OsString),
     /// The configuration's.
     Configuration,
+    /// One that the configuration names.
+    Named(PathBuf),
+}
+
+impl File {
+    /// Whether a configuration is made of it.
+    fn is_read(&self) -> bool {
+        !matches!(self, Self::Plugin(_))
+    }
 }
 
 /// What files look like from outside, those that are there.
@@ -69,11 +83,12 @@ enum Looked {
     Settled(Option<News>),
 }
 
-/// Watches a plugin directory and a configuration's file.
+/// Watches a plugin directory, a configuration's file, and those that it names.
 #[derive(Debug)]
 pub struct Watch {
     plugins: Option<PathBuf>,
     file: Option<PathBuf>,
+    named: Vec<PathBuf>,
     /// What was last told of.
     told: Seen,
     /// What has changed since.
@@ -86,7 +101,7 @@ pub struct Watch {
 }
 
 /// Links are followed: where deployments switch one, it leads to other bytes.
-fn look(plugins: Option<&Path>, file: Option<&Path>) -> Seen {
+fn look(plugins: Option<&Path>, file: Option<&Path>, named: &[PathBuf]) -> Seen {
     let mut seen = Seen::new();
     for entry in plugins.and_then(|path| path.read_dir().ok()).into_iter().flatten().flatten() {
         let path = entry.path();
@@ -99,10 +114,12 @@ fn look(plugins: Option<&Path>, file: Option<&Path>) -> Seen {
     if let Some(stamp) = file.and_then(stamp) {
         seen.insert(File::Configuration, stamp);
     }
+    let named = named.iter().filter_map(|path| Some((File::Named(path.clone()), stamp(path)?)));
+    seen.extend(named);
     seen
 }
 
-/// What a configuration's file looks like; nothing if it is not there.
+/// What a file looks like; nothing if it is not there.
 fn stamp(file: &Path) -> Option<Stamp> {
     file.metadata().ok().map(|metadata| Stamp::of(&metadata))
 }
@@ -124,9 +141,10 @@ impl Watch {
     pub fn new(file: Option<PathBuf>) -> Self {
         let event = Arc::new(Notify::new());
         let watcher = watcher(Arc::clone(&event));
-        let told = look(None, file.as_deref());
-        let (plugins, looked, restless) = (None, Instant::now(), BTreeMap::new());
-        let mut watch = Self { plugins, file, told, restless, looked, event, watcher };
+        let told = look(None, file.as_deref(), &[]);
+        let (plugins, named) = (None, Vec::new());
+        let (looked, restless) = (Instant::now(), BTreeMap::new());
+        let mut watch = Self { plugins, file, named, told, restless, looked, event, watcher };
         watch.follow_file();
         watch
     }
@@ -141,14 +159,38 @@ impl Watch {
         if let Err(error) = &self.watcher {
             tracing::info!("the system does not tell of changes, so files are looked at: {error}");
         }
-        self.told.extend(look(plugins.as_deref(), None));
+        self.told.extend(look(plugins.as_deref(), None, &[]));
         self.plugins = plugins;
+    }
+
+    /// Watches these files from now on, which the configuration names, instead of those that another has named.
+    /// They were read after this moment: what has changed since is told of.
+    pub fn follow_named(&mut self, files: BTreeSet<PathBuf>, read: SystemTime) {
+        let gone: Vec<_> =
+            self.named.iter().filter(|path| !files.contains(*path)).cloned().collect();
+        for path in gone {
+            if let Ok(watcher) = &mut self.watcher {
+                let _ = watcher.unwatch(&path);
+            }
+            let file = File::Named(path);
+            self.told.remove(&file);
+            self.restless.remove(&file);
+        }
+        let read = read.checked_sub(GRAIN).unwrap_or(read);
+        for path in files.iter().filter(|path| !self.named.contains(path)) {
+            if let Some(stamp) = stamp(path).filter(|stamp| stamp.is_older_than(read)) {
+                self.told.insert(File::Named(path.clone()), stamp);
+            }
+        }
+        self.named = files.into_iter().collect();
+        self.follow_file();
     }
 
     /// Has the system tell of what is now the configuration's file. Not of its directory: it may hold
     /// logs, and each line of those would be told of.
     fn follow_file(&mut self) {
-        if let (Ok(watcher), Some(file)) = (&mut self.watcher, &self.file) {
+        let Ok(watcher) = &mut self.watcher else { return };
+        for file in self.file.iter().chain(&self.named) {
             // What is not told of is found by looking.
             let _ = watcher.unwatch(file);
             let _ = watcher.watch(file, RecursiveMode::NonRecursive);
@@ -179,20 +221,19 @@ impl Watch {
         }
     }
 
-    /// Whether the configuration's file looks as was last told, so that it can be read: half of one may be a
-    /// sound configuration. Looks at once.
+    /// Whether the configuration's file and those that it names look as was last told, so that they can be
+    /// read: half of one may be a sound configuration. Looks at once.
     #[must_use]
     pub fn file_is_quiet(&self) -> bool {
-        let Some(file) = &self.file else { return true };
-        stamp(file) == self.told.get(&File::Configuration).copied()
+        let told = self.told.iter().filter(|(file, _)| file.is_read());
+        look(None, self.file.as_deref(), &self.named).iter().eq(told)
     }
 
-    /// Whether the configuration's file is waited for where it is not quiet; not if somebody writes to it for
-    /// ever.
+    /// Whether these are waited for where they are not quiet; not if somebody writes to one for ever.
     #[must_use]
     pub fn waits_for_file(&self) -> bool {
-        let restless = self.restless.get(&File::Configuration);
-        restless.is_none_or(|restless| Instant::now() < restless.first + LONGEST)
+        let mut restless = self.restless.iter().filter(|(file, _)| file.is_read());
+        restless.all(|(_, restless)| Instant::now() < restless.first + LONGEST)
     }
 
     /// The plugin directory, as was last told.
@@ -200,7 +241,7 @@ impl Watch {
     pub fn quiet(&self) -> Quiet {
         let name = |file: &File| match file {
             File::Plugin(name) => Some(name.clone()),
-            File::Configuration => None,
+            File::Configuration | File::Named(_) => None,
         };
         let told = self.told.iter();
         Quiet {
@@ -211,8 +252,9 @@ impl Watch {
 
     async fn look(&mut self) -> Looked {
         let (plugins, file) = (self.plugins.clone(), self.file.clone());
+        let named = self.named.clone();
         // A file system that hangs is to keep nobody from anything else.
-        let look = move || look(plugins.as_deref(), file.as_deref());
+        let look = move || look(plugins.as_deref(), file.as_deref(), &named);
         let seen = tokio::task::spawn_blocking(look).await;
         self.looked = Instant::now();
         let Ok(seen) = seen else { return Looked::Settled(None) };
@@ -247,7 +289,7 @@ impl Watch {
         let mut news = None;
         for (file, quiet) in self.restless.extract_if(.., |_, restless| restless.is_quiet(now)) {
             news = match file {
-                File::Configuration => Some(News::Configuration),
+                File::Configuration | File::Named(_) => Some(News::Configuration),
                 File::Plugin(_) => news.or(Some(News::Plugins)),
             };
             match quiet.stamp {

@@ -156,6 +156,7 @@ fn exchange(script: &Script) -> Box<Exchange> {
             client: told.client.map(|client| (client, 40_000).into()),
             slot: told.slot,
             scheme: "http",
+            tls: None,
         }),
         authority: told.host.into(),
         target_origin: None,

@@ -1,14 +1,18 @@
 //! A client that does as it is told, correct or not.
 
+use std::io;
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Arc;
 
+use rustls::ClientConfig;
 use socket2::{Domain, Socket, Type};
 
 use super::message::{Head, Message, request};
+use super::tls::Tls;
 use super::wire::{Framing, Wire};
 
 /// A connection to a proxy. Bytes can be written and read by hand; [`Wire`] says how.
@@ -44,6 +48,17 @@ impl Client {
         socket.bind(&SocketAddr::from((own, 0)).into()).unwrap();
         socket.connect(&address.into()).unwrap();
         Self(Wire::new(socket.into()))
+    }
+
+    /// One that speaks TLS, to whoever it takes for the server of this name; or why that is nobody.
+    pub(crate) fn secure(
+        address: SocketAddr,
+        config: &Arc<ClientConfig>,
+        name: &str,
+    ) -> io::Result<Self> {
+        let mut wire = Wire::connect(address);
+        wire.secure(Tls::client(config, name))?;
+        Ok(Self(wire))
     }
 
     /// Sends a request and reads its response.

@@ -8,11 +8,14 @@ use socket2::SockRef;
 
 use super::PATIENCE;
 use super::message::{Head, Message, field};
+use super::tls::Tls;
 
 /// A connection with what was read from it but not yet looked at.
 #[derive(Debug)]
 pub(crate) struct Wire {
     stream: TcpStream,
+    /// What is spoken over it, if it is TLS.
+    tls: Option<Tls>,
     buffer: Vec<u8>,
 }
 
@@ -48,7 +51,7 @@ impl Wire {
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         // A Unix socket delays nothing.
         let _ = stream.set_nodelay(true);
-        Self { stream, buffer: Vec::new() }
+        Self { stream, tls: None, buffer: Vec::new() }
     }
 
     #[track_caller]
@@ -60,9 +63,29 @@ impl Wire {
         &self.stream
     }
 
+    /// Speaks TLS from now on, after a handshake, or says why not.
+    pub(crate) fn secure(&mut self, mut tls: Tls) -> io::Result<()> {
+        tls.begin(&self.stream)?;
+        self.tls = Some(tls);
+        Ok(())
+    }
+
+    /// What is spoken over it, if it is TLS.
+    pub(crate) fn tls(&mut self) -> Option<&mut Tls> {
+        self.tls.as_mut()
+    }
+
+    /// Says in TLS that nothing more comes.
+    pub(crate) fn end(&mut self) -> io::Result<()> {
+        self.tls.as_mut().map_or(Ok(()), |tls| tls.end(&self.stream))
+    }
+
     /// Writes everything, or says why not.
     pub(crate) fn write(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
-        self.stream.write_all(bytes.as_ref())
+        match &mut self.tls {
+            Some(tls) => tls.write(&self.stream, bytes.as_ref()),
+            None => self.stream.write_all(bytes.as_ref()),
+        }
     }
 
     /// Writes everything.
@@ -190,6 +213,18 @@ impl Wire {
         std::mem::take(&mut self.buffer)
     }
 
+    /// Reads until the other side closes: whether that is an end in order.
+    pub(crate) fn ends_in_order(&mut self) -> bool {
+        loop {
+            self.buffer.clear();
+            match self.fill() {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(_) => return false,
+            }
+        }
+    }
+
     /// Waits until the other side closes, and asserts that it sends nothing before.
     #[track_caller]
     pub(crate) fn expect_closed(&mut self) {
@@ -217,7 +252,10 @@ impl Wire {
     fn fill(&mut self) -> io::Result<usize> {
         let before = self.buffer.len();
         self.buffer.resize(before + (64 << 10), 0);
-        let read = self.buffer.get_mut(before..).map_or(Ok(0), |room| self.stream.read(room));
+        let read = match (self.buffer.get_mut(before..).unwrap_or_default(), &mut self.tls) {
+            (room, Some(tls)) => tls.read(&self.stream, room),
+            (room, None) => self.stream.read(room),
+        };
         self.buffer.truncate(before + read.as_ref().map_or(0, |bytes| *bytes));
         read
     }

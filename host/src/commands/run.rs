@@ -143,6 +143,7 @@ impl Service {
         let mut signals = Signals::new().map_err(|error| fail(&error))?;
         // Before the files are read as components: what changes meanwhile is told of.
         watch.follow_plugins(config.server.plugin_dir.clone());
+        watch.follow_named(config.files(), reading.before());
         let path = config.server.takeover.as_deref().filter(|_| !replaces);
         let offer = path.map(offer).transpose().map_err(|error| fail(&error))?;
         // Components that have to be compiled may take minutes.

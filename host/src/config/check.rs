@@ -16,6 +16,7 @@ mod sample;
 mod sendfile;
 mod socket;
 mod store;
+mod tls;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,7 +28,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::config::expand::Variables;
 use crate::config::fault::{Fault, Faults, Lines};
@@ -51,9 +52,10 @@ const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=DAY;
 
 /// Reads and checks a file, or standard input.
 pub(super) fn load(path: &Path) -> Reading {
+    let before = SystemTime::now();
     match text_of(path) {
         Ok((text, origin)) => parse(&text, origin),
-        Err(faults) => Reading::new(None, faults),
+        Err(faults) => Reading::new(None, faults, before),
     }
 }
 
@@ -111,8 +113,9 @@ pub(super) fn parse(text: &str, origin: &Path) -> Reading {
 
 /// Checks a text with variables from elsewhere.
 pub(super) fn parse_with(text: &str, origin: &Path, variables: Variables<'_>) -> Reading {
+    let before = SystemTime::now();
     let (read, faults) = read_with(text, origin, variables, Recording::Nothing);
-    Reading::new(read.map(|(config, _)| config), faults)
+    Reading::new(read.map(|(config, _)| config), faults, before)
 }
 
 /// Checks a text, and keeps a record of it.

@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::config::fault::{Fault, Faults};
 use crate::config::file::join;
@@ -17,11 +18,19 @@ pub struct Reading {
     /// With something harmless wherever there is a fault; `None` if it could not be read at all.
     config: Option<Config>,
     faults: Faults,
+    /// When reading had not begun yet.
+    before: SystemTime,
 }
 
 impl Reading {
-    pub(super) fn new(config: Option<Config>, faults: Faults) -> Self {
-        Self { config, faults }
+    pub(super) fn new(config: Option<Config>, faults: Faults, before: SystemTime) -> Self {
+        Self { config, faults, before }
+    }
+
+    /// A time before anything was read.
+    #[must_use]
+    pub fn before(&self) -> SystemTime {
+        self.before
     }
 
     /// Reads and checks a file.

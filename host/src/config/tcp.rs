@@ -36,7 +36,11 @@ impl Listener {
     /// What is spoken there.
     #[must_use]
     pub fn scheme(&self) -> &'static str {
-        if self.tcp.is_some() { "tcp" } else { "http" }
+        match (&self.tcp, &self.tls) {
+            (Some(_), _) => "tcp",
+            (None, None) => "http",
+            (None, Some(_)) => "https",
+        }
     }
 
     /// The plugin that decides where a TCP connection goes, if this is about these and there is one;

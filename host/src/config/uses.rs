@@ -1,8 +1,18 @@
-//! Where a configuration names its plugins.
+//! Where a configuration names its plugins, and which files it was read from besides its own.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use crate::config::{Config, Name};
 
 impl Config {
+    /// The files that were read with its own: when they change it is to be read again.
+    #[must_use]
+    pub fn files(&self) -> BTreeSet<PathBuf> {
+        let secured = self.listeners.values().filter_map(|listener| listener.tls.as_ref());
+        secured.flat_map(|tls| tls.files().map(Path::to_path_buf)).collect()
+    }
+
     /// The keys that name a plugin, such as `listeners.web.routers` or `clusters.app.balancer`.
     #[must_use]
     pub fn uses_of(&self, plugin: &str) -> Vec<String> {

@@ -37,6 +37,7 @@ use tokio::time::Duration;
 
 use super::ahead::Ahead;
 use super::interim::Queue;
+use super::secure::HANDSHAKE;
 use crate::deadline::Deadline;
 use crate::socket::{Stream, Tally};
 use crate::wire::{Fault, Limits, Reading, Requests, Sluice, Source};
@@ -79,6 +80,8 @@ struct Shared {
     refused: Cell<Option<Fault>>,
     /// What there is of the first line of that.
     refused_line: RefCell<Box<[u8]>>,
+    /// The client has begun with a TLS handshake.
+    speaks_tls: Cell<bool>,
     read: Tally,
     written: Tally,
     /// What is being answered is the last request, which the client may not know.
@@ -102,6 +105,7 @@ impl Downstream {
             untold: RefCell::default(),
             refused: Cell::default(),
             refused_line: RefCell::default(),
+            speaks_tls: Cell::default(),
             read: Tally::default(),
             written: Tally::default(),
             last: Cell::default(),
@@ -230,7 +234,13 @@ impl AsyncRead for Downstream {
                 Reading::Fault(fault) if gate.is_within() => {
                     return Poll::Ready(Err(fault.into()));
                 }
-                Reading::Fault(fault) => shared.refuse(fault, &mut gate, &mut sluice),
+                Reading::Fault(fault) => {
+                    shared.refuse(fault, &mut gate, &mut sluice);
+                    if shared.speaks_tls.get() {
+                        // An answer in HTTP would say nothing to it.
+                        return Poll::Ready(Err(fault.into()));
+                    }
+                }
             }
         }
         drop((gate, sluice));
@@ -322,6 +332,7 @@ impl Shared {
         self.refused.set(Some(fault));
         gate.refuse(fault);
         let mut head = sluice.replace(REFUSED, fault);
+        self.speaks_tls.set(gate.begun() == 0 && head.first() == Some(&HANDSHAKE));
         let end = head.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
         head.truncate(end.unwrap_or(head.len()).min(LINE_BYTES));
         self.refused_line.replace(head.into());

@@ -27,6 +27,7 @@ wasmtime::component::bindgen!({
             import linkspan:plugin/clusters@0.1.0;
             import linkspan:plugin/grants@0.1.0;
             import linkspan:plugin/keyvalue@0.1.0;
+            import linkspan:plugin/tls@0.1.0;
             import linkspan:plugin/router@0.1.0;
             import linkspan:plugin/balancer@0.1.0;
             import linkspan:plugin/outcomes@0.1.0;
@@ -52,5 +53,5 @@ wasmtime::component::bindgen!({
 pub(super) use linkspan::plugin::{
     attempts, balancer, body, cells, clock, clusters, connection, edits, endpoints, giving_up,
     grants, hashing, keyvalue, log, metrics, original, outcomes, phases, random, reports, request,
-    response, router, served, stream_router, types,
+    response, router, served, stream_router, tls, types,
 };

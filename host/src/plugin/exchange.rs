@@ -26,6 +26,21 @@ pub struct Connection {
     pub slot: u32,
     /// `http` or `https`; `tcp` where there are no requests.
     pub scheme: &'static str,
+    /// What is known of the TLS that the client speaks, if it does.
+    pub tls: Option<Box<Secured>>,
+}
+
+/// What is known of the TLS that a client speaks.
+#[derive(Debug)]
+pub struct Secured {
+    /// `1.2` or `1.3`.
+    pub version: &'static str,
+    /// The name that it has asked for, in lower case.
+    pub server_name: Option<Box<str>>,
+    /// The certificate that it has shown, in DER.
+    pub certificate: Option<Box<[u8]>>,
+    /// Whom that is about (RFC 4514).
+    pub subject: Option<Box<str>>,
 }
 
 /// A request on its way up and its response on its way down.

@@ -102,6 +102,14 @@ impl Guest {
             _ => Err(wasmtime::Error::msg("asked about a request outside a call about one")),
         }
     }
+
+    /// The running exchange, be it about a request or about a TCP connection.
+    pub(super) fn running_exchange(&self) -> wasmtime::Result<&Exchange> {
+        match (&self.exchange, self.running) {
+            (Some(exchange), Running::Stream) => Ok(exchange),
+            _ => self.exchange(),
+        }
+    }
 }
 
 impl Drop for Guest {

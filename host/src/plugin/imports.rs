@@ -20,6 +20,7 @@ mod reports;
 mod request;
 mod response;
 mod served;
+mod tls;
 
 pub(super) use random::{Random, secret};
 
@@ -43,7 +44,7 @@ pub(super) const CLUSTERS: &str = "linkspan:plugin/clusters@0.1.0";
 pub(super) const SERVED: &str = "linkspan:plugin/served@0.1.0";
 
 /// The interfaces that a component may import.
-pub(super) const OFFERED: [&str; 21] = [
+pub(super) const OFFERED: [&str; 22] = [
     "types",
     "edits",
     "request",
@@ -65,6 +66,7 @@ pub(super) const OFFERED: [&str; 21] = [
     "grants",
     "keyvalue",
     "connection",
+    "tls",
 ];
 
 /// Defines every interface of the contract, those that wait only where a component may.
@@ -93,6 +95,7 @@ pub(super) fn link(linker: &mut Linker<Guest>, waiting: bool) -> wasmtime::Resul
     bindings::clusters::add_to_linker::<_, This>(linker, this)?;
     bindings::grants::add_to_linker::<_, This>(linker, this)?;
     bindings::connection::add_to_linker::<_, This>(linker, this)?;
+    bindings::tls::add_to_linker::<_, This>(linker, this)?;
     if waiting {
         bindings::keyvalue::add_to_linker::<_, This>(linker, this)?;
     }

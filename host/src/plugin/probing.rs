@@ -153,5 +153,11 @@ fn exchange(running: Running) -> Box<Exchange> {
 }
 
 fn connection(client: SocketAddr, scheme: &'static str) -> Arc<Connection> {
-    Arc::new(Connection { listener: "probe".into(), client: Some(client), slot: 0, scheme })
+    Arc::new(Connection {
+        listener: "probe".into(),
+        client: Some(client),
+        slot: 0,
+        scheme,
+        tls: None,
+    })
 }

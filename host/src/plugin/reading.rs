@@ -5,6 +5,7 @@ use std::fs::{File, Metadata};
 use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::SystemTime;
 
 use rustix::fs::OFlags;
 
@@ -45,6 +46,14 @@ impl Stamp {
         let written = (metadata.mtime(), metadata.mtime_nsec());
         let changed = (metadata.ctime(), metadata.ctime_nsec());
         Self { length: metadata.len(), device, number, written, changed }
+    }
+
+    /// Whether nothing of the file has changed since a time.
+    #[must_use]
+    pub fn is_older_than(&self, time: SystemTime) -> bool {
+        let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+        self.changed < (seconds, since.subsec_nanos().into())
     }
 }
 

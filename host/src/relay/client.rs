@@ -19,7 +19,7 @@ use crate::listener::accept::Caller;
 use crate::listener::door::Door;
 use crate::listener::stream::Handle;
 use crate::metrics::ListenerMetrics;
-use crate::plugin::Connection;
+use crate::plugin::{Connection, Secured};
 use crate::proxy_protocol::Subject;
 use crate::relay::introduction::Introduction;
 use crate::relay::switch::Agreed;
@@ -63,13 +63,14 @@ impl Client {
     pub(crate) fn new(
         listener: &Listener,
         introduction: &Introduction,
-        caller: &Caller,
+        (caller, tls): (&Caller, Option<Box<Secured>>),
         stream: Handle,
     ) -> Rc<Self> {
         let slot = caller.ticket.slot();
         let name = Arc::clone(&listener.settings.name);
         let client = introduction.client;
-        let connection = Connection { listener: Arc::clone(&name), client, slot, scheme: "http" };
+        let scheme = listener.settings.scheme();
+        let connection = Connection { listener: Arc::clone(&name), client, slot, scheme, tls };
         Rc::new(Self {
             connection: Arc::new(connection),
             listener: name,
@@ -79,7 +80,7 @@ impl Client {
             subject: Rc::new(introduction.subject()),
             address: client_address(client.map(|client| client.ip())),
             nameless: introduction.nameless,
-            scheme: HeaderValue::from_static("http"),
+            scheme: HeaderValue::from_static(scheme),
             stream,
             agreed: Agreed::default(),
             begun: Cell::new(0),

@@ -1,13 +1,19 @@
-//! Whose connection it is: its own address says so, or a PROXY header that comes first.
+//! Whose connection it is: its own address says so, or a PROXY header that comes first; and what is spoken
+//! over it.
 
 use std::future::Future;
 use std::net::SocketAddr;
 
+use rustls::{ProtocolVersion, ServerConnection};
+
 use crate::listener::accept::Caller;
 use crate::listener::introduction::read;
+use crate::listener::secure;
 use crate::metrics::Refusal;
+use crate::plugin::Secured;
 use crate::proxy_protocol::{Ends, Subject};
 use crate::socket::Stream;
+use crate::tls::subject::subject;
 use crate::view::Listener;
 use crate::worker::Worker;
 
@@ -83,4 +89,49 @@ pub(crate) async fn introduce(
         return None;
     }
     Some(introduction)
+}
+
+/// Has a connection speak TLS, if its listener does. None if the client is turned away or has left, or if
+/// the proxy is `leaving` before the handshake is over.
+pub(crate) async fn secure(
+    worker: &Worker,
+    listener: &Listener,
+    (stream, caller): (Stream, &Caller),
+    leaving: impl Future<Output = ()>,
+) -> Option<(Stream, Option<Box<Secured>>)> {
+    let settings = &listener.settings;
+    let Some(tls) = &settings.tls else { return Some((stream, None)) };
+    let handshake = secure::secure(stream, tls, settings.head_timeout, settings.tcp.is_none());
+    // It takes more room than most of what a connection does later.
+    let secured = tokio::select! {
+        secured = Box::pin(handshake) => secured,
+        () = leaving => return None,
+    };
+    match secured {
+        Ok(stream) => {
+            let known = stream.session().map(|session| Box::new(known(session)));
+            Some((stream, known))
+        }
+        Err(reason) => {
+            if let Some(refusal) = reason.refusal() {
+                caller.door.refuse(worker.index, caller.peer, refusal, &reason);
+            }
+            None
+        }
+    }
+}
+
+/// What is known of a session.
+fn known(session: &ServerConnection) -> Secured {
+    let certificate = session.peer_certificates().and_then(<[_]>::first);
+    let version = match session.protocol_version() {
+        Some(ProtocolVersion::TLSv1_2) => "1.2",
+        _ => "1.3",
+    };
+    Secured {
+        version,
+        server_name: session.server_name().map(|name| name.to_ascii_lowercase().into()),
+        certificate: certificate.map(|certificate| certificate.as_ref().into()),
+        subject: certificate.and_then(|shown| subject(shown)).map(String::into_boxed_str),
+    }
 }

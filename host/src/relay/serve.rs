@@ -21,9 +21,10 @@ use crate::deadline::Deadline;
 use crate::drain::Watcher;
 use crate::listener::accept::Accepted;
 use crate::listener::stream::Downstream;
+use crate::metrics::Refusal;
 use crate::relay::client::Client;
 use crate::relay::handle;
-use crate::relay::introduction::introduce;
+use crate::relay::introduction::{introduce, secure};
 use crate::tunnel;
 use crate::wire::{Fault, Limits};
 use crate::worker::Worker;
@@ -43,7 +44,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
     let _guard = drain.guard();
     let _open = listener.metrics.connection(worker.index);
     let settings = &listener.settings;
-    let door = Arc::clone(&caller.door);
+    let (door, caller_peer) = (Arc::clone(&caller.door), caller.peer);
     let leaving = async || {
         tokio::select! {
             () = drain.draining() => {}
@@ -52,13 +53,15 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
     };
     let introduced = introduce(&worker, &listener, (&mut stream, &mut caller), leaving()).await;
     let Some(introduction) = introduced else { return };
+    let secured = secure(&worker, &listener, (stream, &caller), leaving()).await;
+    let Some((stream, known)) = secured else { return };
     let limits = Limits {
         head_bytes: settings.max_head_bytes,
         fields: settings.max_headers,
         target_bytes: settings.max_target_bytes,
     };
     let (downstream, handle_of_stream) = Downstream::new(stream, limits, settings.body_timeout);
-    let client = Client::new(&listener, &introduction, &caller, handle_of_stream);
+    let client = Client::new(&listener, &introduction, (&caller, known), handle_of_stream);
     let service = service_fn({
         let (worker, client) = (Rc::clone(&worker), Rc::clone(&client));
         // hyper keeps the room of this future for as long as the connection lasts: boxed, it is small.
@@ -82,6 +85,10 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
     // What was agreed on has a record that keeps the client, which keeps the agreement.
     let _forget = Forget(&client);
     let end = patience.watch(&mut connection, &client, leaving()).await;
+    if client.stream.speaks_tls() {
+        let reason = &"it speaks TLS, and this listener has no `tls`";
+        door.refuse(worker.index, caller_peer, Refusal::Tls, reason);
+    }
     if let Err(error) = &end {
         tracing::debug!(listener = &*name, client = %client.text, "connection ended: {error}");
     }

@@ -101,7 +101,7 @@ async fn a_file_that_is_written_for_ever_is_never_told_of_and_holds_up_no_other(
     let begin = Instant::now();
     let at = |watch: &mut Watch, after: Duration, length: usize| {
         std::fs::write(plugins.join("a.wasm"), "x".repeat(length)).unwrap();
-        watch.compare(&look(Some(&plugins), None), begin + after)
+        watch.compare(&look(Some(&plugins), None, &[]), begin + after)
     };
     // There is no configuration any more, which is as good as anything else that changes.
     assert_eq!(at(&mut watch, Duration::ZERO, 1), Looked::Wait);
@@ -115,7 +115,7 @@ async fn a_file_that_is_written_for_ever_is_never_told_of_and_holds_up_no_other(
     assert_eq!(names.map(|name| told.files.contains_key(name)), [false, true]);
     assert_eq!(names.map(|name| told.restless.contains(name)), [true, false]);
     // When it is, it is told of.
-    let seen = look(Some(&plugins), None);
+    let seen = look(Some(&plugins), None, &[]);
     let (news, later) = (Looked::Settled(Some(News::Plugins)), quiet + QUIET);
     assert_eq!(watch.compare(&seen, begin + later), news);
     assert!(watch.quiet().restless.is_empty());
@@ -147,6 +147,36 @@ async fn a_configuration_is_not_read_that_has_changed_since_it_was_quiet() {
     assert!(watch.waits_for_file());
     std::fs::write(&file, "written for ever").unwrap();
     let long_ago = Instant::now().checked_sub(LONGEST).unwrap();
-    assert_eq!(watch.compare(&look(None, Some(&file)), long_ago), Looked::Wait);
+    assert_eq!(watch.compare(&look(None, Some(&file), &[]), long_ago), Looked::Wait);
     assert!(!watch.file_is_quiet() && !watch.waits_for_file());
+}
+
+#[tokio::test]
+async fn what_a_configuration_names_is_a_part_of_it() {
+    let (directory, mut watch) = watched();
+    let (one, other) = (directory.path().join("one.pem"), directory.path().join("other.pem"));
+    std::fs::write(&one, "1").unwrap();
+    let later = SystemTime::now() + Duration::from_secs(1);
+    watch.follow_named([one.clone(), other.clone()].into(), later);
+    assert_eq!(watch.look().await, Looked::Settled(None));
+    std::fs::write(&one, "2").unwrap();
+    assert!(!watch.file_is_quiet(), "nobody has looked yet");
+    assert_eq!(next(&mut watch).await, News::Configuration);
+    assert!(watch.file_is_quiet());
+    std::fs::write(&other, "it was not there").unwrap();
+    assert_eq!(next(&mut watch).await, News::Configuration);
+    watch.follow_named([other].into(), later);
+    std::fs::write(&one, "nobody names it any more").unwrap();
+    assert_eq!(watch.look().await, Looked::Settled(None));
+    assert!(watch.restless.is_empty());
+}
+
+#[tokio::test]
+async fn what_has_changed_since_it_was_read_is_told_of() {
+    let (directory, mut watch) = watched();
+    let (path, read) = (directory.path().join("one.pem"), SystemTime::now());
+    std::fs::write(&path, "1").unwrap();
+    watch.follow_named([path].into(), read);
+    assert_eq!(next(&mut watch).await, News::Configuration);
+    assert_eq!(watch.look().await, Looked::Settled(None), "it is told of once");
 }

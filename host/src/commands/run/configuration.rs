@@ -83,7 +83,12 @@ impl Service {
                     Ok(built) => self.proxy.serve(*built).await,
                     Err(error) => Err(error),
                 };
-                self.taken(*reading, served, source)
+                let before = reading.before();
+                let taken = self.taken(*reading, served, source);
+                if taken.is_ok() {
+                    self.watch.follow_named(self.proxy.snapshot().config.files(), before);
+                }
+                taken
             }
         };
         match &taken {

@@ -5,7 +5,7 @@ use std::num::NonZero;
 use std::time::Duration;
 
 use crate::config::check::kinds::{BIND, TARGET_PATH, TRUSTED};
-use crate::config::check::{Context, TIMEOUT, plugins, socket, timeout};
+use crate::config::check::{Context, TIMEOUT, plugins, socket, timeout, tls};
 use crate::config::file::{Checked, Choice, List, Period, Size, Table, Value, Whole, key};
 use crate::config::{Listener, Name, ProxyProtocol, Tcp, Underscores};
 use crate::socket::bind::Bind;
@@ -38,13 +38,16 @@ pub(super) fn listener(
     let is_unix = bind.as_ref().is_none_or(|bind| bind.address().is_none());
     let rights = socket::rights(table, name, is_unix);
     let tcp = tcp(table, name, context);
-    table.later(&["tls", "pin"]);
+    let protocols: &[&[u8]] = if tcp.is_some() { &[] } else { &[b"http/1.1"] };
+    let tls = tls::tls(table, name, protocols, context);
+    table.later(&["pin"]);
     let default_cluster = "Cluster of what no router decides";
     let default_cluster = key("default-cluster", default_cluster, context.cluster());
     let trusted = "Whose word on client and request id counts: networks, or \"unix\" for those who \
                    connect to a Unix socket";
     let trusted = key(TRUSTED_PROXIES, trusted, List(TRUSTED));
-    let head = "The longest that a request's head takes to arrive, or a PROXY header";
+    let head =
+        "The longest that a request's head takes to arrive, or a PROXY header, or a TLS handshake";
     let idle = "The longest between requests, or without a byte of a TCP stream";
     let idle = key("idle-timeout", idle, Period(TIMEOUT)).such_as("1m");
     let silence = if tcp.is_some() { STREAM_SILENCE } else { SILENCE };
@@ -67,6 +70,7 @@ pub(super) fn listener(
     listener.max_connections_per_address =
         table.or_else(per_address.such_as(100), "as many as `max-connections`", || all);
     listener.tcp = tcp;
+    listener.tls = tls;
     listener
 }
 
@@ -157,6 +161,7 @@ fn http(table: &mut Table<'_>, context: &Context<'_>) -> Listener {
         bind: NOWHERE,
         rights: Rights::PRIVATE,
         tcp: None,
+        tls: None,
         routers: plugins(table, "routers", routers, context),
         rewriters: plugins(table, "rewriters", rewriters, context),
         default_cluster: None,

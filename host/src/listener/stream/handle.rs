@@ -37,6 +37,11 @@ impl Handle {
         self.0.refused_line.take()
     }
 
+    /// Whether the client has begun with a TLS handshake, which ends the connection.
+    pub fn speaks_tls(&self) -> bool {
+        self.0.speaks_tls.get()
+    }
+
     /// A request is open from now on, until that is [taken back](Self::close_request).
     pub fn open_request(&self) {
         self.0.open.set(self.0.open.get() + 1);

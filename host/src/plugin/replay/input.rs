@@ -39,6 +39,7 @@ pub(super) fn exchange(line: &Line) -> Result<Box<Exchange>, String> {
             client: told.client,
             slot: told.slot,
             scheme: if told.scheme == "https" { "https" } else { "http" },
+            tls: None,
         }),
         authority: told.authority.as_str().into(),
         target_origin: told.target_origin.as_deref().map(Into::into),

@@ -73,7 +73,7 @@ fn syntax_comes_first_and_all_at_once() {
 #[test]
 fn what_comes_later_is_refused_by_name() {
     let later = "not available in this version";
-    assert_eq!(fault("tls = {}"), format!("listeners.web.tls: {later}"));
+    assert_eq!(fault("pin = 1"), format!("listeners.web.pin: {later}"));
     let cluster = "[clusters.c]\nendpoints = []\n";
     assert_eq!(fault(&format!("{cluster}tls = {{}}")), format!("clusters.c.tls: {later}"));
     let https = fault("[clusters.c]\nendpoints = ['https://a']");
