@@ -327,6 +327,7 @@ fn exchange() -> Box<Exchange> {
             client: Some(([127, 0, 0, 1], 40_000).into()),
             slot: 0,
             scheme: "http",
+            tls: None,
         }),
         authority: "www.example.org".into(),
         target_origin: None,

@@ -11,7 +11,7 @@ use rcgen::{
     KeyPair,
 };
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, Connection, RootCertStore, ServerConnection};
+use rustls::{ClientConfig, ClientConnection, Connection, RootCertStore};
 
 /// Somebody who vouches for others.
 #[derive(Debug)]
@@ -92,13 +92,6 @@ impl Identity {
         let builder = ClientConfig::builder().with_root_certificates(authority.roots());
         Arc::new(builder.with_client_auth_cert(chain, key.into()).unwrap())
     }
-
-    /// A server with this certificate, which asks for none.
-    pub(crate) fn server(&self) -> Arc<rustls::ServerConfig> {
-        let (chain, key) = self.parts();
-        let builder = rustls::ServerConfig::builder().with_no_client_auth();
-        Arc::new(builder.with_single_cert(chain, key.into()).unwrap())
-    }
 }
 
 /// A configuration whose files of certificates, which it has in a directory, are in another one.
@@ -128,11 +121,6 @@ impl Tls {
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let connection = ClientConnection::new(Arc::clone(config), name).unwrap();
         Self(Box::new(Connection::Client(connection)))
-    }
-
-    pub(crate) fn server(config: &Arc<rustls::ServerConfig>) -> Self {
-        let connection = ServerConnection::new(Arc::clone(config)).unwrap();
-        Self(Box::new(Connection::Server(connection)))
     }
 
     /// The state of the conversation.
@@ -174,14 +162,5 @@ impl Tls {
             }
             read.map_err(io::Error::other)?;
         }
-    }
-
-    /// Says that nothing more comes.
-    pub(crate) fn end(&mut self, mut stream: &TcpStream) -> io::Result<()> {
-        self.0.send_close_notify();
-        while self.0.wants_write() {
-            self.0.write_tls(&mut stream)?;
-        }
-        Ok(())
     }
 }

@@ -85,7 +85,7 @@ fn what_is_missing_beside_other_settings_is_said() {
         (format!("{{ {files}, client-ca = '{text}' }}"), "text has no certificate"),
         (format!("{{ {files}, ocsp = '{text}' }}"), "text has no OCSP response in DER"),
         (format!("{{ certificates = [{{ {cert} }}] }}"), "`key` is missing"),
-        (format!("{{ certificates = [{{ }}] }}"), "`cert` is missing"),
+        ("{ certificates = [{ }] }".to_owned(), "`cert` is missing"),
         (format!("{{ {files}, min-version = '1.1' }}"), "`1.1` is not known here"),
         ("true".to_owned(), "expected a table"),
         ("{ certificates = [] }".to_owned(), "`cert` is missing"),
