@@ -7,8 +7,8 @@
 run: target
 	cargo run --profile quick --locked -- demo
 
-# Every test. nginx, memcached, the load generators, a browser and an editor's Tombi are what some of them drive,
-# and plugins are built in other languages than Rust, but for those of LINKSPAN_TESTS_WITHOUT.
+# Every test, and whether what is fuzzed compiles. nginx, memcached, the load generators, a browser and an editor's Tombi
+# are what some of them drive, and plugins are built in other languages than Rust, but for those of LINKSPAN_TESTS_WITHOUT.
 # What the status page looks like is then in target/tmp/screenshots, and what strangers' components cost in
 # target/tmp/strangers.md.
 export LINKSPAN_TESTS_WITHOUT ?= go
@@ -18,6 +18,7 @@ test: target
 	tools/tombi.sh
 	tools/languages.sh rust $(filter-out $(subst $(comma), ,$(LINKSPAN_TESTS_WITHOUT)),c js python go)
 	cargo test --workspace --locked
+	cargo check --manifest-path fuzz/Cargo.toml --no-default-features --locked --target-dir "$${CARGO_TARGET_DIR:-target}"
 
 # Every kind of plugin in every language, those too that take long to compile, and how long each took.
 languages: target

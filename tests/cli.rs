@@ -108,10 +108,12 @@ fn plugins_as_json() {
         "source",
         "path",
         "size_bytes",
+        "digest",
         "imports",
         "used_by",
         "grants",
         "needs",
+        "serving",
         "error",
     ];
     for entry in &list {

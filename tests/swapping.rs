@@ -4,6 +4,7 @@ mod accounts;
 mod canary;
 mod digests;
 mod handover;
+mod listing;
 mod meanwhile;
 mod probing;
 mod reloads;

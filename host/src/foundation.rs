@@ -5,6 +5,7 @@ pub mod hello;
 pub mod proxy_protocol;
 pub mod wire;
 pub mod socket;
+pub mod tls;
 pub mod config;
 pub mod log;
 pub mod headers;

@@ -30,6 +30,17 @@ fn judged(bridge: &Bridge, component: &str) {
     });
 }
 
+/// Orders that another configuration be read, with a plugin `slow` that takes its time to be configured for each
+/// worker, and waits until that is begun. Its answer comes on the connection.
+fn reloading(bridge: &Bridge, change: impl Fn(&str) -> String) -> Client {
+    bridge.drop("slow", &stamped("&"));
+    bridge.rewrite(|toml| change(toml) + "\n[plugins.slow]\n");
+    let mut admin = Client::connect(bridge.admin);
+    admin.send(request("POST", "/api/reload", &TOKEN, b""));
+    bridge.linkspan.wait_for_stderr("takes its time");
+    admin
+}
+
 #[test]
 fn a_signal_to_leave_is_heard_while_a_component_is_compiled() {
     for signal in [Signal::TERM, Signal::QUIT] {
@@ -120,10 +131,7 @@ fn a_version_that_was_gone_back_to_while_a_configuration_was_made_ready_stays() 
     let mut client = bridge.linkspan.connect();
     bridge.drop("stamps", &stamped("b"));
     eventually("the new version", || (stamp(&client.get("/")) == "b").then_some(()));
-    bridge.drop("slow", &stamped("&"));
-    bridge.rewrite(|toml| format!("{toml}\n[plugins.slow]\n"));
-    let mut admin = Client::connect(bridge.admin);
-    admin.send(request("POST", "/api/reload", &TOKEN, b""));
+    let mut admin = reloading(&bridge, |toml| toml.to_owned());
     assert_eq!(bridge.order("/api/plugins/one/rollback").0, 200);
     assert_eq!(stamp(&client.get("/")), "a", "at once");
     let answer = admin.response_to("POST");
@@ -140,13 +148,9 @@ fn a_configuration_is_not_refused_for_a_version_that_was_gone_back_from_meanwhil
     let [one, other] = ["one", "other"].map(|name| bridge.told(name)["digest"].clone());
     bridge.drop("stamps", &stamped("b"));
     eventually("the new version", || (stamp(&client.get("/")) == "b").then_some(()));
-    // Takes its time to be configured, for each worker.
-    let slow = stamped("&");
-    bridge.drop("slow", &slow);
-    let listed = format!("require-digest = [{one}, {other}, '{}']\nworkers = 4", digest(&slow));
-    bridge.rewrite(|toml| toml.replace("workers = 4", &listed) + "\n[plugins.slow]\n");
-    let mut admin = Client::connect(bridge.admin);
-    admin.send(request("POST", "/api/reload", &TOKEN, b""));
+    let slow = digest(&stamped("&"));
+    let listed = format!("require-digest = [{one}, {other}, '{slow}']\nworkers = 4");
+    let mut admin = reloading(&bridge, |toml| toml.replace("workers = 4", &listed));
     assert_eq!(bridge.order("/api/plugins/one/rollback").0, 200);
     let answer = admin.response_to("POST");
     assert_eq!(answer.status(), 200, "{}", answer.text());

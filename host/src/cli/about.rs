@@ -88,6 +88,10 @@ pub(super) const PLUGINS: &str = "\
 Then come the components that are there and that nothing uses. On a terminal as a table, else as
 lines whose columns are separated by a tab, after one with their names.
 
+They are judged from their files. With [admin], the process that serves by the configuration is asked
+as well, at a loopback address or a Unix socket: what it has refused or withdrawn is refused here, too.
+Where nobody answers within two seconds, a line says that only the files were judged.
+
 Examples:
   linkspan plugins
   linkspan plugins -c linkspan.toml
@@ -101,10 +105,13 @@ Keys of --json, a list of objects:
   source       built-in or file
   path         of the file; null if built-in
   size_bytes   of the component
+  digest       SHA-256 of the component
   imports      the interfaces that it imports
   used_by      where the configuration names it, such as listeners.web.routers
   grants       what it is granted: stores, addresses
   needs        which grants it cannot do without
+  serving      what the process that serves says: version, digest, since, and candidate, which is null
+               or what it refuses: digest, reason, since; null where it was not heard
   error        why it is refused; null if it is not. What is not known then is null
 
 Exit codes:

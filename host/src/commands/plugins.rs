@@ -1,16 +1,26 @@
 //! Listing the plugins of a configuration, then the components that no plugin uses.
+//!
+//! They are judged here, from their files. What a process that serves by this configuration has refused or
+//! withdrawn for reasons of its own is asked of it.
 
+mod serving;
+
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
 use serde::Serialize;
 
 use crate::cli::Plugins;
-use crate::commands::terminal::{Cell, Paint, Table, Terminal};
+use crate::commands::terminal::{Cell, Paint, Table, Terminal, printable};
 use crate::commands::{check, fail, json, options, say, uncounted};
-use crate::config::{self, Name, Reading};
+use crate::config::{self, Config, Name, Reading};
 use crate::plugin::{self, Component, Host, Source};
 use crate::proxy::plugin_host;
+use serving::{Candidate, Serving};
+
+/// The most lines that are shown of why a process refuses a component.
+const LINES: usize = 20;
 
 /// A plugin, or a component that none uses.
 #[derive(Serialize)]
@@ -22,10 +32,12 @@ struct Entry {
     source: Option<&'static str>,
     path: Option<String>,
     size_bytes: Option<usize>,
+    digest: Option<String>,
     imports: Option<Vec<String>>,
     used_by: Vec<String>,
     grants: Grants,
     needs: Option<Vec<&'static str>>,
+    serving: Option<Serving>,
     error: Option<String>,
 }
 
@@ -76,6 +88,7 @@ pub async fn plugins(wanted: &Plugins) -> ExitCode {
             entry.error = Some(refused.refusal.to_string());
         }
     }
+    let asked = asked(&config, &mut entries).await;
     if wanted.json {
         say(&json(&entries));
     } else {
@@ -83,12 +96,30 @@ pub async fn plugins(wanted: &Plugins) -> ExitCode {
         for entry in &entries {
             entry.complain();
         }
+        if let Err(text) = asked {
+            fail(&text);
+        }
     }
     if !reading.faults().is_empty() {
         return check::tell(reading.faults());
     }
     let fit = entries.iter().all(|entry| entry.error.is_none());
     if fit { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Adds what the process says that serves, if there is a way to ask it; or tells why that is not known.
+async fn asked(config: &Config, entries: &mut [Entry]) -> Result<(), String> {
+    let Some(admin) = &config.admin else { return Ok(()) };
+    let served = serving::ask(&admin.bind).await.map_err(|why| {
+        let place = admin.bind.url("http");
+        format!("only the files were judged, as nobody who serves them was heard at {place}: {why}")
+    });
+    let mut served: BTreeMap<_, _> = served?;
+    for entry in entries {
+        let serving = entry.name.as_deref().and_then(|name| served.remove(name));
+        serving.into_iter().for_each(|serving| entry.is_served(serving));
+    }
+    Ok(())
 }
 
 impl Entry {
@@ -101,10 +132,12 @@ impl Entry {
             source: None,
             path: None,
             size_bytes: None,
+            digest: None,
             imports: None,
             used_by: Vec::new(),
             grants: plugin.map_or_else(Grants::default, |plugin| Grants::of(&plugin.grants)),
             needs: None,
+            serving: None,
             error: None,
         };
         let loaded = match host.find(component, None) {
@@ -114,6 +147,7 @@ impl Entry {
                     entry.path = Some(path.display().to_string());
                 }
                 entry.size_bytes = Some(found.bytes.len());
+                entry.digest = Some(found.digest.to_string());
                 host.load(&found).await
             }
             Err(refusal) => Err(refusal),
@@ -132,11 +166,33 @@ impl Entry {
         self.needs = Some(component.needs());
     }
 
-    /// Says on standard error why a component that no plugin uses is refused, if it is. Plugins that
-    /// are refused are told of with their places in the file.
+    /// A process serves by it, or by what was there before.
+    fn is_served(&mut self, serving: Serving) {
+        let serving = self.serving.insert(serving);
+        let digest = self.digest.as_deref().filter(|_| self.error.is_none());
+        let refused = digest.and_then(|digest| serving.against(digest));
+        if let Some(refused) = refused {
+            self.error = Some(refused.reason.clone());
+        }
+    }
+
+    /// What makes a process refuse it, where nothing else is wrong with it.
+    fn refused_there(&self) -> Option<(&Serving, &Candidate)> {
+        let (serving, digest) = (self.serving.as_ref()?, self.digest.as_deref()?);
+        let candidate = serving.against(digest)?;
+        (self.error.as_ref() == Some(&candidate.reason)).then_some((serving, candidate))
+    }
+
+    /// Says on standard error why a component that no plugin uses is refused, if it is, and why the process
+    /// that serves refuses one. Plugins that are refused here are told of with their places in the file.
     fn complain(&self) {
         if let (Some(error), None) = (&self.error, &self.name) {
             fail(&format_args!("{}.wasm, unused: {error}", self.component));
+        }
+        if let Some((serving, candidate)) = self.refused_there() {
+            let lines: Vec<_> = candidate.reason.lines().take(LINES).map(printable).collect();
+            let (version, reason) = (printable(serving.version()), lines.join("\n"));
+            fail(&format_args!("version {version} serves still, as its process says: {reason}"));
         }
     }
 

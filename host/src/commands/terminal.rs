@@ -136,6 +136,13 @@ impl Table {
     }
 }
 
+/// A text without what a terminal would take for an order: it may come from anywhere.
+pub(super) fn printable(text: &str) -> String {
+    let plain =
+        |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(plain).collect()
+}
+
 fn length(text: &str) -> usize {
     text.chars().count()
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::commands::terminal::{Cell, Paint, Table, Terminal};
+use crate::commands::terminal::{Cell, Paint, Table, Terminal, printable};
 
 /// What there is to tell. What is not known is absent.
 #[derive(Default, Serialize)]
@@ -151,11 +151,4 @@ impl Report {
         }
         table
     }
-}
-
-/// Without what a terminal would take for an order: a recording may come from anywhere.
-fn printable(text: &str) -> String {
-    let plain =
-        |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    text.chars().map(plain).collect()
 }

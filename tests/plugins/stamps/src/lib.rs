@@ -1,12 +1,13 @@
 //! Test guest: a rewriter that says which of its versions it is, in fields that it appends, so that two
 //! versions about one request would show. Its versions differ in the bytes of
 //! `STAMP` alone, which tests write into the compiled component. One whose stamp begins with a `!`
-//! traps in `configure`, one with `~` never comes out of it, and one with `&` takes its time there. One
+//! traps in `configure`, one with `~` never comes out of it, and one with `&` takes its time there, and says so. One
 //! with a `^` traps in each call, one with a `?` in each but that by which the host probes it, and one with
 //! a `*` never comes out of those; one with `%` takes its time.
 
 use crate::bindings::exports::linkspan::plugin::{lifecycle, request_rewriter, response_rewriter};
 use crate::bindings::linkspan::plugin::edits::Edit;
+use crate::bindings::linkspan::plugin::log::{self, Level};
 use crate::bindings::linkspan::plugin::request;
 use crate::bindings::linkspan::plugin::types::Field;
 
@@ -41,6 +42,7 @@ impl lifecycle::Guest for Plugin {
                 std::hint::black_box(());
             },
             Some(b'&') => {
+                log::write(Level::Info, "takes its time");
                 for turn in 0..500_000_000_u32 {
                     std::hint::black_box(turn);
                 }
