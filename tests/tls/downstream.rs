@@ -8,7 +8,7 @@ use rustls::{ClientConfig, HandshakeKind};
 
 use super::{Vault, stapled};
 use crate::support::tls::{Authority, Tls};
-use crate::support::{Client, Origin, Proxy, eventually, one_cluster, request};
+use crate::support::{Client, Origin, Proxy, UNHURRIED, eventually, one_cluster, request};
 
 /// A proxy in front of an origin, whose listener has these settings.
 fn proxy(origin: &Origin, listener: &str) -> Proxy {
@@ -255,4 +255,111 @@ fn the_end_of_a_response_is_told_in_tls() {
     client.send("GET / HTTP/1.0\r\nhost: a.test\r\n\r\n");
     assert_eq!(client.response().text(), "ok");
     assert!(client.ends_in_order(), "the connection ends without a word");
+}
+
+#[test]
+fn plugins_see_what_a_client_has_shown_and_asked_for() {
+    let vault = Vault::new();
+    vault.make("a", &["a.test"]);
+    fs::write(vault.path().join("ca.pem"), vault.authority.pem()).unwrap();
+    let ca = vault.path().join("ca.pem").display().to_string();
+    let toml = format!(
+        "[listeners.web]\nbind = '127.0.0.1:0'\nrouters = ['secured']\n\
+         tls = {{ {}, client-ca = '{ca}', client-cert = 'optional' }}\n\
+         [listeners.plain]\nbind = '127.0.0.1:0'\nrouters = ['secured']\n\
+         [plugins.secured]\n{UNHURRIED}\n",
+        vault.files("a")
+    );
+    let proxy = Proxy::start_with(&toml, &["secured"]);
+    let told = |config: &Arc<ClientConfig>| {
+        Client::secure(proxy.address("web"), config, "A.test").unwrap().get("/").text()
+    };
+    let subject = |params: &mut rcgen::CertificateParams| {
+        params.distinguished_name.push(rcgen::DnType::OrganizationName, "Ex, Ltd");
+    };
+    let known = vault.authority.vouch_with(&["app"], subject).client(&vault.authority);
+    let expected = r#"(Some("O=Ex\\, Ltd,CN=app"), Some(true), Some("a.test"), Some("1.3"))"#;
+    assert_eq!(told(&known), expected);
+    // A session that is taken up again is that client's.
+    assert_eq!(told(&known), expected);
+    assert_eq!(told(&vault.client()), r#"(None, None, Some("a.test"), Some("1.3"))"#);
+    let plain = Client::connect(proxy.address("plain")).get("/").text();
+    assert_eq!(plain, "(None, None, None, None)");
+}
+
+#[test]
+fn a_stream_router_decides_by_what_is_said_within() {
+    let vault = Vault::new();
+    vault.make("a", &["a.test"]);
+    let origin = Origin::scripted(|peer| {
+        let mut bytes = Vec::new();
+        while peer.take(1, &mut bytes).is_ok() {
+            peer.send(&bytes);
+            bytes.clear();
+        }
+    });
+    let toml = format!(
+        "[listeners.web]\nbind = '127.0.0.1:0'\nprotocol = 'tcp'\nstream-router = 'streams'\n\
+         tls = {{ {} }}\n[clusters.app]\nendpoints = ['{}']\n[plugins.streams]\n{UNHURRIED}\n\
+         config = {{ rules = [{{ begins = 'tell', do = 'tell' }}, {{ begins = 'e', to = ['app'] }}] }}\n",
+        vault.files("a"),
+        origin.address()
+    );
+    let proxy = Proxy::start_with(&toml, &["streams"]);
+    let connect = || Client::secure(proxy.address("web"), &vault.client(), "a.test").unwrap();
+    let mut client = connect();
+    client.send("tell");
+    let told = String::from_utf8(client.rest()).unwrap();
+    assert!(told.starts_with("web 127.0.0.1 ") && told.ends_with(" a.test"), "{told}");
+    let (mut client, mut answer) = (connect(), Vec::new());
+    let much = vec![b'e'; 200_000];
+    let (one, other) = much.split_at(100_000);
+    client.send(one);
+    client.take(100_000, &mut answer).unwrap();
+    client.send(other);
+    client.take(100_000, &mut answer).unwrap();
+    assert_eq!(answer, much);
+}
+
+#[test]
+fn a_websocket_goes_through_tls() {
+    let vault = Vault::new();
+    vault.make("a", &["a.test"]);
+    let origin = Origin::scripted(|peer| {
+        let Some(_) = peer.request() else { return };
+        peer.send(
+            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+        );
+        let mut bytes = Vec::new();
+        while peer.take(1, &mut bytes).is_ok() {
+            peer.send(&bytes);
+            bytes.clear();
+        }
+    });
+    let proxy = proxy(&origin, &format!("tls = {{ {} }}", vault.files("a")));
+    let mut client = Client::secure(proxy.address("web"), &vault.client(), "a.test").unwrap();
+    client.send(
+        "GET /ws HTTP/1.1\r\nhost: a.test\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nearly",
+    );
+    assert_eq!(client.response_head().status(), 101);
+    let mut answer = Vec::new();
+    client.take(5, &mut answer).unwrap();
+    client.send("later");
+    client.take(5, &mut answer).unwrap();
+    assert_eq!(answer, b"earlylater");
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_given_up_in_time() {
+    let (vault, origin) = (Vault::new(), Origin::replying(&"x".repeat(32 << 20)));
+    vault.make("a", &["a.test"]);
+    let listener = format!("tls = {{ {} }}\nbody-timeout = '200ms'", vault.files("a"));
+    let proxy = proxy(&origin, &listener);
+    let mut client = Client::secure(proxy.address("web"), &vault.client(), "a.test").unwrap();
+    client.send(request("GET", "/", &[], b""));
+    let line = &proxy.access(1)[0];
+    let error = line["error"].as_str().unwrap_or_default();
+    assert!(error.contains("body-timeout"), "{line}");
+    assert!(line["bytes_down"].as_u64().unwrap() < 16 << 20, "{line}");
+    assert!(!client.ends_in_order(), "what is missing looks whole");
 }

@@ -9,7 +9,7 @@ use crate::bindings::exports::linkspan::plugin::lifecycle;
 use crate::bindings::exports::linkspan::plugin::stream_router::{
     self, Decision, Target, Trouble, Upstream,
 };
-use crate::bindings::linkspan::plugin::{connection, metrics};
+use crate::bindings::linkspan::plugin::{connection, metrics, tls};
 use linkspan_plugin_common::config;
 use serde::Deserialize;
 use std::cell::RefCell;
@@ -57,7 +57,8 @@ struct Rule {
     inactivity_timeout: Option<u32>,
     /// Closes after this.
     close: Option<String>,
-    /// `trap` or `loop`, or `tell`, which closes after the listener, the client's address and its port.
+    /// `trap` or `loop`, or `tell`, which closes after the listener, the client's address and its port, and
+    /// the name that it has asked for in TLS.
     r#do: Option<String>,
 }
 
@@ -118,7 +119,9 @@ impl Rule {
             Some("trap") => process::abort(),
             Some("tell") => {
                 let (listener, address) = (connection::listener(), connection::client_address());
-                let told = format!("{listener} {address} {}", connection::client_port());
+                let (port, name) = (connection::client_port(), tls::server_name());
+                let name = name.map(|name| format!(" {name}")).unwrap_or_default();
+                let told = format!("{listener} {address} {port}{name}");
                 return Decision::Close(Some(told.into_bytes()));
             }
             Some("loop") => loop {
