@@ -191,14 +191,14 @@ fn no_network_is_wide_enough_for_special_addresses() {
 }
 
 #[test]
-fn what_is_no_plain_http_address_is_refused() {
+fn what_is_no_address_of_http_is_refused() {
     let origin = Origin::replying("hello");
     let address = origin.address();
     let proxy = granting(&["0.0.0.0/0:*", "localhost:*"]);
     let mut client = proxy.connect();
     let long = format!("http://{}", "a".repeat(5_000));
     for bad in [
-        format!("https://{address}"),
+        format!("h2c://{address}"),
         format!("http://{address}/path"),
         format!("http://user@{address}"),
         format!("//{address}"),
@@ -214,7 +214,7 @@ fn what_is_no_plain_http_address_is_refused() {
     assert_eq!((origin.hits(), refusals(&proxy)), (0, 10));
     let lines = proxy.access(10);
     let error = lines[0]["error"].as_str().unwrap();
-    assert!(error.ends_with("`https` endpoints are not available in this version"), "{error}");
+    assert!(error.ends_with("`h2c` endpoints are not available in this version"), "{error}");
     let error = lines[9]["error"].as_str().unwrap();
     assert!(error.len() < 400 && error.ends_with("it is too long"), "{error}");
     assert_eq!(ask(&mut client, &url(address)).text(), "hello", "the connection goes on");

@@ -359,7 +359,7 @@ fn what_cannot_be_resolved_is_refused() {
     let cases = [
         ("servers = ['dns.test']", "127.0.0.1:1", "a name server is given by its IP address"),
         ("min-ttl = '2s'\nmax-ttl = '1s'", "127.0.0.1:1", "`min-ttl` is more than `max-ttl`"),
-        ("", "srv+https://_https._tcp.app.test", "`srv+https` endpoints are not available"),
+        ("", "srv+https://_https._tcp.app.test:443", "SRV records say which port it is"),
         ("", "srv+http://_http._tcp.app.test:80", "SRV records say which port it is"),
         ("", "srv+http://127.0.0.1", "is not the name of a host"),
     ];

@@ -2,6 +2,7 @@
 
 mod downstream;
 mod files;
+mod upstream;
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -28,6 +28,7 @@ mod sendfile;
 mod store;
 mod tcp;
 mod units;
+mod upstream_tls;
 mod uses;
 mod warnings;
 mod written;
@@ -42,7 +43,7 @@ use std::time::Duration;
 pub use address::{AddressGrant, BadUrl, HostGrant, NotMovable};
 pub use admin::{Admin, Secret};
 pub use check::STDIN;
-pub use cluster::{Address, Cluster, Endpoint, ForwardedHeaders, HostHeader};
+pub use cluster::{Address, Cluster, Endpoint, ForwardedHeaders, HostHeader, Location, Scheme};
 pub use dns::Dns;
 pub use effective::Effective;
 pub use fault::{Fault, Faults, Place, Severity};
@@ -57,9 +58,11 @@ pub use sendfile::{Compression, Root, Sendfile};
 pub use store::{ENTRY_BYTES, Memcached, Store, StoreKind, valid_key};
 pub use tcp::Tcp;
 pub use units::{ShownDuration, ShownSize};
+pub use upstream_tls::UpstreamTls;
 
 use crate::socket::bind::Bind;
 use crate::socket::path::Rights;
+use crate::tls::client::ClientTls;
 use crate::tls::server::ServerTls;
 
 /// A name given in the configuration: of a listener, cluster, plugin or store.
@@ -84,6 +87,9 @@ pub struct Config {
     pub plugins: BTreeMap<Name, Plugin>,
     /// `[stores.*]`.
     pub stores: BTreeMap<Name, Store>,
+    /// How TLS is spoken to addresses that routers name. `None`: they may name none, or the system has no
+    /// authorities to verify anybody by.
+    pub direct_tls: Option<Arc<ClientTls>>,
 }
 
 impl Config {

@@ -36,7 +36,7 @@ use hyper::body::Incoming;
 use smallvec::SmallVec;
 
 use crate::body::{Body, Upload, UploadError};
-use crate::config::Address;
+use crate::config::Location;
 use crate::headers::{self, Forwarding};
 use crate::log::id::RequestId;
 use crate::plugin::{Decision, Exchange, Plugin, Taken, Trail, Upstream};
@@ -278,7 +278,7 @@ impl Served<'_> {
         let cluster = match upstream {
             Upstream::Address(url) => {
                 let (id, listener) = (record.id(), record.listener());
-                let naming = direct::Naming { router, id, listener, read: Address::from_url };
+                let naming = direct::Naming { router, id, listener, read: Location::from_url };
                 direct::cluster(self.worker, self.view, url, naming).await?
             }
             Upstream::Cluster(name) => match self.view.cluster(&name) {

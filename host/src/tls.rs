@@ -3,6 +3,8 @@
 //! Everything is read when a configuration is, so that one whose files are of no use is not taken; what
 //! is agreed on with a peer lasts as long as its connection, whatever becomes of the files.
 
+pub mod client;
+pub mod failure;
 pub mod pem;
 pub mod server;
 pub mod subject;

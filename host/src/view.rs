@@ -23,6 +23,9 @@ use crate::wire::Limits;
 
 pub use direct::Direct;
 
+/// What is offered to upstreams to be spoken within TLS (RFC 7301).
+const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
+
 /// A snapshot as one worker sees it.
 pub struct View {
     /// The snapshot's number.
@@ -122,7 +125,7 @@ impl View {
         Self {
             generation: snapshot.generation,
             listening: snapshot.listening.clone(),
-            direct: Direct::new(snapshot.config.dns.timeout),
+            direct: Direct::new(snapshot.config.dns.timeout, snapshot.config.direct_tls.clone()),
             listeners,
             clusters,
             plugins,
@@ -242,6 +245,7 @@ fn cluster_use(cluster: &Arc<Cluster>, plugins: &HashMap<Use, Plugin>, make: &Ma
             idle_timeout: settings.idle_timeout,
             max_idle: settings.max_idle_per_endpoint.div_ceil(make.workers.max(1)),
             proxy_protocol: settings.proxy_protocol,
+            protocols: PROTOCOLS,
             heads: Limits {
                 head_bytes: settings.max_response_head_bytes,
                 fields: settings.max_response_headers,

@@ -144,8 +144,8 @@ fn an_origin_that_is_down_is_no_miss() {
 }
 
 #[test]
-fn what_is_not_granted_or_not_plain_http_is_refused() {
-    let origin = Origin::replying("a");
+fn what_is_not_granted_or_no_tls_is_refused() {
+    let origin = Origin::scripted(|peer| peer.send("220 mail ready\r\n"));
     let tls = format!("https://{}/", origin.address());
     let entries = [("http://a.test:80/", "http://127.0.0.2:80/"), ("http://b.test:80/", &tls)];
     let proxy = Proxy::start(&remap(&entries, "", ""));
@@ -153,9 +153,11 @@ fn what_is_not_granted_or_not_plain_http_is_refused() {
     for host in ["a.test", "b.test"] {
         assert_eq!(ask(&mut client, "/", host).status(), 502, "{host}");
     }
-    assert_eq!(proxy.counter("linkspan_errors", &[("reason", "not_granted")]), 2);
+    for reason in ["not_granted", "tls"] {
+        assert_eq!(proxy.counter("linkspan_errors", &[("reason", reason)]), 1, "{reason}");
+    }
     let errors = proxy.access(2).iter().map(|line| line["error"].to_string()).collect::<String>();
-    for part in ["no grant covers it", "`https` endpoints are not available in this version"] {
+    for part in ["no grant covers it", "it does not speak TLS"] {
         assert!(errors.contains(part), "{part}: {errors}");
     }
     assert_eq!(origin.hits(), 0);

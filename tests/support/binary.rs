@@ -56,6 +56,19 @@ impl Binary {
         Self::start(directory, arguments)
     }
 
+    /// Runs the program with a configuration and these variables.
+    pub(crate) fn with_variables(
+        toml: &str,
+        variables: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> Self {
+        let directory = directory(&[]);
+        fs::write(directory.path().join("linkspan.toml"), toml).unwrap();
+        let mut command = Command::new(program());
+        command.args(arguments).envs(variables.iter().copied());
+        Self::spawn(directory, command, Stdio::null())
+    }
+
     /// Serves a configuration.
     pub(crate) fn serve(toml: &str) -> Self {
         Self::with(toml, &[], &["run"])

@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 
+use rustls::ServerConfig;
 use socket2::{Domain, SockRef, Socket, Type};
 
 use super::eventually;
 use super::message::{Head, Message, reply};
+use super::tls::Tls;
 use super::wire::{Framing, Wire};
 
 /// A server on a port of its own. Dropped, it cuts off what is open.
@@ -27,6 +29,8 @@ pub(crate) struct Origin {
 pub(crate) struct Peer {
     /// The connections that came before it.
     pub(crate) number: usize,
+    /// Whether TLS ends without a word.
+    breaks_off: bool,
     wire: Wire,
     shared: Arc<Shared>,
 }
@@ -83,6 +87,14 @@ impl Origin {
     /// Runs a script for each connection, each in a thread.
     pub(crate) fn scripted(script: impl Fn(&mut Peer) + Send + Sync + 'static) -> Self {
         Down::new().up(script)
+    }
+
+    /// The same over TLS.
+    pub(crate) fn secured(
+        config: Arc<ServerConfig>,
+        script: impl Fn(&mut Peer) + Send + Sync + 'static,
+    ) -> Self {
+        Down::new().up_with(Some(config), script)
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -199,6 +211,15 @@ impl Down {
 
     /// Starts a server there.
     pub(crate) fn up(self, script: impl Fn(&mut Peer) + Send + Sync + 'static) -> Origin {
+        self.up_with(None, script)
+    }
+
+    /// The same, which speaks TLS if it is told how.
+    pub(crate) fn up_with(
+        self,
+        tls: Option<Arc<ServerConfig>>,
+        script: impl Fn(&mut Peer) + Send + Sync + 'static,
+    ) -> Origin {
         self.socket.listen(128).unwrap();
         let listener = TcpListener::from(self.socket);
         let accepting = listener.try_clone().unwrap();
@@ -207,8 +228,14 @@ impl Down {
         let acceptor = thread::spawn(move || {
             while let Ok((stream, _)) = accepting.accept() {
                 let mut peer = Peer::new(stream, &of_thread);
-                let script = Arc::clone(&script);
-                thread::spawn(move || script(&mut peer));
+                let (script, tls) = (Arc::clone(&script), tls.clone());
+                thread::spawn(move || {
+                    let tls = tls.map(|config| Tls::server(&config));
+                    // Who does not come to terms about TLS has had no conversation.
+                    if tls.is_none_or(|tls| peer.wire.secure(tls).is_ok()) {
+                        script(&mut peer);
+                    }
+                });
             }
         });
         Origin { address: self.address, listener, shared, acceptor: Some(acceptor) }
@@ -221,7 +248,8 @@ impl Peer {
         let number = seen.connections;
         seen.connections += 1;
         seen.open.insert(number, (stream.try_clone().unwrap(), false));
-        Self { number, wire: Wire::new(stream), shared: Arc::clone(shared) }
+        let wire = Wire::new(stream);
+        Self { number, breaks_off: false, wire, shared: Arc::clone(shared) }
     }
 
     /// Reads and records the next request; none if there will not be one.
@@ -266,6 +294,11 @@ impl Peer {
         let _ = self.wire.rest();
     }
 
+    /// Will end TLS without saying so.
+    pub(crate) fn break_off(&mut self) {
+        self.breaks_off = true;
+    }
+
     /// Ends the connection with a reset.
     pub(crate) fn reset(&mut self) {
         self.shared.lock().open.remove(&self.number);
@@ -298,6 +331,10 @@ impl DerefMut for Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
+        if !self.breaks_off {
+            // Who has gone already need not be told.
+            let _ = self.wire.end();
+        }
         self.shared.lock().open.remove(&self.number);
     }
 }

@@ -11,7 +11,8 @@ use rcgen::{
     KeyPair,
 };
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, Connection, RootCertStore};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, ClientConnection, Connection, RootCertStore, ServerConnection};
 
 /// Somebody who vouches for others.
 #[derive(Debug)]
@@ -70,6 +71,14 @@ impl Authority {
 }
 
 impl Identity {
+    /// Somebody for whom nobody vouches.
+    pub(crate) fn alone(names: &[&str]) -> Self {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
+        Self { pem: certificate.pem(), certificate: certificate.der().clone(), key }
+    }
+
     /// One that has been valid no more since many years.
     pub(crate) fn expired(params: &mut CertificateParams) {
         params.not_before = rcgen::date_time_ymd(2000, 1, 1);
@@ -91,6 +100,21 @@ impl Identity {
         let (chain, key) = self.parts();
         let builder = ClientConfig::builder().with_root_certificates(authority.roots());
         Arc::new(builder.with_client_auth_cert(chain, key.into()).unwrap())
+    }
+
+    /// A server with this certificate, which asks for none.
+    pub(crate) fn server(&self) -> Arc<rustls::ServerConfig> {
+        let (chain, key) = self.parts();
+        let builder = rustls::ServerConfig::builder().with_no_client_auth();
+        Arc::new(builder.with_single_cert(chain, key.into()).unwrap())
+    }
+
+    /// The same for clients for whom an authority vouches.
+    pub(crate) fn server_for(&self, clients: &Authority) -> Arc<rustls::ServerConfig> {
+        let (chain, key) = self.parts();
+        let clients = WebPkiClientVerifier::builder(Arc::new(clients.roots())).build().unwrap();
+        let builder = rustls::ServerConfig::builder().with_client_cert_verifier(clients);
+        Arc::new(builder.with_single_cert(chain, key.into()).unwrap())
     }
 }
 
@@ -121,6 +145,11 @@ impl Tls {
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let connection = ClientConnection::new(Arc::clone(config), name).unwrap();
         Self(Box::new(Connection::Client(connection)))
+    }
+
+    pub(crate) fn server(config: &Arc<rustls::ServerConfig>) -> Self {
+        let connection = ServerConnection::new(Arc::clone(config)).unwrap();
+        Self(Box::new(Connection::Server(connection)))
     }
 
     /// The state of the conversation.
@@ -162,5 +191,14 @@ impl Tls {
             }
             read.map_err(io::Error::other)?;
         }
+    }
+
+    /// Says that nothing more comes.
+    pub(crate) fn end(&mut self, mut stream: &TcpStream) -> io::Result<()> {
+        self.0.send_close_notify();
+        while self.0.wants_write() {
+            self.0.write_tls(&mut stream)?;
+        }
+        Ok(())
     }
 }

@@ -75,6 +75,11 @@ impl Wire {
         self.tls.as_mut()
     }
 
+    /// Says in TLS that nothing more comes.
+    pub(crate) fn end(&mut self) -> io::Result<()> {
+        self.tls.as_mut().map_or(Ok(()), |tls| tls.end(&self.stream))
+    }
+
     /// Writes everything, or says why not.
     pub(crate) fn write(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         match &mut self.tls {

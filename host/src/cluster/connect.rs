@@ -6,8 +6,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Duration, sleep, timeout};
 
-use crate::cluster::peer::Peer;
+use crate::cluster::peer::{Peer, Way};
 use crate::socket::Stream;
+use crate::tls::failure::Failure;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +28,9 @@ pub enum ConnectError {
     /// Anything else.
     #[error("connect failed")]
     Failed(#[source] io::Error),
+    /// Who answers has not proved to be the endpoint, or could not agree on TLS with us.
+    #[error(transparent)]
+    Tls(Failure),
     /// There is a stream, but no HTTP to be spoken over it.
     #[error("protocol set-up failed")]
     Protocol(#[source] hyper::Error),
@@ -66,15 +70,18 @@ impl From<io::Error> for ConnectError {
 /// How long to wait for a descriptor until it is tried again.
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// Connects to `peer`, and sends what has to come first, within `patience`. TCP connections do not delay
+/// Connects to where `to` leads, sends what has to come `first`, and agrees on TLS if it is spoken there, for
+/// which `protocols` are offered, best first: all of that within `patience`. TCP connections do not delay
 /// small segments. When there is no descriptor left, `relieve` is to close what can be done without, and one
 /// is waited for.
 pub async fn connect(
-    peer: &Peer,
+    to: impl Into<Way<'_>>,
     patience: Duration,
     first: &[u8],
+    protocols: &[&[u8]],
     relieve: impl Fn(),
 ) -> Result<Stream, ConnectError> {
+    let Way { peer, tls } = to.into();
     let mut shortage = None;
     let begun = async {
         let mut stream = loop {
@@ -89,10 +96,13 @@ pub async fn connect(
         };
         shortage = None;
         stream.write_all(first).await?;
-        io::Result::Ok(stream)
+        match tls {
+            Some(tls) => tls.shake_hands(stream, protocols).await.map_err(ConnectError::Tls),
+            None => Ok(stream),
+        }
     };
     match timeout(patience, begun).await {
-        Ok(opened) => Ok(opened?),
+        Ok(opened) => opened,
         Err(_elapsed) => Err(shortage.map_or(ConnectError::TimedOut, ConnectError::Exhausted)),
     }
 }
@@ -126,7 +136,7 @@ mod tests {
     async fn reaches_tcp_and_unix_peers() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer = Peer::Tcp(listener.local_addr().unwrap());
-        let mut stream = connect(&peer, PATIENCE, b"first ", || {}).await.unwrap();
+        let mut stream = connect(&peer, PATIENCE, b"first ", &[], || {}).await.unwrap();
         stream.write_all(b"tcp").await.unwrap();
         drop(stream);
         let mut seen = String::new();
@@ -136,7 +146,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("socket");
         let listener = UnixListener::bind(&path).unwrap();
-        let mut stream = connect(&Peer::Unix(path), PATIENCE, b"first ", || {}).await.unwrap();
+        let mut stream = connect(&Peer::Unix(path), PATIENCE, b"first ", &[], || {}).await.unwrap();
         stream.write_all(b"unix").await.unwrap();
         drop(stream);
         let mut seen = String::new();
@@ -150,13 +160,13 @@ mod tests {
         let peer = Peer::Tcp(listener.local_addr().unwrap());
         drop(listener);
         assert!(matches!(
-            connect(&peer, PATIENCE, b"", || {}).await,
+            connect(&peer, PATIENCE, b"", &[], || {}).await,
             Err(ConnectError::Refused(_))
         ));
 
         let absent = Peer::Unix("/nonexistent/linkspan.sock".into());
         assert!(matches!(
-            connect(&absent, PATIENCE, b"", || {}).await,
+            connect(&absent, PATIENCE, b"", &[], || {}).await,
             Err(ConnectError::Refused(_))
         ));
 
@@ -166,8 +176,8 @@ mod tests {
         socket.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
         socket.listen(0).unwrap();
         let peer = Peer::Tcp(socket.local_addr().unwrap().as_socket().unwrap());
-        let _queued = connect(&peer, PATIENCE, b"", || {}).await.unwrap();
-        let silent = connect(&peer, Duration::from_millis(50), b"", || {}).await;
+        let _queued = connect(&peer, PATIENCE, b"", &[], || {}).await.unwrap();
+        let silent = connect(&peer, Duration::from_millis(50), b"", &[], || {}).await;
         assert!(matches!(silent, Err(ConnectError::TimedOut)), "{silent:?}");
     }
 

@@ -11,9 +11,10 @@ use http::HeaderValue;
 
 use super::health::State;
 use super::limit::Limit;
-use super::peer::Peer;
+use super::peer::{Peer, Way};
 use super::report::Report;
 use super::vitals::Vitals;
+use crate::tls::client::Secure;
 
 /// One address of a cluster.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ pub struct Endpoint {
     peer: Peer,
     label: Arc<str>,
     authority: HeaderValue,
+    tls: Option<Secure>,
     vitals: Vitals,
     report: Report,
     limit: Limit,
@@ -41,6 +43,7 @@ impl Endpoint {
             peer,
             label,
             authority,
+            tls: None,
             vitals: Vitals::default(),
             report: Report::default(),
             limit: Limit::default(),
@@ -48,7 +51,20 @@ impl Endpoint {
         }
     }
 
-    /// Its number: stable as long as the cluster has this address, never another's.
+    /// The same, which is spoken to like this.
+    #[must_use]
+    pub fn over(self, tls: Option<Secure>) -> Self {
+        Self { tls, ..self }
+    }
+
+    /// The same, in place of another: what somebody has set that to by hand holds for both.
+    pub(super) fn in_place_of(mut self, before: &Self) -> Self {
+        self.vitals.share_hand(&before.vitals);
+        self
+    }
+
+    /// Its number: stable as long as the cluster has this address, and speaks TLS to it like before, or not;
+    /// never another's.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.id
@@ -64,6 +80,12 @@ impl Endpoint {
     #[must_use]
     pub fn peer(&self) -> &Peer {
         &self.peer
+    }
+
+    /// How connections lead to it.
+    #[must_use]
+    pub fn way(&self) -> Way<'_> {
+        Way { peer: &self.peer, tls: self.tls.as_ref() }
     }
 
     /// `host:port` or `unix:/path`, as balancers and logs name it.

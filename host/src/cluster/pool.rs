@@ -40,7 +40,7 @@ use self::link::Link;
 use self::shelf::Shelf;
 use crate::body::{DownloadLimits, RequestBody, UpstreamBody};
 use crate::cluster::connect::{ConnectError, connect};
-use crate::cluster::peer::Peer;
+use crate::cluster::peer::Way;
 use crate::proxy_protocol::{Subject, Version, encode};
 use crate::wire::Limits;
 
@@ -55,6 +55,8 @@ pub struct ConnectSettings {
     pub max_idle: usize,
     /// The PROXY header that connections begin with.
     pub proxy_protocol: Option<Version>,
+    /// What is offered to be spoken within TLS, best first.
+    pub protocols: &'static [&'static [u8]],
     /// What bounds the heads of responses.
     pub heads: Limits,
 }
@@ -115,14 +117,14 @@ impl Pool {
     }
 
     /// A slot on an idle connection to the endpoint that `key` identifies, or else on a new one
-    /// to `peer`. The settings hold for the connections of that endpoint from now on. If connections
+    /// where `to` leads, which is the same for all that is asked for with this key. The settings hold for the connections of that endpoint from now on. If connections
     /// have to tell of the downstream connection, `told` is what they tell, and is one value for all
     /// requests of one. The system is asked about a connection that is there if a request is `single`, which
     /// cannot be repeated when that turns out to be closed.
     pub async fn acquire(
         &self,
         key: u64,
-        peer: &Peer,
+        to: impl Into<Way<'_>>,
         settings: &ConnectSettings,
         told: &Rc<Subject>,
         single: bool,
@@ -134,9 +136,10 @@ impl Pool {
             return Ok(Slot { link, reused: true });
         }
         let header = told.map(|(version, told)| encode(version, **told)).unwrap_or_default();
-        let stream = connect(peer, settings.connect_timeout, &header, || self.relieve()).await?;
+        let (to, patience) = (to.into(), settings.connect_timeout);
+        let stream = connect(to, patience, &header, settings.protocols, || self.relieve()).await?;
         let mut link =
-            Link::open(stream, peer, settings.heads).await.map_err(ConnectError::Protocol)?;
+            Link::open(stream, to.peer, settings.heads).await.map_err(ConnectError::Protocol)?;
         link.told = told.map(|(_, told)| Rc::downgrade(told));
         link.home = Some(shelf);
         Ok(Slot { link, reused: false })

@@ -11,25 +11,27 @@
 
 mod changes;
 mod names;
+mod place;
 mod refresh;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use http::HeaderValue;
 use tokio::sync::Notify;
 
 use super::endpoint::Endpoint;
 use super::peer::Peer;
 use super::{Cluster, Member, Membership, Standing, States};
 use crate::config;
-use crate::config::{Address, Config, Name};
+use crate::config::{Config, Location, Name, UpstreamTls};
 use crate::dns::{Found, Inquiries, Resolver};
+use crate::tls::client::{ClientTls, Secure};
 
 use changes::{start_slowly, tell_of_changes};
 use names::{Names, question};
+use place::{Place, places};
 
 /// Makes clusters, and carries over what outlives a reload. Clones share it.
 #[derive(Clone, Default)]
@@ -65,10 +67,16 @@ struct Known {
     by_hand: Vec<Arc<Endpoint>>,
 }
 
-/// The name that stands for an endpoint in the configuration, if it is not an address. Together with
-/// the address it makes an endpoint the same one: two names of one address are two endpoints, as
-/// what serves them may tell them apart by Host.
-type AskedBy = Option<Arc<str>>;
+/// What makes an endpoint the same one, together with its address.
+#[derive(Debug, Clone, PartialEq)]
+struct AskedBy {
+    /// The name that stands for it in the configuration, if it is not an address: two names of one address
+    /// are two endpoints, as what serves them may tell them apart by Host.
+    host: Option<Arc<str>>,
+    /// How TLS is spoken to it: what has failed by other settings may succeed by these, and what was believed
+    /// by others may not be any more.
+    tls: Option<Secure>,
+}
 
 impl Registry {
     /// Resolves the names of a configuration and makes its clusters.
@@ -104,9 +112,14 @@ impl Registry {
     }
 
     /// A cluster that is not configured, of the address that a router named and what that resolves
-    /// to. It has no name and no balancers; nothing of it is remembered here.
+    /// to, with which TLS is spoken like this. It has no name and no balancers; nothing of it is remembered here.
     #[must_use]
-    pub fn unnamed(address: Address, resolved: Vec<SocketAddr>) -> Arc<Cluster> {
+    pub fn unnamed(
+        location: Location,
+        resolved: Vec<SocketAddr>,
+        tls: Option<&Arc<ClientTls>>,
+    ) -> Arc<Cluster> {
+        let Location { scheme, address } = location;
         let mut names = Names::default();
         if let Some(question) = question(&address) {
             let found = |socket: SocketAddr| Found { service: None, address: socket.ip() };
@@ -114,12 +127,14 @@ impl Registry {
         }
         let endpoint = config::Endpoint {
             address,
+            scheme,
             weight: 100,
             max_connections: None,
             attributes: Vec::new(),
         };
         let settings = config::Cluster {
             endpoints: vec![endpoint],
+            tls: tls.map(|client| UpstreamTls::usual(Arc::clone(client))),
             balancers: Vec::new(),
             ..config::Cluster::default()
         };
@@ -254,47 +269,73 @@ impl Known {
     ) -> Vec<Member> {
         // Numbers are given across clusters, so that none comes twice even if a cluster goes and
         // returns.
-        let mut members = Vec::new();
+        let mut all = Vec::new();
         for configured in &settings.endpoints {
+            let tls = settings.tls_of(configured);
+            all.extend(
+                places(&configured.address, tls, names).into_iter().map(|it| (configured, it)),
+            );
+        }
+        let mut members = Vec::new();
+        for (configured, place) in &all {
             let attributes: Arc<[_]> = configured.attributes.clone().into();
-            for place in places(&configured.address, names) {
-                let (weight, attributes) = match place.rank_and_weight {
-                    Some((rank, weight)) => {
-                        (scaled(configured.weight, weight), ranked(&attributes, rank))
-                    }
-                    None => (configured.weight, Arc::clone(&attributes)),
-                };
-                members.push(Member {
-                    endpoint: self.endpoint(place, next_endpoint),
-                    weight,
-                    standing: standing(&attributes),
-                    max_connections: configured.max_connections.or(settings.max_connections),
-                    attributes,
-                });
-            }
+            let (weight, attributes) = match place.rank_and_weight {
+                Some((rank, weight)) => {
+                    (scaled(configured.weight, weight), ranked(&attributes, rank))
+                }
+                None => (configured.weight, attributes),
+            };
+            let is_wanted = |peer: &Peer, by: &AskedBy| {
+                all.iter().any(|(_, other)| other.peer == *peer && other.by == *by)
+            };
+            members.push(Member {
+                endpoint: self.endpoint(place, is_wanted, next_endpoint),
+                weight,
+                standing: standing(&attributes),
+                max_connections: configured.max_connections.or(settings.max_connections),
+                attributes,
+            });
         }
         self.hold();
         self.forget_the_dead();
         members
     }
 
-    fn endpoint(&mut self, place: Place, next_id: &mut u32) -> Arc<Endpoint> {
-        let Place { peer, host, authority, .. } = place;
+    /// The endpoint of a place: the one that is known, or a new one. `is_wanted` tells which others there are
+    /// to be.
+    fn endpoint(
+        &mut self,
+        place: &Place,
+        is_wanted: impl Fn(&Peer, &AskedBy) -> bool,
+        next_id: &mut u32,
+    ) -> Arc<Endpoint> {
+        let Place { peer, by, authority, .. } = place;
         let there = self.endpoints.entry(peer.clone()).or_default();
-        let same = there.iter().find(|(asked_by, _)| *asked_by == host);
+        let same = there.iter().find(|(asked_by, _)| asked_by == by);
         if let Some(endpoint) = same.and_then(|(_, endpoint)| endpoint.upgrade()) {
             return endpoint;
         }
         there.retain(|(_, endpoint)| endpoint.strong_count() > 0);
+        // What is spoken to otherwise from now on gives way to what it becomes, with the name that it had.
+        let (before, others): (Vec<_>, Vec<_>) = there
+            .iter()
+            .filter_map(|(asked_by, endpoint)| Some((asked_by, endpoint.upgrade()?)))
+            .partition(|(asked_by, _)| asked_by.host == by.host && !is_wanted(peer, asked_by));
         // One label must not stand for two endpoints, in hashes as in metrics.
-        let label = if there.is_empty() {
-            peer.to_string()
-        } else {
-            format!("{peer}#{}", host.as_deref().unwrap_or("address"))
-        };
-        let endpoint = Arc::new(Endpoint::new(*next_id, peer, label.into(), authority));
+        let taken = |label: &str| others.iter().any(|(_, other)| &**other.label() == label);
+        let host = by.host.as_deref().unwrap_or("address");
+        let scheme = if by.tls.is_some() { "https" } else { "http" };
+        let labels =
+            [format!("{peer}"), format!("{peer}#{host}"), format!("{peer}#{scheme}:{host}")];
+        let free = labels.iter().find(|label| !taken(label));
+        let label = Arc::from(free.map_or("", String::as_str));
+        let mut endpoint = Endpoint::new(*next_id, peer.clone(), label, authority.clone());
+        if let Some((_, before)) = before.last() {
+            endpoint = endpoint.in_place_of(before);
+        }
+        let endpoint = Arc::new(endpoint.over(by.tls.clone()));
         *next_id = next_id.wrapping_add(1);
-        there.push((host, Arc::downgrade(&endpoint)));
+        there.push((by.clone(), Arc::downgrade(&endpoint)));
         endpoint
     }
 
@@ -303,53 +344,6 @@ impl Known {
             there.retain(|(_, endpoint)| endpoint.strong_count() > 0);
             !there.is_empty()
         });
-    }
-}
-
-/// One address of a configured endpoint.
-struct Place {
-    peer: Peer,
-    host: AskedBy,
-    authority: HeaderValue,
-    /// What a service says of it.
-    rank_and_weight: Option<(u8, u32)>,
-}
-
-fn places(address: &Address, names: &Names) -> Vec<Place> {
-    let place = |peer, host: AskedBy, authority: HeaderValue, rank_and_weight| Place {
-        peer,
-        host,
-        authority,
-        rank_and_weight,
-    };
-    let found = question(address).map(|question| names.found(&question));
-    let found = found.into_iter().flatten();
-    match address {
-        Address::Socket(socket) => {
-            let authority = authority(&of_ip(socket.ip()), socket.port());
-            vec![place(Peer::Tcp(*socket), None, authority, None)]
-        }
-        Address::Unix(path) => {
-            vec![place(Peer::Unix(path.clone()), None, authority("localhost", 80), None)]
-        }
-        Address::Name(host, port) => {
-            let authority = authority(host, *port);
-            let of = |found: &Found| {
-                let peer = Peer::Tcp((found.address, *port).into());
-                place(peer, Some(Arc::clone(host)), authority.clone(), None)
-            };
-            found.map(of).collect()
-        }
-        Address::Service(_) => {
-            let of = |found: &Found| {
-                let service = found.service.as_ref()?;
-                let peer = Peer::Tcp((found.address, service.port).into());
-                let authority = authority(&service.target, service.port);
-                let host = Some(Arc::clone(&service.target));
-                Some(place(peer, host, authority, Some((service.rank, service.weight))))
-            };
-            found.filter_map(of).collect()
-        }
     }
 }
 
@@ -368,19 +362,6 @@ fn ranked(attributes: &Arc<[(String, String)]>, rank: u8) -> Arc<[(String, Strin
     ranked.push(("lbset".to_owned(), rank.to_string()));
     ranked.sort_unstable();
     ranked.into()
-}
-
-fn of_ip(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("[{address}]"),
-    }
-}
-
-/// What a client would send as Host; without the port where it is HTTP's own.
-fn authority(host: &str, port: u16) -> HeaderValue {
-    let text = if port == 80 { host.to_owned() } else { format!("{host}:{port}") };
-    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("localhost"))
 }
 
 fn standing(attributes: &[(String, String)]) -> Standing {

@@ -49,7 +49,8 @@ pub(super) struct Vitals {
     pub(super) connecting: Health,
     pub(super) responding: Health,
     verdict: AtomicU8,
-    hand: AtomicU8,
+    /// Shared with those whose place it has taken.
+    hand: Arc<AtomicU8>,
     since: AtomicU64,
     up_since: AtomicU64,
     checks: AtomicU64,
@@ -139,6 +140,11 @@ impl Vitals {
             Some(Hand::Maintenance) => 3,
         };
         self.hand.store(hand, Ordering::Relaxed);
+    }
+
+    /// From here on what either is set to, both are.
+    pub(super) fn share_hand(&mut self, other: &Self) {
+        self.hand = Arc::clone(&other.hand);
     }
 
     /// Notes that its condition is another from now on.

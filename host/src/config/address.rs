@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ipnet::{IpNet, Ipv4Net};
 use thiserror::Error;
 
-use crate::config::{Address, Config, TrustedProxy};
+use crate::config::{Address, Config, Location, Scheme, TrustedProxy};
 use crate::socket::bind::Bind;
 
 pub(super) use grant::grant;
@@ -44,7 +44,7 @@ pub(super) enum AddressError {
     NotLocal,
     #[error("an endpoint is a host and a port; a path has no place in it")]
     HasPath,
-    #[error("it has no scheme; expected `http://host:port`")]
+    #[error("it has no scheme; expected `http://host:port` or `https://host:port`")]
     NoScheme,
     #[error("it is neither `tcp://host:port` nor `unix:/path`")]
     NoStream,
@@ -69,9 +69,9 @@ pub(super) enum AddressError {
 #[error(transparent)]
 pub struct BadUrl(#[from] AddressError);
 
-impl Address {
-    /// Reads `http://host:port`, as routers name addresses. Without a port it is 80. An IPv4
-    /// address written as an IPv6 one is that IPv4 address.
+impl Location {
+    /// Reads `http://host:port` or `https://host:port`, as routers name addresses. Without a port it is 80,
+    /// or 443. An IPv4 address written as an IPv6 one is that IPv4 address.
     ///
     /// # Errors
     ///
@@ -79,8 +79,8 @@ impl Address {
     pub fn from_url(text: &str) -> Result<Self, BadUrl> {
         let (scheme, rest) = text.split_once("://").ok_or(AddressError::NoScheme)?;
         match url(scheme, rest)? {
-            Self::Service(_) => Err(AddressError::ServiceUrl.into()),
-            address => Ok(address.canonical()),
+            Self { address: Address::Service(_), .. } => Err(AddressError::ServiceUrl.into()),
+            Self { scheme, address } => Ok(Self { scheme, address: address.canonical() }),
         }
     }
 
@@ -90,16 +90,19 @@ impl Address {
     ///
     /// What is wrong with the text.
     pub fn from_stream(text: &str) -> Result<Self, BadUrl> {
+        let plain = |address: Address| Self { scheme: Scheme::Http, address: address.canonical() };
         if let Some(path) = text.strip_prefix("unix:") {
-            return Ok(unix(path)?);
+            return Ok(plain(unix(path)?));
         }
         let rest = text.strip_prefix("tcp://").ok_or(AddressError::NoStream)?;
         match split(rest)? {
-            (_, Some(_)) => Ok(authority(rest, 0)?.canonical()),
+            (_, Some(_)) => Ok(plain(authority(rest, 0)?)),
             (_, None) => Err(AddressError::NoPort.into()),
         }
     }
+}
 
+impl Address {
     /// An IPv4 address that is written as an IPv6 one as what it is.
     fn canonical(mut self) -> Self {
         if let Self::Socket(socket) = &mut self {
@@ -188,14 +191,15 @@ pub(super) fn bind(text: &str) -> Result<Bind, AddressError> {
     Ok(Bind::Tcp(SocketAddr::new(address, port)))
 }
 
-/// Reads `10.0.0.1:80`, `[::1]:80`, `files.internal`, `http://files.internal:80` or `unix:/path`.
-/// Without a port it is 80.
-pub(super) fn endpoint(text: &str) -> Result<Address, AddressError> {
+/// Reads `10.0.0.1:80`, `[::1]:80`, `files.internal`, `http://files.internal:80`, `https://files.internal`
+/// or `unix:/path`. Without a port it is 80, and with `https` 443.
+pub(super) fn endpoint(text: &str) -> Result<Location, AddressError> {
+    let unsaid = |address| Location { scheme: Scheme::Unsaid, address };
     if let Some(path) = text.strip_prefix("unix:") {
-        return unix(path);
+        return unix(path).map(unsaid);
     }
     match text.split_once("://") {
-        None => authority(text, 80),
+        None => authority(text, 80).map(unsaid),
         Some((scheme, rest)) => url(scheme, rest),
     }
 }
@@ -205,13 +209,21 @@ pub(super) fn memcached(text: &str) -> Result<Address, AddressError> {
     text.strip_prefix("unix:").map_or_else(|| authority(text, 11_211), unix)
 }
 
-fn url(scheme: &str, rest: &str) -> Result<Address, AddressError> {
-    match scheme.to_ascii_lowercase().as_str() {
-        "http" => authority(rest.strip_suffix('/').unwrap_or(rest), 80),
-        "srv+http" => service(rest.strip_suffix('/').unwrap_or(rest)),
-        "https" | "h2c" | "fcgi" | "srv+https" => Err(AddressError::Later(scheme.to_owned())),
-        _ => Err(AddressError::BadScheme(scheme.to_owned())),
-    }
+fn url(scheme: &str, rest: &str) -> Result<Location, AddressError> {
+    let name = scheme.to_ascii_lowercase();
+    let (is_service, name) = match name.strip_prefix("srv+") {
+        Some(name) => (true, name),
+        None => (false, &*name),
+    };
+    let (read, port) = match name {
+        "http" => (Scheme::Http, 80),
+        "https" => (Scheme::Https, 443),
+        "h2c" | "fcgi" if !is_service => return Err(AddressError::Later(scheme.to_owned())),
+        _ => return Err(AddressError::BadScheme(scheme.to_owned())),
+    };
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let address = if is_service { service(rest)? } else { authority(rest, port)? };
+    Ok(Location { scheme: read, address })
 }
 
 /// The name of SRV records.

@@ -17,8 +17,9 @@ mod sendfile;
 mod socket;
 mod store;
 mod tls;
+mod upstream_tls;
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::ffi::OsString;
@@ -29,6 +30,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime};
+
+use rustls::RootCertStore;
 
 use crate::config::expand::Variables;
 use crate::config::fault::{Fault, Faults, Lines};
@@ -150,6 +153,8 @@ struct Context<'c> {
     roots: RefCell<sendfile::Roots>,
     /// The files of plugins' recordings so far.
     recordings: RefCell<BTreeSet<PathBuf>>,
+    /// Those that the system trusts, if somebody has asked, or why there are none.
+    system_authorities: OnceCell<Result<Arc<RootCertStore>, String>>,
 }
 
 fn context<'c>(root: &mut Table<'_>, directory: &'c Path) -> Context<'c> {
@@ -161,6 +166,7 @@ fn context<'c>(root: &mut Table<'_>, directory: &'c Path) -> Context<'c> {
         bound: RefCell::default(),
         roots: RefCell::default(),
         recordings: RefCell::default(),
+        system_authorities: OnceCell::new(),
     }
 }
 
@@ -232,7 +238,10 @@ fn config(root: &mut Table<'_>, directory: &Path, variables: Variables<'_>) -> C
         defaults: None,
     };
     let stores = root.tables(&tables, store::store);
-    Config { log, server, admin, dns, listeners, clusters, plugins, stores }
+    let names_addresses = |plugin: &Plugin| !plugin.grants.addresses.is_empty();
+    let direct_tls = plugins.values().any(names_addresses).then(|| context.direct_tls().ok());
+    let direct_tls = direct_tls.flatten();
+    Config { log, server, admin, dns, listeners, clusters, plugins, stores, direct_tls }
 }
 
 const LEVELS: Choice<LogLevel> = Choice(&[

@@ -1,11 +1,12 @@
 //! `[clusters.*]`: endpoints, and how requests get there.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Health, Name, Sendfile, Statuses};
+use crate::config::{Health, Name, Sendfile, Statuses, UpstreamTls};
 use crate::proxy_protocol::Version;
 
 /// The longest silence of either side, unless configured.
@@ -18,6 +19,8 @@ pub struct Cluster {
     pub name: Name,
     /// The endpoints as configured, repetitions included; can be empty.
     pub endpoints: Vec<Endpoint>,
+    /// How TLS is spoken to them. `None`: it is not.
+    pub tls: Option<UpstreamTls>,
     /// The balancers, each asked if the one before answered `next`; at least one. Default
     /// `round-robin`.
     pub balancers: Vec<Name>,
@@ -80,6 +83,7 @@ impl Default for Cluster {
         Self {
             name: Name::default(),
             endpoints: Vec::new(),
+            tls: None,
             balancers: vec![Name::from("round-robin")],
             max_attempts: None,
             connect_timeout: Duration::from_secs(5),
@@ -114,11 +118,25 @@ impl Default for Cluster {
     }
 }
 
+impl Cluster {
+    /// How TLS is spoken to an endpoint; `None` if it is not.
+    #[must_use]
+    pub fn tls_of(&self, endpoint: &Endpoint) -> Option<&UpstreamTls> {
+        match endpoint.scheme {
+            Scheme::Http => None,
+            Scheme::Https => self.tls.as_ref(),
+            Scheme::Unsaid => self.tls.as_ref().filter(|tls| tls.always),
+        }
+    }
+}
+
 /// A configured endpoint. A host name may stand for several addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     /// Where it is.
     pub address: Address,
+    /// What its address says of TLS.
+    pub scheme: Scheme,
     /// In hundredths, 1 to 1,000,000. Default 100.
     pub weight: u32,
     /// The most requests in flight; without it, what the cluster says.
@@ -138,6 +156,41 @@ pub enum Address {
     Service(Arc<str>),
     /// A Unix socket.
     Unix(PathBuf),
+}
+
+/// What an address says of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scheme {
+    /// Nothing: the cluster says.
+    Unsaid,
+    /// That it is not spoken there.
+    Http,
+    /// That it is.
+    Https,
+}
+
+/// An address, and how it is spoken to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// How.
+    pub scheme: Scheme,
+    /// Where it is.
+    pub address: Address,
+}
+
+impl fmt::Display for Location {
+    /// As a file has it.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { scheme, address } = self;
+        match (scheme, address) {
+            (Scheme::Https, Address::Service(name)) => write!(out, "srv+https://{name}"),
+            (Scheme::Https, _) => write!(out, "https://{address}"),
+            (Scheme::Http, Address::Socket(_) | Address::Name(..)) => {
+                write!(out, "http://{address}")
+            }
+            (Scheme::Http | Scheme::Unsaid, _) => address.fmt(out),
+        }
+    }
 }
 
 /// What the upstream gets as Host.

@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::config::{Config, Name};
+use crate::config::{Config, Name, UpstreamTls};
 
 impl Config {
     /// The files that were read with its own: when they change it is to be read again.
     #[must_use]
     pub fn files(&self) -> BTreeSet<PathBuf> {
         let secured = self.listeners.values().filter_map(|listener| listener.tls.as_ref());
-        secured.flat_map(|tls| tls.files().map(Path::to_path_buf)).collect()
+        let securing = self.clusters.values().filter_map(|cluster| cluster.tls.as_ref());
+        let files = securing.flat_map(UpstreamTls::files);
+        secured.flat_map(|tls| tls.files()).chain(files).map(Path::to_path_buf).collect()
     }
 
     /// The keys that name a plugin, such as `listeners.web.routers` or `clusters.app.balancer`.

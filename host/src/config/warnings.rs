@@ -5,6 +5,7 @@
 
 mod endpoints;
 mod sendfile;
+mod tls;
 
 use std::collections::BTreeSet;
 
@@ -80,6 +81,7 @@ fn clusters(config: &Config, places: &Places<'_>, warnings: &mut Vec<Fault>) {
         heartbeat(config, cluster, places, &spot, warnings);
         endpoints::of(cluster, places, &spot, warnings);
         sendfile::of(cluster, places, &spot, warnings);
+        tls::of(cluster, places, &spot, warnings);
         waiting(cluster, places, &spot, warnings);
     }
 }

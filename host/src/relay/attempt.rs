@@ -120,9 +120,9 @@ impl Attempts<'_> {
         now: Instant,
         single: bool,
     ) -> Result<Slot, Error> {
-        let (key, peer) = (endpoint.key(), endpoint.peer());
+        let (key, to) = (endpoint.key(), endpoint.way());
         let (settings, told) = (&self.cluster.connect, &self.client.subject);
-        let acquired = self.worker.pool.acquire(key, peer, settings, told, single).await;
+        let acquired = self.worker.pool.acquire(key, to, settings, told, single).await;
         // Taking a connection that was there is no connecting, and takes no time.
         let reused = acquired.as_ref().is_ok_and(Slot::reused);
         let time = if reused { Duration::ZERO } else { now.elapsed() };
@@ -150,7 +150,7 @@ impl Attempts<'_> {
                     endpoint.count_failure();
                 }
                 self.tell_failure(endpoint, &text);
-                Err(Error::Connect(format!("{}: {text}", endpoint.label()).into()))
+                Err(Error::of_connecting(&error, &format!("{}: {text}", endpoint.label())))
             }
         }
     }

@@ -257,6 +257,9 @@ impl<'c> Choosing<'c> {
             (Some(Error::Connect(last)), _) if all > 1 && offline == all => {
                 Error::Connect(format!("all {all} endpoints are offline: last error {last}").into())
             }
+            (Some(Error::Tls(last)), _) if all > 1 && offline == all => {
+                Error::Tls(format!("all {all} endpoints are offline: last error {last}").into())
+            }
             (Some(error), _) => error,
             (None, _) if cluster.membership().endpoints().is_empty() => {
                 none(format!("cluster {} has no endpoints", cluster.name()))

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use crate::cluster::registry::Registry;
-use crate::config::{Address, AddressGrant, BadUrl, HostGrant};
+use crate::config::{Address, AddressGrant, BadUrl, HostGrant, Location, Scheme};
 use crate::dns::Failure;
 use crate::log::id::RequestId;
 use crate::log::in_milliseconds;
@@ -38,7 +38,7 @@ pub(crate) struct Naming<'a> {
     /// Its listener.
     pub(crate) listener: &'a str,
     /// How addresses are written.
-    pub(crate) read: fn(&str) -> Result<Address, BadUrl>,
+    pub(crate) read: fn(&str) -> Result<Location, BadUrl>,
 }
 
 /// The cluster of the address that a router has named.
@@ -64,7 +64,7 @@ pub(crate) async fn cluster(
         let plugin = Arc::clone(&definition.config.name);
         Error::NotGranted { plugin, reason: format!("{url}: {refusal}").into() }
     };
-    let address = parse(&key.1, read).map_err(refused)?;
+    let Location { scheme, address } = parse(&key.1, read).map_err(refused)?;
     let (granted, believed) = match &address {
         Address::Unix(path) => {
             let covered = grants
@@ -85,7 +85,13 @@ pub(crate) async fn cluster(
         }
         Address::Name(..) | Address::Service(_) => return Err(refused(Refusal::NotCovered)),
     };
-    let make = |addresses| worker.plain(&Registry::unnamed(address, addresses));
+    let tls = view.direct.tls.as_ref().filter(|_| scheme == Scheme::Https);
+    if scheme == Scheme::Https && tls.is_none() {
+        let text = format!("{address}: the system has no authorities to verify it by");
+        return Err(Error::Tls(text.into()));
+    }
+    let location = Location { scheme, address };
+    let make = |addresses| worker.plain(&Registry::unnamed(location, addresses, tls));
     Ok(view.direct.keep(key, (granted, believed), &worker.pool, make))
 }
 
@@ -104,7 +110,7 @@ enum Refusal {
     Own,
 }
 
-fn parse(url: &str, read: fn(&str) -> Result<Address, BadUrl>) -> Result<Address, Refusal> {
+fn parse(url: &str, read: fn(&str) -> Result<Location, BadUrl>) -> Result<Location, Refusal> {
     if url.len() > MAX_BYTES {
         return Err(Refusal::TooLong);
     }
@@ -236,7 +242,7 @@ mod tests {
 
     /// What is dialled for an address that resolves to these, or to itself.
     fn dialled(url: &str, resolved: &[&str], list: &[&str]) -> Result<Vec<String>, Refusal> {
-        let address = parse(url, Address::from_url)?;
+        let address = parse(url, Location::from_url)?.address;
         let resolved = match &address {
             Address::Socket(socket) => vec![*socket],
             _ => resolved.iter().map(|socket| socket.parse().unwrap()).collect(),
@@ -333,18 +339,18 @@ mod tests {
     #[test]
     fn what_is_no_address_is_refused() {
         let wide = &["0.0.0.0/0:*"];
-        for url in ["", "127.0.0.1", "https://127.0.0.1", "http://127.0.0.1/x", "http://a\r\nb"] {
+        for url in ["", "127.0.0.1", "ftp://127.0.0.1", "http://127.0.0.1/x", "http://a\r\nb"] {
             assert!(matches!(dialled(url, &[], wide), Err(Refusal::Malformed(_))), "{url:?}");
         }
         let long = format!("http://{}", "a".repeat(300));
-        assert_eq!(parse(&long, Address::from_url), Err(Refusal::TooLong));
+        assert_eq!(parse(&long, Location::from_url), Err(Refusal::TooLong));
     }
 
     #[tokio::test]
     async fn an_address_that_cannot_be_connected_to_makes_room_for_the_next() {
-        let address = parse("http://a.test", Address::from_url).unwrap();
+        let location = parse("http://a.test", Location::from_url).unwrap();
         let resolved = ["127.0.0.1:80", "127.0.0.2:80"].map(|socket| socket.parse().unwrap());
-        let cluster = Registry::unnamed(address, resolved.into());
+        let cluster = Registry::unnamed(location, resolved.into(), None);
         assert_eq!(cluster.max_attempts(), 2);
         let first = cluster.first_usable(1, &[]).unwrap();
         assert_eq!(

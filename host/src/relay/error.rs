@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::cluster::connect::ConnectError;
 use crate::config::{self, Name, ShownDuration, ShownSize};
 pub use crate::relay::labels::LABELS;
 use crate::wire::{Fault, Kind};
@@ -81,6 +82,9 @@ pub enum Error {
     /// No attempt to connect succeeded.
     #[error("{0}")]
     Connect(Box<str>),
+    /// Nobody who answered has proved to be the upstream, or could agree on TLS with us.
+    #[error("{0}")]
+    Tls(Box<str>),
     /// The upstream broke off before the head of its response.
     #[error("{0}")]
     Broken(Box<str>),
@@ -270,6 +274,15 @@ pub enum Side {
 }
 
 impl Error {
+    /// That nothing has come of an attempt to connect, which is said like this.
+    #[must_use]
+    pub fn of_connecting(error: &ConnectError, text: &str) -> Self {
+        match error {
+            ConnectError::Tls(_) => Self::Tls(text.into()),
+            _ => Self::Connect(text.into()),
+        }
+    }
+
     /// Who is to blame.
     #[must_use]
     pub fn side(&self) -> Side {
@@ -288,6 +301,7 @@ impl Error {
             | Self::QueueFull(_)
             | Self::QueueTimeout(_)
             | Self::Connect(_)
+            | Self::Tls(_)
             | Self::Broken(_)
             | Self::Malformed(_)
             | Self::Sendfile { .. }
@@ -320,7 +334,7 @@ impl Error {
             | Self::QueueTimeout(_)
             | Self::Connect(_)
             | Self::ListenerGone(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Broken(_) | Self::Malformed(_) => StatusCode::BAD_GATEWAY,
+            Self::Tls(_) | Self::Broken(_) | Self::Malformed(_) => StatusCode::BAD_GATEWAY,
             Self::Late(_) | Self::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::Sendfile { status, .. } => *status,
         }
@@ -361,6 +375,7 @@ impl Error {
                 }
             }
             Self::Loop(..) => 24,
+            Self::Tls(_) => 31,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Why requests and streams fail, as metrics count it.
 
 /// The reasons as metric labels.
-pub const LABELS: [&str; 31] = [
+pub const LABELS: [&str; 32] = [
     "bad_request",
     "method",
     "too_large",
@@ -33,6 +33,7 @@ pub const LABELS: [&str; 31] = [
     "undecided",
     "inactivity",
     "idle",
+    "tls",
 ];
 
 /// The place among [`LABELS`] of connections that no stream router decided about.

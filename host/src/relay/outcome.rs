@@ -35,7 +35,7 @@ impl Following {
     /// It has failed. What the client did wrong is no failure of the endpoint.
     pub(crate) fn failed(mut self, error: &Error) {
         let how = match error {
-            Error::Connect(_) => Broke::Connect,
+            Error::Connect(_) | Error::Tls(_) => Broke::Connect,
             Error::Broken(_) => Broke::Broken,
             Error::Malformed(_) => Broke::Malformed,
             Error::Timeout(_) => Broke::Timeout,

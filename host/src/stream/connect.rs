@@ -11,7 +11,7 @@ use super::decide::{Decided, Target};
 use super::{Joined, Pinned, Visit};
 use crate::cluster::connect::connect;
 use crate::cluster::health;
-use crate::config::Address;
+use crate::config::Location;
 use crate::plugin::{Exchange, Plugin, Trouble};
 use crate::proxy_protocol::encode;
 use crate::relay::choice::{Candidate, Choosing, Notes as _, connect_words, tell_offline};
@@ -106,7 +106,7 @@ impl Visit {
             (Target::Cluster(cluster), _) => Ok(Rc::clone(cluster)),
             (Target::Address(url), Some(router)) => {
                 let (id, listener) = (self.record.id(), &**self.record.listener());
-                let naming = Naming { router, id, listener, read: Address::from_stream };
+                let naming = Naming { router, id, listener, read: Location::from_stream };
                 direct::cluster(&self.worker, &self.view, url.clone(), naming).await
             }
             // Only routers name addresses.
@@ -173,7 +173,8 @@ impl Visit {
         let header = cluster.connect.proxy_protocol.map(|version| encode(version, self.subject));
         let patience = patience.unwrap_or(cluster.connect.connect_timeout);
         let header = header.unwrap_or_default();
-        let opened = connect(endpoint.peer(), patience, &header, || worker.pool.relieve()).await;
+        let relieve = || worker.pool.relieve();
+        let opened = connect(endpoint.way(), patience, &header, &[], relieve).await;
         let time = now.elapsed();
         self.record.connect = Some(time);
         let (id, label) = (self.record.id(), &**endpoint.label());
@@ -199,12 +200,15 @@ impl Visit {
         let (listener, attempt) = (&**self.record.listener(), self.record.attempts);
         let cluster = &**cluster.cluster.name();
         tracing::debug!(%id, listener, cluster, endpoint = label, attempt, error = text, "attempt failed");
-        Err(error::Error::Connect(format!("{label}: {text}").into()))
+        Err(error::Error::of_connecting(&error, &format!("{label}: {text}")))
     }
 }
 
 /// Whether no upstream could be connected to, so that another may be, or the same one later.
 fn is_trouble(error: &error::Error) -> bool {
     use error::Error as E;
-    matches!(error, E::Connect(_) | E::NoEndpoint(_) | E::QueueFull(_) | E::QueueTimeout(_))
+    matches!(
+        error,
+        E::Connect(_) | E::Tls(_) | E::NoEndpoint(_) | E::QueueFull(_) | E::QueueTimeout(_)
+    )
 }

@@ -8,12 +8,14 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::cluster::pool::Pool;
+use crate::tls::client::ClientTls;
 use crate::view::ClusterUse;
 
 /// The most clusters kept.
@@ -31,6 +33,8 @@ pub struct Direct {
     pub lookups: Semaphore,
     /// The longest that resolving one may take.
     pub patience: Duration,
+    /// How TLS is spoken to them; nothing if it cannot be.
+    pub tls: Option<Arc<ClientTls>>,
     known: RefCell<HashMap<Key, Known>>,
 }
 
@@ -45,8 +49,8 @@ struct Known {
 impl Direct {
     /// Nothing is known yet.
     #[must_use]
-    pub fn new(patience: Duration) -> Self {
-        Self { lookups: Semaphore::new(LOOKUPS), patience, known: RefCell::default() }
+    pub fn new(patience: Duration, tls: Option<Arc<ClientTls>>) -> Self {
+        Self { lookups: Semaphore::new(LOOKUPS), patience, tls, known: RefCell::default() }
     }
 
     /// The cluster that was found lately.
@@ -108,11 +112,9 @@ fn close(gone: Option<Known>, pool: &Pool) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::cluster::registry::Registry;
-    use crate::config::Address;
+    use crate::config::{Address, Location, Scheme};
     use crate::dns::Inquiries;
     use crate::metrics::{Metrics, Words};
     use crate::plugin::Nursery;
@@ -130,14 +132,16 @@ mod tests {
             metrics: Arc::new(Metrics::new(1, Words { errors: &[], plugin_failures: &[] })),
         };
         direct.keep((0, name.into()), (addresses, FRESH), &Pool::new(), |addresses| {
-            let cluster = Registry::unnamed(Address::Name(name.into(), 80), addresses);
+            let address = Address::Name(name.into(), 80);
+            let location = Location { scheme: Scheme::Http, address };
+            let cluster = Registry::unnamed(location, addresses, None);
             Rc::new(ClusterUse::plain(&cluster, &make))
         })
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_is_believed_for_a_while_and_the_same_one_changes_nothing() {
-        let direct = Direct::new(FRESH);
+        let direct = Direct::new(FRESH, None);
         let first = keep(&direct, "a", &[1, 2]);
         let key = (0, "a".into());
         tokio::time::advance(FRESH - Duration::from_millis(1)).await;
@@ -152,7 +156,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn when_there_are_too_many_the_one_longest_unused_goes() {
-        let direct = Direct::new(FRESH);
+        let direct = Direct::new(FRESH, None);
         for number in 0..MOST {
             keep(&direct, &number.to_string(), &[1]);
             tokio::time::advance(Duration::from_millis(1)).await;

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::cluster::connect::{ConnectError, connect};
 use crate::cluster::endpoint::Endpoint;
-use crate::cluster::peer::Peer;
+use crate::cluster::peer::{Peer, Way};
 use crate::config::{Check, Probe, ShownDuration, Statuses};
 use crate::proxy_protocol::{Subject, Version, encode};
 use crate::socket::Stream;
@@ -26,6 +26,9 @@ const BODY_BYTES: usize = 64 << 10;
 const HEAD_BYTES: usize = 32 << 10;
 /// See [`HEAD_BYTES`].
 const HEADERS: usize = 100;
+
+/// What is asked in.
+const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
 
 const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("linkspan/", env!("CARGO_PKG_VERSION"), " (check)"));
@@ -44,7 +47,9 @@ pub(super) async fn ask(
     // On a port of its own, what is asked is hardly what serves requests.
     let proxy_protocol = proxy_protocol.filter(|_| check.port.is_none());
     let header = proxy_protocol.map(|version| encode(version, Subject::Own)).unwrap_or_default();
-    let stream = match connect(&peer(endpoint, check), check.timeout, &header, || {}).await {
+    let peer = peer(endpoint, check);
+    let to = Way { peer: &peer, tls: endpoint.way().tls.filter(|_| check.port.is_none()) };
+    let stream = match connect(to, check.timeout, &header, PROTOCOLS, || {}).await {
         Ok(stream) => stream,
         Err(ConnectError::TimedOut) if Instant::now() >= deadline => return Err(late()),
         Err(error) => return Err(error.to_string()),

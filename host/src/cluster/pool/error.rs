@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 
 use http::Request;
 
@@ -122,9 +123,13 @@ impl fmt::Display for SendError {
     }
 }
 
-/// Whether a connection was closed in an orderly way, only too early.
+/// Whether a connection was closed in an orderly way, only too early; of TLS also without a word.
 fn is_close(error: &hyper::Error) -> bool {
-    error.is_incomplete_message() || error.is_closed() || error.is_canceled()
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    error.is_incomplete_message()
+        || error.is_closed()
+        || error.is_canceled()
+        || cause.is_some_and(|cause| cause.kind() == io::ErrorKind::UnexpectedEof)
 }
 
 impl Error for SendError {}

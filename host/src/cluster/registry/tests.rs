@@ -6,12 +6,16 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::cluster::Hand;
 use crate::cluster::tests::settings;
-use crate::config::{Dns, Log, LogFormat, LogLevel, LogTarget, Server};
-use crate::dns::Question;
+use crate::config::{Address, Dns, Log, LogFormat, LogLevel, LogTarget, Scheme, Server};
+use crate::dns::{Found, Question, Service};
+use crate::tls::Version;
+use crate::tls::client::Trust;
 
 fn endpoint(address: Address) -> config::Endpoint {
-    config::Endpoint { address, weight: 100, max_connections: None, attributes: Vec::new() }
+    let (scheme, attributes) = (Scheme::Unsaid, Vec::new());
+    config::Endpoint { address, scheme, weight: 100, max_connections: None, attributes }
 }
 
 fn socket(port: u16) -> config::Endpoint {
@@ -52,6 +56,7 @@ fn config(clusters: &[(&str, Vec<config::Endpoint>)]) -> Config {
         clusters: clusters.collect(),
         plugins: BTreeMap::new(),
         stores: BTreeMap::new(),
+        direct_tls: None,
     }
 }
 
@@ -133,13 +138,75 @@ fn hosts_are_as_a_client_would_send_them() {
         let mut names = Names::default();
         let found = Found { service: None, address: [10, 0, 0, 1].into() };
         names.know(Question::Host("app.internal".into()), vec![found]);
-        let places = places(&address, &names);
+        let places = places(&address, None, &names);
         places[0].authority.to_str().unwrap().to_owned()
     };
     assert_eq!(host(Address::Socket("10.0.0.1:80".parse().unwrap())), "10.0.0.1");
     assert_eq!(host(Address::Socket("[::1]:8080".parse().unwrap())), "[::1]:8080");
     assert_eq!(host(Address::Name("app.internal".into(), 80)), "app.internal");
     assert_eq!(host(Address::Unix("/run/app.sock".into())), "localhost");
+}
+
+/// How TLS is spoken to all endpoints that do not say otherwise; the same settings for the same version.
+fn tls(least: Version) -> Option<UpstreamTls> {
+    let client = ClientTls::new(&Trust::Anybody, None, least).unwrap();
+    Some(UpstreamTls { always: true, ..UpstreamTls::usual(client) })
+}
+
+#[test]
+fn who_is_spoken_to_otherwise_is_another_with_the_same_name_and_hand() {
+    let mut state = State::default();
+    let mut config = config(&[("a", vec![socket(1)])]);
+    let mut build = |config: &Config| build(&mut state, config)["a"].clone();
+    let plain = build(&config);
+    plain.membership().members()[0].endpoint.vitals().set_hand(Some(Hand::Drain));
+    config.clusters.get_mut("a").unwrap().tls = tls(Version::Tls12);
+    let secure = build(&config);
+    assert_eq!((ids(&plain), ids(&secure)), (vec![0], vec![1]));
+    assert_eq!(labels(&secure), labels(&plain));
+    let hand = |cluster: &Cluster| cluster.membership().members()[0].endpoint.vitals().hand();
+    assert_eq!(hand(&secure), Some(Hand::Drain));
+    plain.membership().members()[0].endpoint.vitals().set_hand(None);
+    assert_eq!(hand(&secure), None, "as that may be the one that goes on");
+    assert_eq!(ids(&build(&config)), [1]);
+    config.clusters.get_mut("a").unwrap().tls = tls(Version::Tls13);
+    assert_eq!(ids(&build(&config)), [2]);
+}
+
+#[test]
+fn an_address_with_and_without_tls_is_two_endpoints_with_two_names() {
+    let with = |scheme| config::Endpoint { scheme, ..socket(1) };
+    let endpoints = vec![with(Scheme::Https), with(Scheme::Http), with(Scheme::Unsaid)];
+    let mut config = config(&[("a", endpoints)]);
+    config.clusters.get_mut("a").unwrap().tls = tls(Version::Tls12);
+    let clusters = build(&mut State::default(), &config);
+    assert_eq!(ids(&clusters["a"]), [0, 1, 0]);
+    let usual = "127.0.0.1:1";
+    assert_eq!(labels(&clusters["a"]), [usual, "127.0.0.1:1#address", usual]);
+}
+
+#[test]
+fn certificates_must_be_for_what_stands_in_the_file() {
+    let name = |address: Address| {
+        let mut names = Names::default();
+        let found = Found { service: None, address: [10, 0, 0, 1].into() };
+        names.know(Question::Host("app.internal.".into()), vec![found]);
+        let service = Service { target: "node7.test".into(), port: 8443, rank: 0, weight: 100 };
+        let found = Found { service: Some(service), address: [10, 0, 0, 2].into() };
+        names.know(Question::Service("_https._tcp.app.internal".into()), vec![found]);
+        let places = places(&address, tls(Version::Tls12).as_ref(), &names);
+        let authority = places[0].authority.to_str().unwrap().to_owned();
+        (places[0].by.tls.as_ref().unwrap().name.to_str().into_owned(), authority)
+    };
+    let both = |name: &str, authority: &str| (name.to_owned(), authority.to_owned());
+    let address = |text: &str| Address::Socket(text.parse().unwrap());
+    assert_eq!(name(address("10.0.0.1:443")), both("10.0.0.1", "10.0.0.1"));
+    assert_eq!(name(address("[::1]:80")), both("::1", "[::1]:80"));
+    let host = name(Address::Name("app.internal.".into(), 8443));
+    assert_eq!(host, both("app.internal", "app.internal.:8443"));
+    assert_eq!(name(Address::Unix("/run/app.sock".into())), both("localhost", "localhost"));
+    let service = name(Address::Service("_https._tcp.app.internal".into()));
+    assert_eq!(service, both("app.internal", "node7.test:8443"));
 }
 
 #[test]

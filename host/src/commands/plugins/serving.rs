@@ -87,10 +87,11 @@ pub(super) async fn ask(bind: &Bind) -> Result<BTreeMap<String, Serving>, String
     let peer = peer(bind)?;
     let late = |_elapsed| format!("there is no answer within {} s", PATIENCE.as_secs());
     let asked = timeout(PATIENCE, async {
-        let stream = connect(&peer, PATIENCE, &[], || {}).await.map_err(|error| match error {
-            ConnectError::Failed(source) => source.to_string(),
-            error => error.to_string(),
-        })?;
+        let stream =
+            connect(&peer, PATIENCE, &[], &[], || {}).await.map_err(|error| match error {
+                ConnectError::Failed(source) => source.to_string(),
+                error => error.to_string(),
+            })?;
         talk(stream).await
     });
     let answer = asked.await.map_err(late)??;

@@ -39,23 +39,30 @@ fn what_can_be_listened_on() {
 
 #[test]
 fn what_can_be_an_endpoint() {
+    use Scheme::{Http, Https, Unsaid};
     let socket = |text: &str| Address::Socket(text.parse().unwrap());
     let named = |name: &str, port| Address::Name(Arc::from(name), port);
+    let service = |name: &str| Address::Service(Arc::from(name));
     let cases = [
-        ("10.0.0.1:8080", socket("10.0.0.1:8080")),
-        ("10.0.0.1", socket("10.0.0.1:80")),
-        ("[::1]:81", socket("[::1]:81")),
-        ("[::1]", socket("[::1]:80")),
-        ("files.internal:80", named("files.internal", 80)),
-        ("Files.Internal", named("files.internal", 80)),
-        ("a_b.example.", named("a_b.example.", 80)),
-        ("http://files.internal:8080/", named("files.internal", 8080)),
-        ("HTTP://10.0.0.1", socket("10.0.0.1:80")),
-        ("unix:/run/app.sock", Address::Unix(PathBuf::from("/run/app.sock"))),
-        ("srv+http://_http._tcp.App/", Address::Service(Arc::from("_http._tcp.app"))),
+        ("10.0.0.1:8080", Unsaid, socket("10.0.0.1:8080")),
+        ("10.0.0.1", Unsaid, socket("10.0.0.1:80")),
+        ("[::1]:81", Unsaid, socket("[::1]:81")),
+        ("[::1]", Unsaid, socket("[::1]:80")),
+        ("files.internal:80", Unsaid, named("files.internal", 80)),
+        ("Files.Internal", Unsaid, named("files.internal", 80)),
+        ("a_b.example.", Unsaid, named("a_b.example.", 80)),
+        ("http://files.internal:8080/", Http, named("files.internal", 8080)),
+        ("HTTP://10.0.0.1", Http, socket("10.0.0.1:80")),
+        ("https://Files.internal", Https, named("files.internal", 443)),
+        ("HTTPS://[::1]:8443/", Https, socket("[::1]:8443")),
+        ("unix:/run/app.sock", Unsaid, Address::Unix(PathBuf::from("/run/app.sock"))),
+        ("srv+http://_http._tcp.App/", Http, service("_http._tcp.app")),
+        ("srv+https://_https._tcp.App", Https, service("_https._tcp.app")),
     ];
-    for (text, address) in cases {
-        assert_eq!(endpoint(text), Ok(address), "{text}");
+    for (text, scheme, address) in cases {
+        let location = Location { scheme, address };
+        assert_eq!(endpoint(text).as_ref(), Ok(&location), "{text}");
+        assert_eq!(endpoint(&location.to_string()), Ok(location), "{text}");
     }
 }
 
@@ -65,8 +72,11 @@ fn what_cannot() {
     let cases = [
         ("", AddressError::Empty),
         ("http://", AddressError::Empty),
-        ("https://a", AddressError::Later("https".to_owned())),
-        ("srv+https://_https._tcp.app", AddressError::Later("srv+https".to_owned())),
+        ("https://", AddressError::Empty),
+        ("https://a/b", AddressError::HasPath),
+        ("h2c://a", AddressError::Later("h2c".to_owned())),
+        ("srv+h2c://a", AddressError::BadScheme("srv+h2c".to_owned())),
+        ("srv+https://_https._tcp.app:443", AddressError::ServicePort),
         ("srv+http://_http._tcp.app:80", AddressError::ServicePort),
         ("srv+http://10.0.0.1", AddressError::BadName("10.0.0.1".to_owned())),
         ("srv+http://a/b", AddressError::HasPath),
@@ -98,8 +108,13 @@ fn what_a_router_can_name() {
         ("http://[::ffff:10.0.0.1]", "10.0.0.1:80"),
         ("http://[::1]:81", "[::1]:81"),
         ("http://Files.Internal:80", "files.internal:80"),
+        ("https://Files.Internal", "https://files.internal:443"),
+        ("https://[::ffff:10.0.0.1]:8443/", "https://10.0.0.1:8443"),
     ] {
-        assert_eq!(Address::from_url(url), Ok(endpoint(same).unwrap()), "{url}");
+        let location = Location::from_url(url).unwrap();
+        let plain = same.strip_prefix("https://").unwrap_or(same);
+        assert_eq!(location.address.to_string(), plain, "{url}");
+        assert_eq!(location.scheme == Scheme::Https, plain != same, "{url}");
     }
     let refused = [
         ("", AddressError::NoScheme),
@@ -107,8 +122,9 @@ fn what_a_router_can_name() {
         ("unix:/run/app.sock", AddressError::NoScheme),
         ("unix:///run/app.sock", AddressError::BadScheme("unix".to_owned())),
         ("://a", AddressError::BadScheme(String::new())),
-        ("https://a", AddressError::Later("https".to_owned())),
+        ("h2c://a", AddressError::Later("h2c".to_owned())),
         ("srv+http://a", AddressError::ServiceUrl),
+        ("srv+https://a", AddressError::ServiceUrl),
         ("http://user@a", AddressError::BadName("user@a".to_owned())),
         ("http://a/b", AddressError::HasPath),
         ("http://a//", AddressError::HasPath),
@@ -116,7 +132,7 @@ fn what_a_router_can_name() {
         ("http://[fe80::1%lo]:80", AddressError::BadIpv6("fe80::1%lo".to_owned())),
     ];
     for (url, error) in refused {
-        assert_eq!(Address::from_url(url), Err(error.into()), "{url}");
+        assert_eq!(Location::from_url(url), Err(error.into()), "{url}");
     }
 }
 
@@ -128,7 +144,12 @@ fn what_a_stream_router_can_name() {
         ("tcp://Files.Internal:80", "files.internal:80"),
         ("unix:/run/app.sock", "unix:/run/app.sock"),
     ] {
-        assert_eq!(Address::from_stream(url), Ok(endpoint(same).unwrap()), "{url}");
+        let address = endpoint(same).unwrap().address;
+        assert_eq!(
+            Location::from_stream(url),
+            Ok(Location { scheme: Scheme::Http, address }),
+            "{url}"
+        );
     }
     for (url, error) in [
         ("", AddressError::NoStream),
@@ -139,7 +160,7 @@ fn what_a_stream_router_can_name() {
         ("tcp://a:1/", AddressError::HasPath),
         ("unix:run", AddressError::RelativePath),
     ] {
-        assert_eq!(Address::from_stream(url), Err(error.into()), "{url}");
+        assert_eq!(Location::from_stream(url), Err(error.into()), "{url}");
     }
 }
 
@@ -199,7 +220,8 @@ proptest! {
     fn every_socket_address_reads_back(address: IpAddr, port in 1_u16..) {
         let socket = SocketAddr::new(address, port);
         prop_assert_eq!(bind(&socket.to_string()), Ok(Bind::Tcp(socket)));
-        prop_assert_eq!(endpoint(&socket.to_string()), Ok(Address::Socket(socket)));
+        let location = Location { scheme: Scheme::Unsaid, address: Address::Socket(socket) };
+        prop_assert_eq!(endpoint(&socket.to_string()), Ok(location));
         let granted = grant(&socket.to_string()).unwrap();
         prop_assert!(granted.covers(address, port));
     }

@@ -7,9 +7,10 @@ use serde_json::Value as Json;
 use crate::config::check::endpoint::{EndpointKind, IN_FLIGHT, MAX_CONNECTIONS};
 use crate::config::check::health::{StatusKind, health};
 use crate::config::check::sendfile::sendfile;
+use crate::config::check::upstream_tls::upstream_tls;
 use crate::config::check::{Context, DAY, plugins, timeout};
 use crate::config::file::{Choice, List, OneOrMore, Period, Size, Table, Truth, Whole, key};
-use crate::config::{Cluster, ForwardedHeaders, HostHeader, Name, Statuses};
+use crate::config::{Cluster, Endpoint, ForwardedHeaders, HostHeader, Name, Statuses};
 use crate::proxy_protocol::Version;
 
 /// `[clusters.NAME]`, or `[defaults.cluster]` without a name.
@@ -18,15 +19,8 @@ pub(super) fn cluster(
     name: Option<&Name>,
     context: &Context<'_>,
 ) -> Cluster {
-    let endpoints = if name.is_none() {
-        table.forbid(&["endpoints"], "each cluster has its own endpoints");
-        None
-    } else {
-        let about = "Where requests go, as addresses or tables";
-        let key = key("endpoints", about, List(EndpointKind)).such_as(Vec::<Json>::new());
-        table.required(key, "a list of addresses, which can be empty")
-    };
-    table.later(&["tls"]);
+    let endpoints = endpoints(table, name);
+    let tls = upstream_tls(table, &endpoints, context);
     let balancer = OneOrMore { of: context.balancer(), what: "balancer" };
     let about = "Balancer, or a list of them, where the next is asked when one passes";
     let balancer = key("balancer", about, balancer);
@@ -60,7 +54,8 @@ pub(super) fn cluster(
     let default = Cluster::default();
     Cluster {
         name: name.cloned().unwrap_or_default(),
-        endpoints: endpoints.unwrap_or_default(),
+        endpoints,
+        tls,
         balancers: table.or(balancer, default.balancers),
         max_attempts: table.optional(attempts.such_as(3), "as many as there are endpoints"),
         connect_timeout: timeout(table, "connect-timeout", connect, default.connect_timeout),
@@ -88,6 +83,16 @@ pub(super) fn cluster(
         slow_start: table.or(slow, default.slow_start),
         sendfile: sendfile(table, context),
     }
+}
+
+fn endpoints(table: &mut Table<'_>, name: Option<&Name>) -> Vec<Endpoint> {
+    if name.is_none() {
+        table.forbid(&["endpoints"], "each cluster has its own endpoints");
+        return Vec::new();
+    }
+    let about = "Where requests go, as addresses or tables";
+    let key = key("endpoints", about, List(EndpointKind)).such_as(Vec::<Json>::new());
+    table.required(key, "a list of addresses, which can be empty").unwrap_or_default()
 }
 
 fn response_head_bytes(table: &mut Table<'_>, default: usize) -> usize {

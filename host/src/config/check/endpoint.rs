@@ -5,7 +5,7 @@ use toml::de::DeValue;
 
 use crate::config::check::kinds::ENDPOINT;
 use crate::config::file::{Choice, Document, Kind, Table, Text, Value, Whole, key, with};
-use crate::config::{Endpoint, schema, units};
+use crate::config::{Endpoint, Location, schema, units};
 
 /// The keys of endpoints, in text and in tables, that say where they are.
 const ADDRESS: &str = "Host and port, or a Unix socket";
@@ -50,7 +50,8 @@ impl EndpointKind {
         attributes.extend(status.map(|status| ("status".to_owned(), status.to_owned())));
         attributes.extend(lbset.map(|lbset| ("lbset".to_owned(), lbset.to_string())));
         attributes.sort_unstable();
-        Some(Endpoint { address: address?, weight, max_connections, attributes })
+        let Location { scheme, address } = address?;
+        Some(Endpoint { address, scheme, weight, max_connections, attributes })
     }
 }
 
@@ -61,12 +62,14 @@ impl Kind for EndpointKind {
         if matches!(value.item(), DeValue::Table(_)) {
             return value.table(Self::table)?;
         }
-        let address = ENDPOINT.read(value)?;
-        Some(Endpoint { address, weight: 100, max_connections: None, attributes: Vec::new() })
+        let Location { scheme, address } = ENDPOINT.read(value)?;
+        let (max_connections, attributes) = (None, Vec::new());
+        Some(Endpoint { address, scheme, weight: 100, max_connections, attributes })
     }
 
     fn write(&self, value: &Endpoint) -> Json {
-        let address = ENDPOINT.write(&value.address);
+        let address = Location { scheme: value.scheme, address: value.address.clone() };
+        let address = ENDPOINT.write(&address);
         let plain = value.weight == 100 && value.max_connections.is_none();
         if plain && value.attributes.is_empty() {
             return address;

@@ -12,7 +12,7 @@ use crate::config::address::{self, AddressError};
 use crate::config::check::Context;
 use crate::config::file::{Kind, Parsed, Value, variable, with};
 use crate::config::names;
-use crate::config::{Address, AddressGrant, LogTarget, Name, TrustedProxy};
+use crate::config::{Address, AddressGrant, Location, LogTarget, Name, TrustedProxy};
 use crate::socket::bind::Bind;
 
 /// An address to listen on.
@@ -28,13 +28,13 @@ pub(super) const ADMIN: Parsed<Bind, AddressError> =
     Parsed { expected: "an address such as `127.0.0.1:9901`, or `unix:/path`", ..BIND };
 
 /// The address of an endpoint.
-pub(super) const ENDPOINT: Parsed<Address, AddressError> = Parsed {
-    expected: "an address such as `10.0.0.1:80`, `files.internal:80` or `unix:/run/app.sock`",
+pub(super) const ENDPOINT: Parsed<Location, AddressError> = Parsed {
+    expected: "an address such as `10.0.0.1:80`, `https://files.internal` or `unix:/run/app.sock`",
     read: address::endpoint,
-    write: Address::to_string,
+    write: Location::to_string,
     pattern: concat!(
-        r"unix:/.*|([Hh][Tt][Tt][Pp]://)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?/?",
-        r"|[Ss][Rr][Vv]\+[Hh][Tt][Tt][Pp]://[A-Za-z0-9._-]+/?"
+        r"unix:/.*|([Hh][Tt][Tt][Pp][Ss]?://)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?/?",
+        r"|[Ss][Rr][Vv]\+[Hh][Tt][Tt][Pp][Ss]?://[A-Za-z0-9._-]+/?"
     ),
 };
 

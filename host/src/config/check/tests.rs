@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::*;
 use crate::config::{
     Address, AddressGrant, Endpoint, ForwardedHeaders, Grants, HostGrant, HostHeader, Instances,
-    Limits, Listener, OnFailure, Probe, ProxyProtocol, StoreKind, Tcp,
+    Limits, Listener, OnFailure, Probe, ProxyProtocol, Scheme, StoreKind, Tcp,
 };
 
 /// The example of the design, less what this version refuses.
@@ -113,10 +113,16 @@ fn the_example_of_the_design() {
     assert_eq!(cluster.balancers, ["sticky".into(), "round-robin".into()]);
     assert_eq!(cluster.max_attempts, Some(3));
     let socket = |text: &str| Address::Socket(text.parse().unwrap());
-    let plain =
-        |address| Endpoint { address, weight: 100, max_connections: None, attributes: Vec::new() };
+    let plain = |address| Endpoint {
+        address,
+        scheme: Scheme::Unsaid,
+        weight: 100,
+        max_connections: None,
+        attributes: Vec::new(),
+    };
     let weighted = Endpoint {
         address: socket("10.0.0.2:80"),
+        scheme: Scheme::Unsaid,
         weight: 300,
         max_connections: None,
         attributes: vec![
@@ -170,7 +176,7 @@ fn the_defaults_of_health_and_queues() {
 #[test]
 fn every_default() {
     let text = format!("{SMALLEST}[clusters.c]\nendpoints = []\n[plugins.p]\n[stores.s]\n");
-    let Config { log, server, admin, dns, listeners, clusters, plugins, stores } =
+    let Config { log, server, admin, dns, listeners, clusters, plugins, stores, direct_tls: _ } =
         parsed(&text).unwrap_or_else(|faults| panic!("{faults}"));
     let stderr = LogTarget::Stderr;
     let usual = Log {

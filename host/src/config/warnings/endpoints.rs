@@ -23,8 +23,9 @@ pub(super) fn of(
     let mut seen = BTreeMap::new();
     for (element, endpoint) in elements.iter().zip(&cluster.endpoints) {
         misspelt(endpoint, element, places, warnings);
-        let Some(first) = seen.get(&endpoint.address) else {
-            seen.insert(&endpoint.address, endpoint);
+        let place = (&endpoint.address, cluster.tls_of(endpoint).is_some());
+        let Some(first) = seen.get(&place) else {
+            seen.insert(place, endpoint);
             continue;
         };
         if let Some(key) = contradiction(first, endpoint) {

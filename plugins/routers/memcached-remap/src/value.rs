@@ -27,8 +27,7 @@ impl std::fmt::Display for Malformed {
     }
 }
 
-/// Reads a value. `https` is a scheme, though nobody may be able to speak it yet: who is asked to
-/// forward there says so.
+/// Reads a value.
 pub(crate) fn parse(value: &[u8]) -> Result<Origin, Malformed> {
     let text = std::str::from_utf8(value).ok().filter(|text| text.is_ascii());
     let text = text.ok_or(Malformed("it is not ASCII"))?;

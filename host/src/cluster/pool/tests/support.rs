@@ -30,6 +30,7 @@ pub(super) const SETTINGS: ConnectSettings = ConnectSettings {
     idle_timeout: Duration::from_secs(60),
     max_idle: 2,
     proxy_protocol: None,
+    protocols: &[],
     heads: HEADS,
 };
 
