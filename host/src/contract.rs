@@ -48,6 +48,8 @@ files! {
     response "response.wit"
     /// Imported: the running connection.
     connection "connection.wit"
+    /// Imported: the TLS that its client speaks.
+    tls "tls.wit"
     /// Imported: live figures about endpoints.
     endpoints "endpoints.wit"
     /// Imported: what endpoints say of themselves.
