@@ -74,8 +74,9 @@ async fn answer(
     let mut incoming = Some(incoming).filter(|incoming| !incoming.is_end_stream());
     let has_body = incoming.is_some();
     // One that is for TCP by now knows of no requests.
-    let listener = view.behind(&client.door).filter(|listener| listener.settings.tcp.is_none());
-    let trusted = listener.is_some_and(|listener| client.is_trusted_by(&listener.settings));
+    let listener =
+        view.behind(&client.peer.door).filter(|listener| listener.settings.tcp.is_none());
+    let trusted = listener.is_some_and(|listener| client.peer.is_trusted_by(&listener.settings));
     let mut record = Record::new(&worker, &client, &head, trusted);
     let served = match (client.stream.begin(), listener) {
         (Err(fault), listener) => {
@@ -92,7 +93,7 @@ async fn answer(
             };
             answer.unwrap_or_else(|time| Err(record.overdue(time)))
         }
-        (Ok(()), None) => Err(Error::ListenerGone(Arc::clone(&client.listener))),
+        (Ok(()), None) => Err(Error::ListenerGone(Arc::clone(&client.peer.listener))),
     };
     if let Some(switch) = record.switched()
         && let Ok(response) = served
@@ -119,7 +120,7 @@ async fn answer(
     };
     let open_ended = record.is_open_ended(&response);
     client.stream.open_ended(open_ended);
-    let used_up = listener.is_some_and(|listener| client.is_used_up(&listener.settings));
+    let used_up = listener.is_some_and(|listener| client.peer.is_used_up(&listener.settings));
     let last = used_up || leaves_body || worker.is_lingering();
     if last {
         client.stream.last();
@@ -183,7 +184,7 @@ impl Served<'_> {
         let underscores = self.listener.settings.underscores;
         headers::clean_request(&mut head.headers, self.trusted, underscores);
         let exchange = Box::new(Exchange {
-            connection: self.client.connection.clone(),
+            connection: self.client.peer.connection.clone(),
             authority,
             target_origin,
             request: *head,
@@ -256,7 +257,7 @@ impl Served<'_> {
             }
         }
         let default = self.listener.default_cluster.clone();
-        let none = || Error::NoRoute(Arc::clone(&self.client.listener));
+        let none = || Error::NoRoute(Arc::clone(&self.client.peer.listener));
         (exchange, default.map(|cluster| Routed::To(cluster, None)).ok_or_else(none))
     }
 
@@ -312,8 +313,8 @@ impl Served<'_> {
         let sent = headers.get(HOST).cloned();
         let forwarding = Forwarding {
             enabled: cluster.cluster.settings().forwarded_headers,
-            client: &self.client.address,
-            scheme: &self.client.scheme,
+            client: &self.client.peer.address,
+            scheme: &self.client.peer.scheme,
             sent_host: sent.as_ref(),
             id,
             version,

@@ -121,7 +121,7 @@ impl Attempts<'_> {
         single: bool,
     ) -> Result<Slot, Error> {
         let (key, to) = (endpoint.key(), endpoint.way());
-        let (settings, told) = (&self.cluster.connect, &self.client.subject);
+        let (settings, told) = (&self.cluster.connect, &self.client.peer.subject);
         let acquired = self.worker.pool.acquire(key, to, settings, told, single).await;
         // Taking a connection that was there is no connecting, and takes no time.
         let reused = acquired.as_ref().is_ok_and(Slot::reused);

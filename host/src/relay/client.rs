@@ -1,4 +1,5 @@
-//! What the requests of one downstream connection have in common.
+//! What the requests of one downstream connection have in common, and what each stream of it has to
+//! itself: with HTTP/1 there is one stream, with HTTP/2 each request is one.
 //!
 //! It holds nothing of a snapshot but where the listener counts, so that a connection that stays
 //! open keeps no superseded plugin alive.
@@ -26,8 +27,8 @@ use crate::relay::switch::Agreed;
 use crate::socket::bind::ShownPeer;
 use crate::view::Listener;
 
-/// A downstream connection.
-pub(crate) struct Client {
+/// Who is at the other end of a downstream connection.
+pub(crate) struct Peer {
     /// What plugins see of it.
     pub(crate) connection: Arc<Connection>,
     /// The listener's name.
@@ -46,25 +47,16 @@ pub(crate) struct Client {
     nameless: bool,
     /// X-Forwarded-Proto.
     pub(crate) scheme: HeaderValue,
-    /// The stream beneath hyper.
-    pub(crate) stream: Handle,
-    /// What the client and an upstream have agreed on.
-    pub(crate) agreed: Agreed,
     /// Requests that have begun.
     begun: Cell<u64>,
-    /// There is no response yet to the latest of them.
-    unanswered: Cell<bool>,
-    /// It has taken longer than this, which is all that it may.
-    overdue: Cell<Option<Duration>>,
 }
 
-impl Client {
-    /// A connection that a listener has accepted, and whose it is.
+impl Peer {
+    /// Of a connection that a listener has accepted, and whose it is.
     pub(crate) fn new(
         listener: &Listener,
         introduction: &Introduction,
         (caller, tls): (&Caller, Option<Box<Secured>>),
-        stream: Handle,
     ) -> Rc<Self> {
         let slot = caller.ticket.slot();
         let name = Arc::clone(&listener.settings.name);
@@ -81,11 +73,7 @@ impl Client {
             address: client_address(client.map(|client| client.ip())),
             nameless: introduction.nameless,
             scheme: HeaderValue::from_static(scheme),
-            stream,
-            agreed: Agreed::default(),
             begun: Cell::new(0),
-            unanswered: Cell::new(false),
-            overdue: Cell::new(None),
         })
     }
 
@@ -97,6 +85,38 @@ impl Client {
     /// Whether it has had as many requests as a listener allows.
     pub(crate) fn is_used_up(&self, listener: &config::Listener) -> bool {
         listener.max_requests_per_connection.is_some_and(|most| self.begun.get() >= most)
+    }
+
+    /// How many requests have begun.
+    pub(crate) fn begun(&self) -> u64 {
+        self.begun.get()
+    }
+}
+
+/// A stream of a downstream connection, by which requests come.
+pub(crate) struct Client {
+    /// Whose it is.
+    pub(crate) peer: Rc<Peer>,
+    /// The stream itself, beneath what reads requests of it.
+    pub(crate) stream: Handle,
+    /// What the client and an upstream have agreed on.
+    pub(crate) agreed: Agreed,
+    /// There is no response yet to the latest request.
+    unanswered: Cell<bool>,
+    /// That has taken longer than this, which is all that it may.
+    overdue: Cell<Option<Duration>>,
+}
+
+impl Client {
+    /// A stream of a peer's connection.
+    pub(crate) fn new(peer: Rc<Peer>, stream: Handle) -> Rc<Self> {
+        Rc::new(Self {
+            peer,
+            stream,
+            agreed: Agreed::default(),
+            unanswered: Cell::new(false),
+            overdue: Cell::new(None),
+        })
     }
 
     /// Whether a request is open, or its response not yet written whole.
@@ -141,11 +161,6 @@ impl Client {
     pub(crate) fn overdue(&self) -> Option<Duration> {
         self.overdue.get()
     }
-
-    /// How many requests have begun.
-    pub(crate) fn begun(&self) -> u64 {
-        self.begun.get()
-    }
 }
 
 /// A request that is open on its connection.
@@ -160,7 +175,8 @@ impl OpenRequest {
 
     /// Begins a request.
     pub(crate) fn begin(client: &Rc<Client>) -> Self {
-        client.begun.set(client.begun.get() + 1);
+        let begun = &client.peer.begun;
+        begun.set(begun.get() + 1);
         Self::new(client)
     }
 }

@@ -117,7 +117,7 @@ impl Record {
                 .into(),
             version: request.version,
             unread: false,
-            metrics: Arc::clone(&client.metrics),
+            metrics: Arc::clone(&client.peer.metrics),
             status: None,
             route: None,
             cluster: None,
@@ -192,7 +192,7 @@ impl Record {
         self.waited.end();
         // Its slot is not to wait for the client to take the answer.
         self.in_flight = None;
-        let limit = Limit::request_timeout(&self.client.listener, time);
+        let limit = Limit::request_timeout(&self.client.peer.listener, time);
         match self.upload.waits_for_client() {
             true => Error::ClientLate(self.upload.received_bytes(), limit),
             false => Error::Late(limit),
@@ -246,7 +246,7 @@ impl Record {
 
     /// Its listener.
     pub(crate) fn listener(&self) -> &str {
-        &self.client.listener
+        &self.client.peer.listener
     }
 
     /// Nothing more will come of it.
@@ -347,8 +347,8 @@ impl Drop for Record {
         self.worker.write(&AccessRecord {
             time: self.time,
             id: &self.id,
-            client: &self.client.text,
-            listener: &self.client.listener,
+            client: &self.client.peer.text,
+            listener: &self.client.peer.listener,
             request: Some(RequestLine {
                 method: self.method.as_str(),
                 target: &self.target,

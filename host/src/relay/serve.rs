@@ -22,7 +22,7 @@ use crate::drain::Watcher;
 use crate::listener::accept::Accepted;
 use crate::listener::stream::Downstream;
 use crate::metrics::Refusal;
-use crate::relay::client::Client;
+use crate::relay::client::{Client, Peer};
 use crate::relay::handle;
 use crate::relay::introduction::{introduce, secure};
 use crate::tunnel;
@@ -61,7 +61,8 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
         target_bytes: settings.max_target_bytes,
     };
     let (downstream, handle_of_stream) = Downstream::new(stream, limits, settings.body_timeout);
-    let client = Client::new(&listener, &introduction, (&caller, known), handle_of_stream);
+    let peer = Peer::new(&listener, &introduction, (&caller, known));
+    let client = Client::new(peer, handle_of_stream);
     let service = service_fn({
         let (worker, client) = (Rc::clone(&worker), Rc::clone(&client));
         // hyper keeps the room of this future for as long as the connection lasts: boxed, it is small.
@@ -90,7 +91,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
         door.refuse(worker.index, caller_peer, Refusal::Tls, reason);
     }
     if let Err(error) = &end {
-        tracing::debug!(listener = &*name, client = %client.text, "connection ended: {error}");
+        tracing::debug!(listener = &*name, client = %client.peer.text, "connection ended: {error}");
     }
     if let Ok(End::Over) = end {
         finish(connection.into_parts(), &client).await;
@@ -204,7 +205,7 @@ impl Patience {
     /// Sets the clock by what the connection is doing now. A request may have come and gone since
     /// the last look: then the connection has just fallen idle.
     fn look(&mut self, client: &Client) {
-        let begun = client.begun();
+        let begun = client.peer.begun();
         let phase = if client.is_busy() {
             Phase::Busy
         } else if client.stream.is_within_head() {

@@ -51,7 +51,7 @@ impl Attempts<'_> {
     }
 
     pub(super) fn tell_failure(&self, endpoint: &Endpoint, error: &str) {
-        let (id, listener) = (self.record.id(), &*self.client.listener);
+        let (id, listener) = (self.record.id(), &*self.client.peer.listener);
         let cluster = &**self.cluster.cluster.name();
         let (endpoint, attempt) = (&**endpoint.label(), self.record.attempts);
         tracing::debug!(%id, listener, cluster, endpoint, attempt, error, "attempt failed");

@@ -96,12 +96,12 @@ impl Record {
             return "the client went away before the response".to_owned();
         }
         if let Some(time) = self.client.overdue() {
-            let limit = Limit::request_timeout(&self.client.listener, time);
+            let limit = Limit::request_timeout(&self.client.peer.listener, time);
             return format!("it was not over within {limit}, after {bytes} bytes of the response");
         }
         match self.client.stream.stalled() {
             Some(timeout) => {
-                let limit = Limit::body_timeout(&self.client.listener, timeout);
+                let limit = Limit::body_timeout(&self.client.peer.listener, timeout);
                 format!("the client took nothing for {limit}, after {bytes} bytes of the response")
             }
             None => format!("the client went away after {bytes} bytes of the response"),
