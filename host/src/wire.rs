@@ -1,4 +1,4 @@
-//! The syntax of HTTP/1 as it is on the wire, judged before hyper reads it. Pure: no sockets, no time.
+//! The syntax of HTTP as it is on the wire, judged before a library reads it. Pure: no sockets, no time.
 //!
 //! hyper hides what two recipients can disagree about: line endings, folded lines, a Content-Length
 //! beside a Transfer-Encoding, what surrounds the size of a chunk. So a gate for each direction
@@ -17,18 +17,23 @@
 //! - One empty line before a request is skipped (2.2), others are refused.
 //!
 //! A head is let pass when it is complete, and not before. Bodies pass as they come.
+//!
+//! Of HTTP/2 only the frames are looked at ([`Frames`]), while they pass to the library that speaks it.
 
 mod bytes;
 mod chunked;
 mod fault;
 mod fields;
+mod frames;
 mod lines;
+mod names;
 mod request;
 mod response;
 mod sluice;
 
 pub use fault::{Fault, Kind};
-pub use request::Requests;
+pub use frames::{Frames, PREFACE, Told};
+pub use request::{Requests, is_path};
 pub use response::{Asked, Responses};
 pub use sluice::{Reading, Sluice, Source};
 

@@ -51,6 +51,9 @@ pub enum Fault {
     /// A name that is no token.
     #[error("a header name that is no token")]
     Name,
+    /// A value that begins or ends with a blank, where nothing takes that for none of it.
+    #[error("a header value that begins or ends with a blank")]
+    Blanks,
     /// A Content-Length that is no number.
     #[error("Content-Length is not a number")]
     Length,

@@ -244,5 +244,11 @@ fn target_is_valid(method: &[u8], target: &[u8]) -> bool {
     uri.authority().is_some() && (absolute != (method == b"CONNECT"))
 }
 
+/// Whether a target is a path with or without a query, as it is valid in HTTP/1.
+#[must_use]
+pub fn is_path(target: &str) -> bool {
+    target.starts_with('/') && target_is_valid(b"", target.as_bytes())
+}
+
 #[cfg(test)]
 mod tests;

@@ -66,6 +66,14 @@ pub struct Source<'s, S> {
 }
 
 impl Sluice {
+    /// Bytes that were read by others come before those of the stream.
+    pub fn put(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.kept.extend_from_slice(bytes);
+            self.rest = Rest::Unseen;
+        }
+    }
+
     /// Reads, and leaves in `buffer` what may go on.
     ///
     /// # Errors
