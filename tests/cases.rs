@@ -15,7 +15,7 @@ mod beyond;
 mod client;
 mod complaints;
 mod elsewhere;
-mod file;
+pub(crate) mod file;
 mod not_yet;
 mod parsers;
 mod rules;

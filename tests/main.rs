@@ -25,6 +25,7 @@ mod headers;
 mod health;
 mod hops;
 mod hostile;
+mod http2;
 mod languages;
 mod limits;
 mod loading;

@@ -7,6 +7,7 @@ mod binary;
 mod browser;
 mod client;
 mod dns;
+pub(crate) mod http2;
 pub(crate) mod memcached;
 mod message;
 mod origin;

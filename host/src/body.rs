@@ -3,11 +3,12 @@
 //! [`Body`] goes downstream: nothing, bytes of our own, what an upstream sends, a file, or what is
 //! made of another body on its way. [`RequestBody`] goes upstream. Data passes through both as
 //! [`Bytes`], without a copy and with back-pressure: a chunk is asked for only when the other side
-//! has room for it. An error after the head surfaces as an error of the body, upon which hyper ends
-//! the connection without ending the message, so that the reader can tell.
+//! has room for it. An error after the head surfaces as an error of the body, upon which the connection
+//! or the stream ends without ending the message, so that the reader can tell.
 
 mod file;
 mod patience;
+mod received;
 mod upload;
 mod upstream;
 
@@ -25,6 +26,7 @@ use crate::wire::Fault;
 
 pub use self::file::{Chunks, FileBody};
 pub use self::patience::{LeastRate, UploadLimits};
+pub use self::received::{Inflow, Lost, Received};
 pub use self::upload::{RequestBody, Upload, UploadError};
 pub use self::upstream::{DownloadLimits, Transport, UpstreamBody};
 
@@ -91,6 +93,11 @@ pub trait Observer {
     fn data(&mut self, bytes: usize);
     /// Waits until more may be handed over, and how much at a time.
     fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<usize>;
+    /// Whether it is to hear of a complete body only when the reader says so, who may not have passed all
+    /// of it on.
+    fn waits(&self) -> bool {
+        false
+    }
     /// The body is over. Called exactly once, nothing is called after it.
     fn ended(&mut self, how: Ended);
 }
@@ -149,12 +156,20 @@ impl Body {
         self
     }
 
+    /// All of it has gone on, to whom its observer [waits](Observer::waits) for.
+    pub fn complete(&mut self) {
+        if let Some(mut observer) = self.observer.take() {
+            observer.ended(Ended::Complete);
+        }
+    }
+
     fn of(content: Content) -> Self {
         Self { content, observer: None, broken: None }
     }
 
     fn end(&mut self, how: Ended) {
-        if let Some(mut observer) = self.observer.take() {
+        let waits = |observer: &mut Box<dyn Observer>| how != Ended::Complete || !observer.waits();
+        if let Some(mut observer) = self.observer.take_if(waits) {
             observer.ended(how);
         }
     }
@@ -248,9 +263,11 @@ impl http_body::Body for Body {
 
 impl Drop for Body {
     fn drop(&mut self) {
-        let how =
-            if http_body::Body::is_end_stream(self) { Ended::Complete } else { Ended::Abandoned };
-        self.end(how);
+        if http_body::Body::is_end_stream(self) {
+            self.end(Ended::Complete);
+        }
+        // Unless it has ended by now.
+        self.end(Ended::Abandoned);
     }
 }
 
@@ -279,6 +296,23 @@ mod tests {
     #[derive(Clone, Default)]
     struct Log(Rc<RefCell<Vec<String>>>);
 
+    struct Waits(Log);
+
+    impl Observer for Waits {
+        fn data(&mut self, bytes: usize) {
+            self.0.data(bytes);
+        }
+        fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<usize> {
+            self.0.poll_room(context)
+        }
+        fn waits(&self) -> bool {
+            true
+        }
+        fn ended(&mut self, how: Ended) {
+            self.0.ended(how);
+        }
+    }
+
     impl Observer for Log {
         fn data(&mut self, bytes: usize) {
             self.0.borrow_mut().push(format!("data {bytes}"));
@@ -306,5 +340,20 @@ mod tests {
         let log = Log::default();
         drop(Body::full("").observed(Box::new(log.clone())));
         assert_eq!(*log.0.borrow(), ["Complete"]);
+    }
+
+    #[tokio::test]
+    async fn a_reader_may_say_when_a_body_is_complete() {
+        for (says, end) in [(true, "Complete"), (false, "Abandoned")] {
+            let log = Log::default();
+            let mut body = Body::full("hello").observed(Box::new(Waits(log.clone())));
+            assert!(body.frame().await.unwrap().is_ok() && body.frame().await.is_none());
+            assert_eq!(*log.0.borrow(), ["data 5"]);
+            if says {
+                body.complete();
+            }
+            drop(body);
+            assert_eq!(*log.0.borrow(), ["data 5", end]);
+        }
     }
 }

@@ -233,10 +233,23 @@ pub struct Listener {
     pub max_body_bytes: Option<u64>,
     /// The most requests over one connection. Default: no limit.
     pub max_requests_per_connection: Option<u64>,
+    /// The versions of HTTP that are spoken. Default HTTP/1.1.
+    pub versions: Versions,
+    /// The most requests that are open at a time over one connection of HTTP/2, 1 to 1,000. Default 100.
+    pub max_streams: u32,
     /// The most open connections. Default 10,000.
     pub max_connections: usize,
     /// The most open connections of one client address. Default: as many as `max_connections`.
     pub max_connections_per_address: usize,
+}
+
+/// Versions of HTTP, at least one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Versions {
+    /// HTTP/1.1, and HTTP/1.0.
+    pub http1: bool,
+    /// HTTP/2.
+    pub http2: bool,
 }
 
 /// What becomes of request fields with an underscore in their name.

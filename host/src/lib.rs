@@ -55,6 +55,10 @@
 //! be understood in two ways gets no further. A head that is refused is replaced by one of ours, so that
 //! it is answered in its turn ([`listener::stream`]).
 //!
+//! HTTP/2 is read by a library of its own, beneath which frames are counted ([`listener::http2`]). Each of
+//! its requests has a task, and goes the way of all others ([`listener::handle`]): what makes its body and
+//! its answer those of a stream is at both ends of that.
+//!
 //! [`relay`] reads like a table of contents: vet, route, complete, rewrite, attempt, respond. The
 //! upstream connection has no task of its own: the request drives it until the head of the response is
 //! there, then the response's body does ([`cluster::pool`]). A response can name a file that is sent in

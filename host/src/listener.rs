@@ -4,6 +4,8 @@ pub mod accept;
 pub mod ahead;
 pub mod descriptors;
 pub mod door;
+pub mod handle;
+pub mod http2;
 pub mod interim;
 pub mod introduction;
 pub mod places;

@@ -11,6 +11,7 @@ pub(crate) mod direct;
 pub mod error;
 pub(crate) mod labels;
 mod hops;
+mod http2;
 pub(crate) mod introduction;
 pub(crate) mod outcome;
 pub(crate) mod record;
@@ -21,6 +22,7 @@ pub(crate) mod serve;
 pub(crate) mod switch;
 mod tell;
 mod transform;
+mod version;
 mod vet;
 
 use std::convert::Infallible;
@@ -32,10 +34,9 @@ use http::header::{CONNECTION, EXPECT, HOST};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, Uri, Version, request};
 use http_body::Body as _;
-use hyper::body::Incoming;
 use smallvec::SmallVec;
 
-use crate::body::{Body, Upload, UploadError};
+use crate::body::{Body, Received, Upload, UploadError};
 use crate::config::Location;
 use crate::headers::{self, Forwarding};
 use crate::log::id::RequestId;
@@ -47,13 +48,14 @@ use crate::relay::record::Record;
 use crate::relay::switch::Agreement;
 use crate::status;
 use crate::view::{ClusterUse, Listener, View};
+use crate::wire::Fault;
 use crate::worker::Worker;
 
 /// Serves one request.
 pub(crate) fn handle(
     worker: Rc<Worker>,
     client: Rc<Client>,
-    request: Request<Incoming>,
+    request: Request<Received>,
 ) -> impl Future<Output = Result<Response<Body>, Infallible>> {
     let (mut head, incoming) = request.into_parts();
     if !incoming.is_end_stream() {
@@ -67,7 +69,7 @@ async fn answer(
     worker: Rc<Worker>,
     client: Rc<Client>,
     head: Box<request::Parts>,
-    incoming: Incoming,
+    incoming: Received,
 ) -> Result<Response<Body>, Infallible> {
     let view = worker.view();
     let waits = expects(&head);
@@ -79,12 +81,7 @@ async fn answer(
     let trusted = listener.is_some_and(|listener| client.peer.is_trusted_by(&listener.settings));
     let mut record = Record::new(&worker, &client, &head, trusted);
     let served = match (client.stream.begin(), listener) {
-        (Err(fault), listener) => {
-            record.unread(&client.stream.refused_line());
-            let settings = listener.map(|listener| &listener.settings);
-            let limit = settings.and_then(|settings| Limit::of_request(settings, fault));
-            Err(Error::Request(fault, limit))
-        }
+        (Err(fault), listener) => Err(refused(fault, &client, listener, &mut record)),
         (Ok(()), Some(listener)) => {
             let own = Served { worker: &worker, client: &client, view: &view, listener, trusted };
             let answer = {
@@ -95,6 +92,7 @@ async fn answer(
         }
         (Ok(()), None) => Err(Error::ListenerGone(Arc::clone(&client.peer.listener))),
     };
+    let served = served.and_then(|response| fitting(response, &client, &record));
     if let Some(switch) = record.switched()
         && let Ok(response) = served
     {
@@ -104,7 +102,8 @@ async fn answer(
     }
     client.stream.stay();
     let leaves_body = match incoming {
-        Some(incoming) => waits || !reply::came_along(incoming).await,
+        Some(incoming) if client.stream.is_sole() => waits || !reply::came_along(incoming).await,
+        Some(_) => false,
         None => has_body && record.leaves_body(served.is_ok()),
     };
     let mut response = match served {
@@ -121,7 +120,7 @@ async fn answer(
     let open_ended = record.is_open_ended(&response);
     client.stream.open_ended(open_ended);
     let used_up = listener.is_some_and(|listener| client.peer.is_used_up(&listener.settings));
-    let last = used_up || leaves_body || worker.is_lingering();
+    let last = client.stream.is_sole() && (used_up || leaves_body || worker.is_lingering());
     if last {
         client.stream.last();
     }
@@ -163,7 +162,7 @@ impl Served<'_> {
     async fn serve(
         &self,
         mut head: Box<request::Parts>,
-        incoming: &mut Option<Incoming>,
+        incoming: &mut Option<Received>,
         record: &mut Record,
     ) -> Result<Response<Body>, Error> {
         let vet::Addressed { authority, target_origin, asked_host } = vet::vet(&mut head)?;
@@ -326,7 +325,7 @@ impl Served<'_> {
     /// The request's body, held back while the client waits for consent.
     fn upload(
         &self,
-        incoming: Incoming,
+        incoming: Received,
         waits: bool,
         cluster: &ClusterUse,
     ) -> Result<Upload, Error> {
@@ -349,7 +348,33 @@ impl Served<'_> {
 /// Whether a client waits for consent before it sends its body.
 fn expects(request: &request::Parts) -> bool {
     let consent = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
-    request.version == Version::HTTP_11 && request.headers.get(EXPECT).is_some_and(consent)
+    request.version >= Version::HTTP_11 && request.headers.get(EXPECT).is_some_and(consent)
+}
+
+/// Why a head is refused.
+fn refused(
+    fault: Fault,
+    client: &Client,
+    listener: Option<&Rc<Listener>>,
+    record: &mut Record,
+) -> Error {
+    if let Some(line) = client.stream.refused_line() {
+        record.unread(&line);
+    }
+    let limit = listener.and_then(|listener| Limit::of_request(&listener.settings, fault));
+    Error::Request(fault, limit)
+}
+
+/// A response, if the client does not take it for a tunnel that it is not.
+fn fitting(
+    response: Response<Body>,
+    client: &Client,
+    record: &Record,
+) -> Result<Response<Body>, Error> {
+    if client.stream.is_tunnel() && !record.switches() && response.status().is_success() {
+        return Err(Error::Malformed("the answer to a request for WebSocket is none to it".into()));
+    }
+    Ok(response)
 }
 
 /// That a plugin failed, and how.

@@ -69,7 +69,7 @@ impl Case {
 }
 
 /// Resolves `<<X*N>>`, X repeated N times, and the escapes within and around it.
-fn expanded(text: &str) -> Vec<u8> {
+pub(crate) fn expanded(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text;
     while let Some((before, repeated)) = rest.split_once("<<") {

@@ -16,10 +16,10 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::Duration;
 
 use super::patience::{Patience, UploadLimits};
+use super::received::{Lost, Received};
 use crate::deadline::Deadline;
 use crate::wire::Fault;
 
@@ -44,7 +44,7 @@ pub enum UploadError {
     Malformed(Fault),
     /// The client went away.
     #[error("the client broke off its request body")]
-    Broken(#[source] hyper::Error),
+    Broken(#[source] Lost),
     /// It ended before, or a later attempt reads it.
     #[error("the request body is gone")]
     Gone,
@@ -55,7 +55,7 @@ pub enum UploadError {
 pub struct Upload(Option<Rc<RefCell<Source>>>);
 
 struct Source {
-    incoming: Incoming,
+    incoming: Received,
     limits: UploadLimits,
     length: Option<u64>,
     /// Set while the client waits for consent.
@@ -97,7 +97,8 @@ impl Upload {
     }
 
     /// What the client sends, refused at once if it announces too much.
-    pub fn new(incoming: Incoming, limits: UploadLimits) -> Result<Self, UploadError> {
+    pub fn new(incoming: impl Into<Received>, limits: UploadLimits) -> Result<Self, UploadError> {
+        let incoming = incoming.into();
         if incoming.is_end_stream() {
             return Ok(Self::empty());
         }
@@ -128,7 +129,7 @@ impl Upload {
         self.edit(|source| source.kept = Some(what));
     }
 
-    /// The client expects `100 Continue`, which hyper sends when the body is asked for: not before
+    /// The client expects `100 Continue`, which it gets when the body is asked for: not before
     /// [`proceed`](Self::proceed) or one second of waiting.
     pub fn hold(&self) {
         self.edit(|source| source.hold = Some(Hold::default()));

@@ -13,7 +13,7 @@ pub fn upgrade(request: &request::Parts) -> Option<HeaderValue> {
     let value = request.headers.get(UPGRADE)?;
     let mut nominated = request.headers.get_all(CONNECTION).iter().flat_map(members);
     let nominated = nominated.any(|option| option.eq_ignore_ascii_case(b"upgrade"));
-    (nominated && request.version == Version::HTTP_11).then(|| value.clone())
+    (nominated && request.version >= Version::HTTP_11).then(|| value.clone())
 }
 
 /// What of an Upgrade an upstream is offered. Not what would carry requests past routers and rewriters:

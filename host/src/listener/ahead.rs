@@ -4,10 +4,12 @@
 //! read into. So it is read in small pieces, and the next only when the last is written. A client that
 //! takes what it gets gets more at a time: whatever is beyond what the kernel keeps for it
 //! (`UNSENT_BYTES`) can only have been taken. In the end hyper alone says how much it has to write: some
-//! 128 KiB at most.
+//! 128 KiB at most. Where many streams share a connection nobody says so but this.
 
 use std::cell::{Cell, RefCell};
 use std::task::{Context, Poll, Waker};
+
+use smallvec::SmallVec;
 
 use crate::socket::Stream;
 
@@ -17,6 +19,9 @@ pub const LEAST_BYTES: usize = (8 << 10) - 1;
 
 /// The most at a time for any.
 pub const MOST_BYTES: usize = 64 << 10;
+
+/// What all streams of a connection may have given that is not written.
+const SHARED_BYTES: usize = 256 << 10;
 
 /// How much the kernel may keep of what it cannot send yet to a client of which nothing is known.
 const UNSENT_BYTES: u32 = 16 << 10;
@@ -31,16 +36,29 @@ pub struct Ahead {
     bytes: Cell<usize>,
     /// How much it may be given at a time.
     most: Cell<usize>,
+    /// What may be there when the next is given, once a client has taken much.
+    limit: usize,
     /// Who has more for it.
-    held_up: RefCell<Option<Waker>>,
+    held_up: RefCell<SmallVec<[Waker; 1]>>,
 }
 
 impl Ahead {
     /// For a new connection.
     #[must_use]
     pub fn new(stream: &Stream) -> Self {
+        Self::limited(stream, usize::MAX)
+    }
+
+    /// For a new connection that many streams share.
+    #[must_use]
+    pub fn shared(stream: &Stream) -> Self {
+        Self::limited(stream, SHARED_BYTES)
+    }
+
+    fn limited(stream: &Stream, limit: usize) -> Self {
         stream.limit_unsent(UNSENT_BYTES);
-        Self { bytes: Cell::default(), most: Cell::new(LEAST_BYTES), held_up: RefCell::default() }
+        let (bytes, most, held_up) = (Cell::default(), Cell::new(LEAST_BYTES), RefCell::default());
+        Self { bytes, most, limit, held_up }
     }
 
     /// How much it may be given at a time.
@@ -65,9 +83,7 @@ impl Ahead {
                 stream.limit_unsent(MOST_UNSENT_BYTES);
             }
         }
-        if let Some(waker) = self.held_up.take() {
-            waker.wake();
-        }
+        self.held_up.take().into_iter().for_each(Waker::wake);
     }
 
     /// The connection serves for something else from now on.
@@ -80,10 +96,13 @@ impl Ahead {
         let most = self.most.get();
         // A piece that is small leaves room for another. Who has taken much costs fewer writes if hyper
         // gets what it asks for.
-        if most == MOST_BYTES || self.bytes.get() <= most / 2 {
+        if self.bytes.get() <= if most == MOST_BYTES { self.limit } else { most / 2 } {
             return Poll::Ready(most);
         }
-        self.held_up.replace(Some(context.waker().clone()));
+        let mut held_up = self.held_up.borrow_mut();
+        if !held_up.iter().any(|waker| waker.will_wake(context.waker())) {
+            held_up.push(context.waker().clone());
+        }
         Poll::Pending
     }
 }

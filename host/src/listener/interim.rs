@@ -1,12 +1,14 @@
 //! Interim responses such as 103, which hyper's server cannot send.
 //!
-//! They may go out only where one response has ended and the next has not begun: see
+//! By HTTP/1 they may go out only where one response has ended and the next has not begun: see
 //! [`stream`](super::stream) for when that is.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::rc::Rc;
 
 use http::{HeaderMap, StatusCode};
+
+use super::http2::Lane;
 
 /// The most bytes of interim responses that wait to be written.
 pub(super) const INTERIM_BYTES: usize = 64 * 1024;
@@ -43,33 +45,50 @@ impl Queue {
 
 /// The interim responses to one request. To be dropped when its final response is there.
 #[must_use]
-pub struct Interim {
-    queue: Rc<Queue>,
-    wanted: bool,
+pub struct Interim(Way);
+
+/// How they go out.
+enum Way {
+    /// Not at all: the client knows none.
+    None,
+    /// Between the responses of a connection.
+    Between(Rc<Queue>),
+    /// By the request's own stream.
+    Own(Rc<Lane>),
 }
 
 impl Interim {
     pub(super) fn new(queue: Rc<Queue>, wanted: bool) -> Self {
-        Self { queue, wanted }
+        Self(if wanted { Way::Between(queue) } else { Way::None })
+    }
+
+    /// By the stream of a request of HTTP/2.
+    pub(super) fn own(lane: Rc<Lane>) -> Self {
+        Self(Way::Own(lane))
     }
 
     /// Sends an interim response with these headers as they are, from within the request's own
     /// future. False if it was dropped: the client knows none, it is no interim response or
-    /// one that hyper sends, or too many bytes wait already.
+    /// one that is sent otherwise, or too many bytes wait already.
     pub fn send(&self, status: StatusCode, headers: &HeaderMap) -> bool {
         let ours = status.is_informational()
             && status != StatusCode::CONTINUE
             && status != StatusCode::SWITCHING_PROTOCOLS;
-        if !self.wanted || !ours {
+        if !ours {
             return false;
         }
+        let queue = match &self.0 {
+            Way::None => return false,
+            Way::Between(queue) => queue,
+            Way::Own(lane) => return lane.interim(status, headers),
+        };
         let head = encode(status, headers);
-        let mut next = self.queue.next.borrow_mut();
-        let mut waiting = self.queue.waiting.borrow_mut();
+        let mut next = queue.next.borrow_mut();
+        let mut waiting = queue.waiting.borrow_mut();
         if next.len() + waiting.len() + head.len() > INTERIM_BYTES {
             return false;
         }
-        if self.queue.busy.get() {
+        if queue.busy.get() {
             waiting.extend_from_slice(&head);
         } else {
             next.extend_from_slice(&head);
@@ -80,8 +99,8 @@ impl Interim {
 
 impl Drop for Interim {
     fn drop(&mut self) {
-        if self.wanted {
-            self.queue.waiting.borrow_mut().clear();
+        if let Way::Between(queue) = &self.0 {
+            queue.waiting.borrow_mut().clear();
         }
     }
 }

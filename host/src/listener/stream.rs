@@ -5,7 +5,7 @@
 //! read the last answer.
 //!
 //! A head that is refused is replaced by one of ours, which hyper hands to the relay when the answers
-//! to all requests before it are written; the relay asks for the verdict ([`Handle::begin`]). What is
+//! to all requests before it are written; the relay asks for the verdict ([`Sole::begin`]). What is
 //! wrong within a body is an error of that body.
 //!
 //! A connection that is closed while bytes of the client are unread is reset by the kernel, and the
@@ -41,7 +41,7 @@ use super::secure::HANDSHAKE;
 use crate::deadline::Deadline;
 use crate::socket::{Stream, Tally};
 use crate::wire::{Fault, Limits, Reading, Requests, Sluice, Source};
-pub use handle::Handle;
+pub use handle::Sole;
 
 /// What hyper reads in place of a head that is refused.
 const REFUSED: &[u8] = b"- * HTTP/1.1\r\nconnection: close\r\n\r\n";
@@ -96,7 +96,7 @@ struct Shared {
 
 impl Downstream {
     /// Wraps `stream`. Writing fails once the client has taken nothing for `write_timeout`.
-    pub fn new(stream: Stream, limits: Limits, write_timeout: Duration) -> (Self, Handle) {
+    pub fn new(stream: Stream, limits: Limits, write_timeout: Duration) -> (Self, Sole) {
         let shared = Rc::new(Shared {
             gate: RefCell::new(Requests::new(limits)),
             sluice: RefCell::default(),
@@ -114,9 +114,15 @@ impl Downstream {
             interim: Rc::default(),
             ahead: Ahead::new(&stream),
         });
-        let handle = Handle(Rc::clone(&shared));
+        let handle = Sole(Rc::clone(&shared));
         let (stalled, linger, half_closed) = Default::default();
         (Self { stream, shared, write_timeout, stalled, linger, half_closed }, handle)
+    }
+
+    /// These bytes of the client were read before, and come first.
+    pub fn resume(&self, early: &[u8]) {
+        self.shared.read.add(early.len());
+        self.shared.sluice.borrow_mut().put(early);
     }
 
     /// The stream, and what was read of it and not handed on.

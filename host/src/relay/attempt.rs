@@ -169,7 +169,7 @@ impl Attempts<'_> {
             interim.send(status, &headers);
         };
         let mut limits = self.cluster.send;
-        limits.download.read_bytes = self.client.stream.ahead().most();
+        limits.download.read_bytes = self.client.stream.most();
         match slot.send(request, &limits, pass).await {
             Ok(response) if !self.may_switch(&response, exchange) => {
                 let text = format!("{}: switches to a protocol unasked", endpoint.label());

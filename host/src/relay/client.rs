@@ -18,7 +18,7 @@ use crate::config::{self, Name};
 use crate::headers::client_address;
 use crate::listener::accept::Caller;
 use crate::listener::door::Door;
-use crate::listener::stream::Handle;
+use crate::listener::handle::Handle;
 use crate::metrics::ListenerMetrics;
 use crate::plugin::{Connection, Secured};
 use crate::proxy_protocol::Subject;
@@ -117,16 +117,6 @@ impl Client {
             unanswered: Cell::new(false),
             overdue: Cell::new(None),
         })
-    }
-
-    /// Whether a request is open, or its response not yet written whole.
-    pub(crate) fn is_busy(&self) -> bool {
-        self.stream.has_request() || self.stream.is_busy()
-    }
-
-    /// Whether an answer is not written whole that no other protocol follows.
-    pub(crate) fn owes(&self) -> bool {
-        self.stream.is_busy() && !self.agreed.is_there()
     }
 
     /// Waits for the response to a request, or until it is overdue.

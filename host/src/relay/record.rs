@@ -259,6 +259,11 @@ impl Record {
         self.switch = Some(switch);
     }
 
+    /// Whether a tunnel is to follow.
+    pub(crate) fn switches(&self) -> bool {
+        self.switch.is_some()
+    }
+
     /// The upstream's side of the tunnel that is to follow.
     pub(crate) fn switched(&mut self) -> Option<Switch> {
         self.tunnels |= self.switch.is_some();
@@ -298,11 +303,15 @@ fn given_id(headers: &HeaderMap) -> Option<RequestId> {
 impl Observer for Record {
     fn data(&mut self, bytes: usize) {
         self.bytes_down += bytes as u64;
-        self.client.stream.ahead().add(bytes);
+        self.client.stream.given(bytes);
     }
 
     fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<usize> {
-        self.client.stream.ahead().poll_room(context)
+        self.client.stream.poll_room(context)
+    }
+
+    fn waits(&self) -> bool {
+        !self.client.stream.is_sole()
     }
 
     fn ended(&mut self, how: Ended) {

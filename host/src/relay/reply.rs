@@ -8,9 +8,8 @@ use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, SERVER};
 use http::{HeaderValue, Response, StatusCode};
 use http_body::Body as _;
-use hyper::body::Incoming;
 
-use crate::body::Body;
+use crate::body::{Body, Received};
 use crate::relay::error::Error;
 
 /// Who answers.
@@ -48,7 +47,7 @@ pub(super) fn options() -> Response<Body> {
 
 /// Reads a body that has come with its head, as small ones do, and answers whether that was all of it.
 /// A client whose body is on its way still is not waited for.
-pub(super) async fn came_along(mut incoming: Incoming) -> bool {
+pub(super) async fn came_along(mut incoming: Received) -> bool {
     /// hyper reads once in between.
     const TURNS: usize = 3;
     let mut turn = 0;

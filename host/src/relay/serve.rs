@@ -1,4 +1,5 @@
-//! One downstream connection: hyper's server over our stream, watched for silence.
+//! One downstream connection: whose it is and what it speaks, then, of HTTP/1, hyper's server over our
+//! stream, watched for silence.
 //!
 //! hyper's own timer covers heads only, and cannot tell a slow head from an idle connection; here
 //! both are told apart by the bytes that have come. While a request is open the same clock measures
@@ -12,19 +13,24 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
 
+use crate::body::Received;
 use crate::deadline::Deadline;
 use crate::drain::Watcher;
 use crate::listener::accept::Accepted;
-use crate::listener::stream::Downstream;
+use crate::listener::handle::Handle;
+use crate::listener::stream::{Downstream, Sole};
 use crate::metrics::Refusal;
 use crate::relay::client::{Client, Peer};
-use crate::relay::handle;
 use crate::relay::introduction::{introduce, secure};
+use crate::relay::version::{self, Spoken};
+use crate::relay::{handle, http2};
 use crate::tunnel;
 use crate::wire::{Fault, Limits};
 use crate::worker::Worker;
@@ -54,19 +60,33 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
     let introduced = introduce(&worker, &listener, (&mut stream, &mut caller), leaving()).await;
     let Some(introduction) = introduced else { return };
     let secured = secure(&worker, &listener, (stream, &caller), leaving()).await;
-    let Some((stream, known)) = secured else { return };
+    let Some((mut stream, known)) = secured else { return };
+    let peer = Peer::new(&listener, &introduction, (&caller, known));
+    let Some(spoken) = version::spoken(&mut stream, settings, leaving()).await else { return };
+    let early = match spoken {
+        Spoken::Http1(early) => early,
+        Spoken::Http2(early) => {
+            let connection = http2::Driver::new(&worker, (stream, early), peer, settings);
+            drop(listener);
+            // Apart, as most have no use for the room.
+            return Box::pin(connection.run(leaving())).await;
+        }
+    };
     let limits = Limits {
         head_bytes: settings.max_head_bytes,
         fields: settings.max_headers,
         target_bytes: settings.max_target_bytes,
     };
-    let (downstream, handle_of_stream) = Downstream::new(stream, limits, settings.body_timeout);
-    let peer = Peer::new(&listener, &introduction, (&caller, known));
-    let client = Client::new(peer, handle_of_stream);
+    let (downstream, sole) = Downstream::new(stream, limits, settings.body_timeout);
+    downstream.resume(&early);
+    let client = Client::new(peer, Handle::Http1(sole.clone()));
     let service = service_fn({
         let (worker, client) = (Rc::clone(&worker), Rc::clone(&client));
         // hyper keeps the room of this future for as long as the connection lasts: boxed, it is small.
-        move |request| Box::pin(handle(Rc::clone(&worker), Rc::clone(&client), request))
+        move |request: Request<Incoming>| {
+            let request = request.map(Received::from);
+            Box::pin(handle(Rc::clone(&worker), Rc::clone(&client), request))
+        }
     });
     let mut connection = http1::Builder::new()
         // It takes a head that fills its buffer for one too large.
@@ -85,8 +105,8 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
     drop(listener);
     // What was agreed on has a record that keeps the client, which keeps the agreement.
     let _forget = Forget(&client);
-    let end = patience.watch(&mut connection, &client, leaving()).await;
-    if client.stream.speaks_tls() {
+    let end = patience.watch(&mut connection, (&client, &sole), leaving()).await;
+    if sole.speaks_tls() {
         let reason = &"it speaks TLS, and this listener has no `tls`";
         door.refuse(worker.index, caller_peer, Refusal::Tls, reason);
     }
@@ -94,16 +114,16 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
         tracing::debug!(listener = &*name, client = %client.peer.text, "connection ended: {error}");
     }
     if let Ok(End::Over) = end {
-        finish(connection.into_parts(), &client).await;
+        finish(connection.into_parts(), &client, &sole).await;
     }
 }
 
 /// Takes over when hyper is done: what was agreed on goes on, and what it left open is closed.
-async fn finish<S>(parts: http1::Parts<TokioIo<Downstream>, S>, client: &Client) {
+async fn finish<S>(parts: http1::Parts<TokioIo<Downstream>, S>, client: &Client, sole: &Sole) {
     let mut downstream = parts.io.into_inner();
     match client.agreed.take() {
         // An answer that is not written whole can be followed by nothing.
-        Some(_) if client.stream.is_busy() => {}
+        Some(_) if sole.is_busy() => {}
         Some(agreement) => {
             let (stream, kept) = downstream.into_parts();
             let mut early = BytesMut::from(parts.read_buf);
@@ -162,7 +182,7 @@ impl Patience {
     async fn watch<C>(
         &mut self,
         connection: &mut C,
-        client: &Client,
+        (client, sole): (&Client, &Sole),
         leaving: impl Future<Output = ()>,
     ) -> hyper::Result<End>
     where
@@ -180,16 +200,17 @@ impl Patience {
                 if let Poll::Ready(result) = connection.as_mut().poll(context) {
                     // Where a client has asked for another protocol, hyper is done before all is
                     // written. If there is none, it goes on as after any last answer.
-                    if result.is_ok() && client.owes() && !std::mem::replace(&mut again, true) {
+                    if result.is_ok() && owes(client, sole) && !std::mem::replace(&mut again, true)
+                    {
                         continue;
                     }
                     return Poll::Ready(result.map(|()| End::Over));
                 }
-                self.look(client);
+                self.look(client, sole);
                 ready!(self.deadline.poll(context));
                 self.deadline.clear();
                 match self.phase {
-                    Some(Phase::Head) => client.stream.refuse(Fault::HeadTime),
+                    Some(Phase::Head) => sole.refuse(Fault::HeadTime),
                     Some(Phase::Busy)
                         if client.expire(self.request_timeout.unwrap_or_default()) => {}
                     // A client that is silent between requests is not told: what it would read may
@@ -204,11 +225,11 @@ impl Patience {
 
     /// Sets the clock by what the connection is doing now. A request may have come and gone since
     /// the last look: then the connection has just fallen idle.
-    fn look(&mut self, client: &Client) {
+    fn look(&mut self, client: &Client, sole: &Sole) {
         let begun = client.peer.begun();
-        let phase = if client.is_busy() {
+        let phase = if sole.has_request() || sole.is_busy() {
             Phase::Busy
-        } else if client.stream.is_within_head() {
+        } else if sole.is_within_head() {
             Phase::Head
         } else {
             Phase::Idle
@@ -228,6 +249,11 @@ impl Patience {
     }
 }
 
+/// Whether an answer is not written whole that no other protocol follows.
+fn owes(client: &Client, sole: &Sole) -> bool {
+    sole.is_busy() && !client.agreed.is_there()
+}
+
 /// A connection that can be told to end after the request that is open.
 trait Graceful {
     /// Tells it so.
@@ -236,7 +262,7 @@ trait Graceful {
 
 impl<S, B> Graceful for http1::Connection<TokioIo<Downstream>, S>
 where
-    S: hyper::service::HttpService<hyper::body::Incoming, ResBody = B>,
+    S: hyper::service::HttpService<Incoming, ResBody = B>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     B: http_body::Body + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,

@@ -66,7 +66,7 @@ impl Agreement {
 }
 
 /// Why a tunnel has ended, unless both sides had.
-fn cut(ended: Ended, endpoint: &str, limit: &Limit) -> Option<String> {
+pub(super) fn cut(ended: Ended, endpoint: &str, limit: &Limit) -> Option<String> {
     match ended {
         // An upstream that has agreed need not say more.
         Ended::Complete | Ended::Empty | Ended::Late { .. } => None,

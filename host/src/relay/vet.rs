@@ -3,11 +3,12 @@
 //! Pure.
 
 use http::header::HOST;
-use http::uri::PathAndQuery;
+use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderValue, Method, Uri, Version, request};
 
 use crate::headers;
 use crate::relay::error::Error;
+use crate::wire::is_path;
 
 /// Whom a client addressed.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,11 +27,14 @@ pub(super) struct Addressed {
 ///
 /// [`Error::BadRequest`] or [`Error::Method`].
 pub(super) fn vet(parts: &mut request::Parts) -> Result<Addressed, Error> {
-    if !matches!(parts.version, Version::HTTP_10 | Version::HTTP_11) {
-        return Err(Error::BadRequest("a version other than HTTP/1.0 and HTTP/1.1"));
+    if !matches!(parts.version, Version::HTTP_10 | Version::HTTP_11 | Version::HTTP_2) {
+        return Err(Error::BadRequest("a version other than HTTP/1.0, HTTP/1.1 and HTTP/2"));
     }
     if parts.method == Method::CONNECT || parts.method == Method::TRACE {
         return Err(Error::Method);
+    }
+    if parts.version == Version::HTTP_2 {
+        plain(parts)?;
     }
     let mut hosts = parts.headers.get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
@@ -50,6 +54,27 @@ pub(super) fn vet(parts: &mut request::Parts) -> Result<Addressed, Error> {
         address(parts, &named);
     }
     target(parts, named)
+}
+
+/// Brings a request of HTTP/2 into the form that most of HTTP/1 have (RFC 9113, 8.3.1): a path, and a
+/// Host.
+fn plain(parts: &mut request::Parts) -> Result<(), Error> {
+    let uri = std::mem::take(&mut parts.uri).into_parts();
+    if uri.scheme.is_some_and(|scheme| scheme != Scheme::HTTP && scheme != Scheme::HTTPS) {
+        return Err(Error::BadRequest("its scheme is neither http nor https"));
+    }
+    if let Some(authority) = uri.authority {
+        let differs = |host: &HeaderValue| {
+            !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())
+        };
+        if parts.headers.get_all(HOST).iter().any(differs) {
+            return Err(Error::BadRequest("its Host differs from its :authority"));
+        }
+        address(parts, authority.as_str());
+    }
+    let path = uri.path_and_query.filter(|path| is_path(path.as_str()) || path == "*");
+    parts.uri = path.ok_or(Error::BadRequest("its :path is neither a path nor *"))?.into();
+    Ok(())
 }
 
 /// The host that a text names, with or without a port.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::config::check::kinds::{BIND, TARGET_PATH, TRUSTED};
 use crate::config::check::{Context, TIMEOUT, plugins, socket, timeout, tls};
 use crate::config::file::{Checked, Choice, List, Period, Size, Table, Value, Whole, key};
-use crate::config::{Listener, Name, ProxyProtocol, Tcp, Underscores};
+use crate::config::{Listener, Name, ProxyProtocol, Tcp, Underscores, Versions};
 use crate::socket::bind::Bind;
 use crate::socket::path::Rights;
 
@@ -77,7 +77,7 @@ pub(super) fn listener(
 /// What a listener does with connections that it relays as they are, if it does.
 fn tcp(table: &mut Table<'_>, name: Option<&Name>, context: &Context<'_>) -> Option<Tcp> {
     const PROTOCOLS: Choice<bool> = Choice(&[
-        ("http", false, "HTTP/1.1"),
+        ("http", false, "HTTP"),
         ("tcp", true, "anything: connections are relayed as they are"),
     ]);
     const KEYS: [&str; 5] =
@@ -114,7 +114,7 @@ fn tcp(table: &mut Table<'_>, name: Option<&Name>, context: &Context<'_>) -> Opt
 
 /// What a listener does with requests. One for TCP has no use for that.
 fn requests(table: &mut Table<'_>, is_tcp: bool, context: &Context<'_>) -> Listener {
-    const KEYS: [&str; 14] = [
+    const KEYS: [&str; 16] = [
         "routers",
         "rewriters",
         "status-path",
@@ -129,6 +129,8 @@ fn requests(table: &mut Table<'_>, is_tcp: bool, context: &Context<'_>) -> Liste
         "underscores",
         "max-body-bytes",
         "max-requests-per-connection",
+        "http-versions",
+        "max-streams",
     ];
     if is_tcp {
         table.forbid_own(&KEYS, "a listener of `protocol = \"tcp\"` knows of no requests");
@@ -154,6 +156,8 @@ fn http(table: &mut Table<'_>, context: &Context<'_>) -> Listener {
     let max_target = key("max-target-bytes", max_target, Size(1 << 10..=63 << 10));
     let max_headers = key("max-headers", "The most fields of a request head", Whole(1..=1_000));
     let max_body = key("max-body-bytes", "The largest request body", Size(0..=1 << 50));
+    let max_streams = "The most requests that are open at a time over one connection of HTTP/2";
+    let max_streams = key("max-streams", max_streams, Whole(1..=1_000));
     let requests = "The most requests over one connection, the last of which it is told";
     let requests = key("max-requests-per-connection", requests, Whole(1..=1_000_000_000));
     Listener {
@@ -181,6 +185,8 @@ fn http(table: &mut Table<'_>, context: &Context<'_>) -> Listener {
         underscores: underscores(table),
         max_body_bytes: table.optional(max_body.such_as("1GiB"), "no limit"),
         max_requests_per_connection: table.optional(requests.such_as(10_000), "no limit"),
+        versions: versions(table),
+        max_streams: table.or(max_streams, 100),
         max_connections: 0,
         max_connections_per_address: 0,
     }
@@ -212,6 +218,22 @@ fn proxy_protocol(table: &mut Table<'_>, name: Option<&Name>) -> ProxyProtocol {
         value.refuse::<()>(message, "expected networks in `trusted-proxies`", Some(help));
     }
     chosen
+}
+
+/// What is spoken. Where both are, a connection that begins with the preface of HTTP/2 speaks that.
+fn versions(table: &mut Table<'_>) -> Versions {
+    const VERSIONS: Choice<usize> =
+        Choice(&[("h2", 2, "HTTP/2"), ("http/1.1", 1, "HTTP/1.1, and HTTP/1.0")]);
+    let about = "The versions of HTTP that are spoken, where clients know of HTTP/2 beforehand";
+    let chosen = table.or(key("http-versions", about, List(VERSIONS)), vec![1]);
+    let versions = Versions { http1: chosen.contains(&1), http2: chosen.contains(&2) };
+    if let Some(value) = table.value("http-versions")
+        && value.is_empty()
+    {
+        let help = "leave it out for HTTP/1.1 alone".to_owned();
+        value.refuse::<()>("no version is spoken", "expected `h2`, `http/1.1` or both", Some(help));
+    }
+    versions
 }
 
 fn max_hops(table: &mut Table<'_>) -> usize {

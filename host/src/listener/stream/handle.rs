@@ -1,4 +1,4 @@
-//! What the relay does with a stream that hyper owns.
+//! What is done with a stream that hyper owns.
 
 use std::cell::RefMut;
 use std::fmt;
@@ -14,9 +14,9 @@ use crate::wire::{Fault, Requests, Sluice};
 
 /// What else can be done with a [`Downstream`](super::Downstream) that hyper owns. Clones share it.
 #[derive(Clone)]
-pub struct Handle(pub(super) Rc<Shared>);
+pub struct Sole(pub(super) Rc<Shared>);
 
-impl Handle {
+impl Sole {
     /// hyper has handed over a request: to be told once for each.
     ///
     /// # Errors
@@ -126,10 +126,10 @@ impl Handle {
     }
 }
 
-impl fmt::Debug for Handle {
+impl fmt::Debug for Sole {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("Handle")
+            .debug_struct("Sole")
             .field("read_bytes", &self.read_bytes())
             .field("written_bytes", &self.written_bytes())
             .finish()

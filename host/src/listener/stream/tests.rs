@@ -14,7 +14,7 @@ const LIMITS: Limits = Limits { head_bytes: 4_096, fields: 20, target_bytes: 1_0
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 const HINT: &str = "HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n";
 
-fn pair() -> (Downstream, Handle, UnixStream) {
+fn pair() -> (Downstream, Sole, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let (downstream, handle) = Downstream::new(Stream::Unix(ours), LIMITS, PATIENCE);
     (downstream, handle, theirs)

@@ -16,7 +16,7 @@ use tokio::time::{Duration, timeout};
 use crate::body::{Body, DownloadLimits, RequestBody, Upload, UploadLimits};
 use crate::cluster::peer::Peer;
 use crate::cluster::pool::{ConnectSettings, Pool, SendError, SendErrorKind, SendLimits, Slot};
-use crate::listener::stream::{Downstream, Handle};
+use crate::listener::stream::{Downstream, Sole};
 use crate::proxy_protocol::Subject;
 use crate::socket::Stream;
 use crate::wire::Limits;
@@ -198,7 +198,7 @@ impl Proxy {
         });
     }
 
-    async fn relay(&self, handle: &Handle, request: Request<Incoming>) -> Response<Body> {
+    async fn relay(&self, handle: &Sole, request: Request<Incoming>) -> Response<Body> {
         let interim = handle.interim(request.version());
         let (mut parts, incoming) = request.into_parts();
         parts.version = Version::HTTP_11;
