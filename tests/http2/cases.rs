@@ -58,6 +58,10 @@ fn malformed_requests_reach_nobody() {
         let proxy = speaking_with(origin.address(), "", "");
         let status = played(case, proxy.address("web"));
         innocent(proxy.address("web"));
+        if status != Some(200) {
+            let errors = || proxy.counter("linkspan_errors", &[]);
+            eventually("the refusal to be counted", || (errors() > 0).then_some(()));
+        }
         let reached = origin.requests().iter().filter(|r| r.head.target() != "/innocent").count();
         let fits = match status {
             Some(status) => case.allow_status.contains(&status),

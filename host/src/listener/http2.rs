@@ -8,6 +8,7 @@
 
 mod budget;
 mod lane;
+mod sent;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -28,6 +29,7 @@ use crate::socket::{Stream, Tally};
 use crate::wire::{Frames, Told};
 use budget::Budget;
 pub use lane::Lane;
+use sent::Sent;
 
 /// The most that is gathered before it is sent.
 const GATHERED_BYTES: usize = 64 << 10;
@@ -47,7 +49,8 @@ pub struct Line {
     budget: RefCell<Budget>,
     /// What is to be sent, and how much of that was.
     gathered: RefCell<Vec<u8>>,
-    sent: Cell<usize>,
+    gone: Cell<usize>,
+    sent: RefCell<Sent>,
     read: Tally,
     written: Tally,
     /// Requests that have not ended, and those that were answered.
@@ -75,7 +78,8 @@ impl Line {
             frames: RefCell::default(),
             budget: RefCell::new(Budget::new(Instant::now())),
             gathered: RefCell::default(),
-            sent: Cell::default(),
+            gone: Cell::default(),
+            sent: RefCell::default(),
             read: Tally::default(),
             written: Tally::default(),
             open: Cell::default(),
@@ -96,6 +100,12 @@ impl Line {
     #[must_use]
     pub fn verdict(&self) -> Option<Reason> {
         self.verdict.get()
+    }
+
+    /// How many requests the library has refused by itself since the last time.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.sent.borrow_mut().refused()
     }
 
     /// Whether a part of a head has come, or of the preface.
@@ -152,7 +162,7 @@ impl Line {
         let mut gathered = self.gathered.borrow_mut();
         let mut stream = self.stream.borrow_mut();
         loop {
-            let rest = gathered.get(self.sent.get()..).unwrap_or_default();
+            let rest = gathered.get(self.gone.get()..).unwrap_or_default();
             if rest.is_empty() {
                 break;
             }
@@ -161,9 +171,9 @@ impl Line {
             if sent == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.sent.set(self.sent.get() + sent);
+            self.gone.set(self.gone.get() + sent);
         }
-        self.sent.set(0);
+        self.gone.set(0);
         gathered.clear();
         if gathered.capacity() > KEPT_BYTES {
             *gathered = Vec::new();
@@ -205,6 +215,7 @@ impl Line {
         let room = GATHERED_BYTES.saturating_sub(gathered.len());
         let taken = bytes.get(..room).unwrap_or(bytes);
         gathered.extend_from_slice(taken);
+        self.sent.borrow_mut().pass(taken);
         Poll::Ready(Ok(taken.len()))
     }
 

@@ -27,7 +27,9 @@ use crate::config;
 use crate::deadline::Deadline;
 use crate::listener::http2::{Below, Line};
 use crate::relay::client::Peer;
+use crate::relay::error::Error;
 use crate::socket::Stream;
+use crate::wire::Fault;
 use crate::worker::Worker;
 use request::{Arrived, Common, Terms};
 
@@ -38,6 +40,9 @@ const WINDOWS_BYTES: u32 = 1 << 20;
 
 /// What of a response may wait in a stream's window.
 const WAITING_BYTES: usize = 64 << 10;
+
+/// Why the library refuses a request, or a connection.
+const MALFORMED: &str = "it is not HTTP/2";
 
 /// How long a client that has no request may take to hear that it is to leave.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -89,6 +94,8 @@ impl Driver {
             .max_concurrent_streams(settings.max_streams)
             .max_header_list_size(u32::try_from(list).unwrap_or(u32::MAX))
             .max_send_buffer_size(WAITING_BYTES)
+            // As many as can have come at once; how many may is limited by ourselves.
+            .max_pending_accept_reset_streams(settings.max_streams as usize)
             .enable_connect_protocol()
             .handshake(below);
         Self {
@@ -141,12 +148,25 @@ impl Driver {
         }
     }
 
-    /// Drives it until it has ended.
+    /// Drives it until it has ended, and counts what the library refuses.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
+        let polled = self.poll_on(context);
+        let ended = match &polled {
+            Poll::Ready(Err(error)) => error.is_go_away() && error.is_library(),
+            _ => false,
+        };
+        for _ in 0..self.line.refused() + u64::from(ended) {
+            self.count(&Error::BadRequest(MALFORMED));
+        }
+        polled
+    }
+
+    fn poll_on(&mut self, context: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
         loop {
             if let Some(reason) = self.line.verdict()
                 && !self.condemned
             {
+                self.count(&Error::BadRequest(MALFORMED));
                 self.condemn(reason);
             }
             match &mut self.state {
@@ -200,6 +220,7 @@ impl Driver {
             self.idle.set(if self.leaves { FAREWELL } else { self.idle_timeout });
         }
         let reason = if self.head.poll(context).is_ready() {
+            self.count(&Error::Request(Fault::HeadTime, None));
             Reason::ENHANCE_YOUR_CALM
         } else {
             ready!(self.idle.poll(context));
@@ -209,6 +230,11 @@ impl Driver {
         // It is to be told.
         context.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Counts what no request failed with that is known.
+    fn count(&self, error: &Error) {
+        self.worker.count_error(error.index());
     }
 
     /// Tells the client to go, whatever is open.

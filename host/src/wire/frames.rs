@@ -28,7 +28,7 @@ pub enum Told {
     Idle,
     /// A request is taken back.
     Reset,
-    /// Trailers hold a pseudo field.
+    /// Trailers hold a pseudo field, or a head changes the size of its table for nothing.
     Malformed,
 }
 
@@ -184,9 +184,8 @@ impl Frames {
     fn end(&mut self, told: &mut impl FnMut(Told) -> bool) -> bool {
         if self.has_fields() && self.flag(END_HEADERS) {
             self.open = false;
-            if self.trailers && self.names.has_pseudo() {
-                return told(Told::Malformed);
-            }
+            let malformed = self.trailers && self.names.has_pseudo() || self.names.is_fickle();
+            return !malformed || told(Told::Malformed);
         }
         true
     }

@@ -51,6 +51,8 @@ pub(super) struct Names {
     pseudo: bool,
     /// One of the fields since [`begin`](Self::begin) was.
     found: bool,
+    /// How often the size of the table has changed since then.
+    sizes: u32,
     /// Which entries of the table are, the newest at the lowest bit: with 4 KiB it has 128 at most.
     table: u128,
 }
@@ -64,6 +66,11 @@ impl Names {
     /// Whether one of the fields is a pseudo field.
     pub(super) fn has_pseudo(&self) -> bool {
         self.found
+    }
+
+    /// Whether the size of the table has changed more often than there is a use for (RFC 7541, 4.2).
+    pub(super) fn is_fickle(&self) -> bool {
+        self.sizes > 2
     }
 
     /// Reads what follows.
@@ -132,7 +139,10 @@ impl Names {
     fn known(&mut self, number: Number) {
         let value = mem::take(&mut self.left);
         self.at = match number {
-            Number::Size => At::Field,
+            Number::Size => {
+                self.sizes = self.sizes.saturating_add(1);
+                At::Field
+            }
             Number::Place => {
                 self.found |= self.is_pseudo(value);
                 At::Field
@@ -208,6 +218,16 @@ mod tests {
         let long = [&b"\0\x03x-a\x7f\x81\x01"[..], &[b':'; 256]].concat();
         assert!(!has(&long));
         assert!(has(&[&long, &b"\x82"[..]].concat()));
+    }
+
+    #[test]
+    fn a_table_has_few_sizes() {
+        let mut names = Names::default();
+        names.pass(b"\x20\x3f\xe1\x1f\x82");
+        assert!(!names.is_fickle());
+        names.begin();
+        names.pass(b"\x20\x20\x20");
+        assert!(names.is_fickle());
     }
 
     #[test]
