@@ -21,6 +21,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
 
 use crate::body::Received;
+use crate::config;
 use crate::deadline::Deadline;
 use crate::drain::Watcher;
 use crate::listener::accept::Accepted;
@@ -93,14 +94,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
         .max_buf_size(settings.max_head_bytes + 1)
         .max_headers(settings.max_headers)
         .serve_connection(TokioIo::new(downstream), service);
-    let mut patience = Patience {
-        head_timeout: settings.head_timeout,
-        idle_timeout: settings.idle_timeout,
-        request_timeout: settings.request_timeout,
-        deadline: Deadline::default(),
-        phase: None,
-        begun: 0,
-    };
+    let mut patience = Patience::with(settings);
     // Requests look the listener up anew: a connection that stays open keeps no old plugins.
     drop(listener);
     // What was agreed on has a record that keeps the client, which keeps the agreement.
@@ -177,6 +171,18 @@ enum Phase {
 }
 
 impl Patience {
+    /// That of a listener.
+    fn with(settings: &config::Listener) -> Self {
+        Self {
+            head_timeout: settings.head_timeout,
+            idle_timeout: settings.idle_timeout,
+            request_timeout: settings.request_timeout,
+            deadline: Deadline::default(),
+            phase: None,
+            begun: 0,
+        }
+    }
+
     /// Drives a connection until it ends, the client is silent for too long, or it is told to leave
     /// and the open request is done.
     async fn watch<C>(

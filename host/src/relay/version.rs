@@ -1,6 +1,6 @@
 //! Which version of HTTP a connection speaks, where a listener leaves that to its clients.
 //!
-//! One that begins with the preface of HTTP/2 speaks that (RFC 9113, 3.3), any other HTTP/1. Bytes are
+//! In TLS that is agreed on before (RFC 7301). In the clear, one that begins with the preface of HTTP/2 speaks that (RFC 9113, 3.3), any other HTTP/1. Bytes are
 //! looked at first; those of a preface that comes in pieces are read, and go before what follows.
 
 use std::future::Future;
@@ -27,10 +27,19 @@ pub(crate) async fn spoken(
     settings: &config::Listener,
     leaving: impl Future<Output = ()>,
 ) -> Option<Spoken> {
-    match (settings.versions.http1, settings.versions.http2) {
-        (false, true) => return Some(Spoken::Http2(Bytes::new())),
-        (true, true) if stream.is_plain() => {}
-        _ => return Some(Spoken::Http1(Bytes::new())),
+    let versions = settings.versions;
+    let agreed = match stream.protocol() {
+        Some(b"h2") => Some(true),
+        Some(_) => Some(false),
+        // Of what is said in TLS nothing can be looked at.
+        None if !stream.is_plain() => Some(!versions.http1),
+        None if versions.http1 && versions.http2 => None,
+        None => Some(versions.http2),
+    };
+    match agreed {
+        Some(true) => return Some(Spoken::Http2(Bytes::new())),
+        Some(false) => return Some(Spoken::Http1(Bytes::new())),
+        None => {}
     }
     let mut first = [0];
     tokio::select! {
