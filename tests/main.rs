@@ -22,6 +22,7 @@ mod diagnostics;
 mod direct;
 mod examples;
 mod headers;
+mod grpc;
 mod health;
 mod hops;
 mod hostile;

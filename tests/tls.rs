@@ -2,6 +2,7 @@
 
 mod downstream;
 mod files;
+mod machines;
 mod upstream;
 
 use std::net::SocketAddr;

@@ -8,6 +8,7 @@ package() {
   case $1 in
     ab) echo apache2-utils ;;
     cc) echo gcc libc6-dev ;;
+    h2load | nghttp) echo nghttp2-client ;;
     nginx) echo nginx-light ;;
     nginx-stream) echo libnginx-mod-stream ;;
     pip3) echo python3-pip ;;

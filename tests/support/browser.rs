@@ -50,12 +50,24 @@ pub(crate) struct Browser {
 impl Browser {
     #[track_caller]
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// One that takes anybody's certificate.
+    #[track_caller]
+    pub(crate) fn trusting_anybody() -> Self {
+        Self::start_with(&["--ignore-certificate-errors"])
+    }
+
+    #[track_caller]
+    fn start_with(flags: &[&str]) -> Self {
         let found = Command::new("sh").args(["-c", "command -v chromium"]).output().unwrap();
         assert!(found.status.success(), "there is no chromium; tools/need.sh chromium installs it");
         let profile = TempDir::new().unwrap();
         let mut child = Command::new("sh")
             .args(["-c", LAUNCH, "sh"])
             .args(FLAGS)
+            .args(flags)
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .arg("about:blank")
             .env("HOME", profile.path())

@@ -38,8 +38,6 @@ pub(super) fn listener(
     let is_unix = bind.as_ref().is_none_or(|bind| bind.address().is_none());
     let rights = socket::rights(table, name, is_unix);
     let tcp = tcp(table, name, context);
-    let protocols: &[&[u8]] = if tcp.is_some() { &[] } else { &[b"http/1.1"] };
-    let tls = tls::tls(table, name, protocols, context);
     table.later(&["pin"]);
     let default_cluster = "Cluster of what no router decides";
     let default_cluster = key("default-cluster", default_cluster, context.cluster());
@@ -57,6 +55,13 @@ pub(super) fn listener(
     let per_address = key("max-connections-per-address", per_address, Whole(1..=1_000_000));
     let without = "requests get a 404, and TCP connections are closed";
     let mut listener = requests(table, tcp.is_some() && name.is_some(), context);
+    let protocols: &[&[u8]] = match (&tcp, listener.versions) {
+        (Some(_), _) => &[],
+        (None, Versions { http1: true, http2: true }) => &[b"h2", b"http/1.1"],
+        (None, Versions { http2: true, .. }) => &[b"h2"],
+        (None, _) => &[b"http/1.1"],
+    };
+    let tls = tls::tls(table, name, protocols, context);
     listener.name = name.cloned().unwrap_or_default();
     listener.bind = bind.unwrap_or(NOWHERE);
     listener.rights = rights;
@@ -224,13 +229,16 @@ fn proxy_protocol(table: &mut Table<'_>, name: Option<&Name>) -> ProxyProtocol {
 fn versions(table: &mut Table<'_>) -> Versions {
     const VERSIONS: Choice<usize> =
         Choice(&[("h2", 2, "HTTP/2"), ("http/1.1", 1, "HTTP/1.1, and HTTP/1.0")]);
-    let about = "The versions of HTTP that are spoken, where clients know of HTTP/2 beforehand";
-    let chosen = table.or(key("http-versions", about, List(VERSIONS)), vec![1]);
+    let about = "The versions of HTTP that are spoken: TLS agrees on one, without it clients of HTTP/2 know of \
+                 it beforehand";
+    let usual = if table.has("tls") { vec![2, 1] } else { vec![1] };
+    let versions = key("http-versions", about, List(VERSIONS)).such_as(vec!["h2", "http/1.1"]);
+    let chosen = table.or_else(versions, "`http/1.1`, and with `tls` both", || usual);
     let versions = Versions { http1: chosen.contains(&1), http2: chosen.contains(&2) };
     if let Some(value) = table.value("http-versions")
         && value.is_empty()
     {
-        let help = "leave it out for HTTP/1.1 alone".to_owned();
+        let help = "leave it out for what is usual".to_owned();
         value.refuse::<()>("no version is spoken", "expected `h2`, `http/1.1` or both", Some(help));
     }
     versions
