@@ -306,3 +306,16 @@ fn a_wrong_preface_ends_the_connection() {
     client.listen_to_end();
     assert_eq!(origin.hits(), 0);
 }
+
+#[test]
+fn whoever_does_not_speak_http2_is_closed_in_order_and_not_reset() {
+    let origin = Origin::echo();
+    let config = crate::support::one_cluster(&[origin.address()], "http-versions = ['h2']", "");
+    let proxy = Proxy::start(&config);
+    for _ in 0..20 {
+        let mut client = proxy.connect();
+        client.send("GET / HTTP/1.1\r\nhost: a.test\r\n\r\nand what was not read of it");
+        assert!(client.ends_in_order(), "a reset");
+    }
+    assert_eq!(origin.hits(), 0);
+}

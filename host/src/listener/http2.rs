@@ -219,6 +219,33 @@ impl Line {
         Poll::Ready(Ok(taken.len()))
     }
 
+    /// Sends what was gathered and closes, so that the client can read it.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_send`](Self::poll_send).
+    pub fn poll_shut(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut linger = self.linger.borrow_mut();
+        if !linger.is_set() {
+            ready!(self.poll_send(context))?;
+            ready!(Pin::new(&mut *self.stream.borrow_mut()).poll_shutdown(context))?;
+            linger.set(LINGER);
+        }
+        // What is unread when a connection is closed has the kernel reset it, and the client may never
+        // see the last frame.
+        let mut waste = [mem::MaybeUninit::uninit(); 4096];
+        while linger.poll(context).is_pending() {
+            let mut buffer = ReadBuf::uninit(&mut waste);
+            let polled = Pin::new(&mut *self.stream.borrow_mut()).poll_read(context, &mut buffer);
+            match polled {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(_) => break,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Judges bytes that have come.
     fn judge(&self, bytes: &[u8]) {
         self.read.add(bytes.len());
@@ -325,25 +352,6 @@ impl AsyncWrite for Below {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let line = &*self.0;
-        let mut linger = line.linger.borrow_mut();
-        if !linger.is_set() {
-            ready!(line.poll_send(context))?;
-            ready!(Pin::new(&mut *line.stream.borrow_mut()).poll_shutdown(context))?;
-            linger.set(LINGER);
-        }
-        // What is unread when a connection is closed has the kernel reset it, and the client may never
-        // see the last frame.
-        let mut waste = [mem::MaybeUninit::uninit(); 4096];
-        while linger.poll(context).is_pending() {
-            let mut buffer = ReadBuf::uninit(&mut waste);
-            let polled = Pin::new(&mut *line.stream.borrow_mut()).poll_read(context, &mut buffer);
-            match polled {
-                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(_) => break,
-            }
-        }
-        Poll::Ready(Ok(()))
+        self.0.poll_shut(context)
     }
 }

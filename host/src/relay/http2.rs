@@ -129,6 +129,10 @@ impl Driver {
             let listener = &*self.peer.listener;
             tracing::debug!(listener, client = %self.peer.text, "connection ended: {error}");
         }
+        if matches!(self.state, State::Handshake(_)) {
+            // What did not begin as HTTP/2 has nobody else to close it.
+            let _ = timeout(FAREWELL, poll_fn(|context| self.line.poll_shut(context))).await;
+        }
         // Streams hear that it is over, and what they were is written down before the process may leave.
         let line = Rc::clone(&self.line);
         drop(self);
