@@ -27,6 +27,7 @@ mod health;
 mod hops;
 mod hostile;
 mod http2;
+mod http2_upstream;
 mod languages;
 mod limits;
 mod loading;

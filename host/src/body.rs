@@ -18,6 +18,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use h2::Reason;
 use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::Duration;
@@ -28,7 +29,7 @@ pub use self::file::{Chunks, FileBody};
 pub use self::patience::{LeastRate, UploadLimits};
 pub use self::received::{Inflow, Lost, Received};
 pub use self::upload::{RequestBody, Upload, UploadError};
-pub use self::upstream::{DownloadLimits, Transport, UpstreamBody};
+pub use self::upstream::{Channel, DownloadLimits, Transport, UpstreamBody};
 
 /// What is removed from trailers before they pass.
 pub type TrailerFilter = fn(&mut HeaderMap);
@@ -39,6 +40,12 @@ pub enum BodyError {
     /// The upstream connection broke, or what came was not HTTP.
     #[error("the upstream broke off its response")]
     Broken(#[source] hyper::Error),
+    /// The upstream reset the stream, or the connection that it shares broke.
+    #[error("the upstream broke off its response")]
+    Stream(#[source] Box<h2::Error>),
+    /// What came through the stream is not HTTP.
+    #[error("the upstream's response is malformed")]
+    Malformed(Fault),
     /// The upstream sent nothing for as long as the body timeout.
     #[error("the upstream fell silent within its response")]
     Silent(Duration),
@@ -66,6 +73,12 @@ pub enum Ended {
 pub enum Break {
     /// The connection was closed.
     Closed,
+    /// The stream was reset, for such a reason.
+    Reset(Reason),
+    /// What came through the stream is not HTTP.
+    MalformedStream(Fault),
+    /// The stream, or its connection, was given up: what came is not HTTP/2.
+    Protocol(Reason),
     /// Nothing came for so long.
     Silent(Duration),
     /// What came is not HTTP.
@@ -83,6 +96,12 @@ impl BodyError {
             Self::File(error) => Break::File(error.kind()),
             Self::Transformed => Break::Transformed,
             Self::Broken(error) => Fault::of(error).map_or(Break::Closed, Break::Malformed),
+            Self::Malformed(fault) => Break::MalformedStream(*fault),
+            Self::Stream(error) => match error.reason() {
+                Some(reason) if error.is_library() => Break::Protocol(reason),
+                Some(reason) => Break::Reset(reason),
+                None => Break::Closed,
+            },
         }
     }
 }

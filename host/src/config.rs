@@ -43,6 +43,7 @@ use std::time::Duration;
 pub use address::{AddressGrant, BadUrl, HostGrant, NotMovable};
 pub use admin::{Admin, Secret};
 pub use check::STDIN;
+pub use cluster::Protocol;
 pub use cluster::{Address, Cluster, Endpoint, ForwardedHeaders, HostHeader, Location, Scheme};
 pub use dns::Dns;
 pub use effective::Effective;

@@ -76,12 +76,12 @@ pub fn clean_response(headers: &mut HeaderMap) {
 }
 
 /// Removes from an informational response the same, and what tells of a body that it has not (RFC 9110,
-/// 8.6), and says whom it has passed.
-pub fn clean_interim(headers: &mut HeaderMap) {
+/// 8.6), and says whom it has passed, in `version`.
+pub fn clean_interim(headers: &mut HeaderMap, version: Version) {
     let tells_of_body = |name: &str| matches!(name, "content-length" | "trailer");
     strip(headers, |name| ends_at_hop(name) || is_instruction(name) || tells_of_body(name));
     // No head that is read has so many fields that there is no room.
-    let _ = append_via(headers, Version::HTTP_11);
+    let _ = append_via(headers, version);
 }
 
 /// Removes from a response's trailers what may only stand in a head (RFC 9110, 6.5.1), and what an

@@ -61,7 +61,8 @@
 //!
 //! [`relay`] reads like a table of contents: vet, route, complete, rewrite, attempt, respond. The
 //! upstream connection has no task of its own: the request drives it until the head of the response is
-//! there, then the response's body does ([`cluster::pool`]). A response can name a file that is sent in
+//! there, then the response's body does ([`cluster::pool`]); one of HTTP/2 has a task, and carries many
+//! requests. A response can name a file that is sent in
 //! its place ([`sendfile`]). Getters of plugins answer from the
 //! exchange, which is handed to the store of an instance for the length of a call and back, so nothing
 //! is copied ahead of a plugin asking ([`plugin`]). A body that plugins transform is pulled through

@@ -23,9 +23,6 @@ use crate::wire::Limits;
 
 pub use direct::Direct;
 
-/// What is offered to upstreams to be spoken within TLS (RFC 7301).
-const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
-
 /// A snapshot as one worker sees it.
 pub struct View {
     /// The snapshot's number.
@@ -245,7 +242,7 @@ fn cluster_use(cluster: &Arc<Cluster>, plugins: &HashMap<Use, Plugin>, make: &Ma
             idle_timeout: settings.idle_timeout,
             max_idle: settings.max_idle_per_endpoint.div_ceil(make.workers.max(1)),
             proxy_protocol: settings.proxy_protocol,
-            protocols: PROTOCOLS,
+            protocol: settings.protocol,
             heads: Limits {
                 head_bytes: settings.max_response_head_bytes,
                 fields: settings.max_response_headers,

@@ -132,8 +132,11 @@ async fn ask_on(
         let Ok(own) = of_cluster.acquire().await else { return };
         let Ok(seat) = of_all.acquire().await else { return };
         // A reload may have changed how connections begin, and nothing else.
-        let proxy_protocol = shown.borrow().settings().proxy_protocol;
-        let (passed, found) = match ask::ask(&endpoint, &check, proxy_protocol).await {
+        let spoken = {
+            let cluster = shown.borrow();
+            (cluster.settings().protocol, cluster.settings().proxy_protocol)
+        };
+        let (passed, found) = match ask::ask(&endpoint, &check, spoken).await {
             Ok((found, body)) => {
                 endpoint.report().take(body.get(..REPORT_BYTES).unwrap_or(&body), health::now());
                 (true, found)

@@ -34,12 +34,37 @@ pub enum ConnectError {
     /// There is a stream, but no HTTP to be spoken over it.
     #[error("protocol set-up failed")]
     Protocol(#[source] hyper::Error),
+    /// There is a stream, but no HTTP/2 to be spoken over it.
+    #[error("no HTTP/2 is spoken there")]
+    Http2(#[source] h2::Error),
+    /// TLS is spoken there, but HTTP/2 was not agreed on within.
+    #[error("it does not agree to HTTP/2")]
+    Unagreed,
 }
 
 impl ConnectError {
     /// Whether the endpoint is to blame, so that its health may count the failure.
     pub fn blames_endpoint(&self) -> bool {
         !matches!(self, Self::Exhausted(_))
+    }
+
+    /// The same once more, for another who has waited for the same connection.
+    pub(super) fn again(&self) -> Self {
+        let copy = |error: &io::Error| match error.raw_os_error() {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => io::Error::new(error.kind(), error.to_string()),
+        };
+        match self {
+            Self::Refused(error) => Self::Refused(copy(error)),
+            Self::TimedOut => Self::TimedOut,
+            Self::Unreachable(error) => Self::Unreachable(copy(error)),
+            Self::Exhausted(error) => Self::Exhausted(copy(error)),
+            Self::Failed(error) => Self::Failed(copy(error)),
+            Self::Protocol(error) => Self::Failed(io::Error::other(error.to_string())),
+            Self::Http2(error) => Self::Failed(io::Error::other(error.to_string())),
+            Self::Tls(failure) => Self::Tls(failure.again()),
+            Self::Unagreed => Self::Unagreed,
+        }
     }
 }
 

@@ -13,6 +13,8 @@
 //! Idle connections are reused last in, first out, so that surplus ones grow old and go. Their
 //! age is measured from one [`sweep`](Pool::sweep) to another: nobody reads a clock per request.
 //!
+//! Connections of HTTP/2 are shared, and driven by tasks of their own (see [`trunk`]).
+//!
 //! A connection that begins with a PROXY header tells of one downstream connection, and serves the
 //! requests of no other. When that one is gone it goes as well.
 
@@ -21,6 +23,7 @@ mod error;
 mod fate;
 mod link;
 mod shelf;
+mod trunk;
 #[cfg(test)]
 mod tests;
 mod wakeups;
@@ -32,16 +35,19 @@ use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{self, HeaderMap, Request, Response, StatusCode};
 use tokio::time::{Duration, Instant};
 
 pub use self::error::{SendError, SendErrorKind};
 use self::link::Link;
 use self::shelf::Shelf;
+use self::trunk::{Dial, Lease};
 use crate::body::{DownloadLimits, RequestBody, UpstreamBody};
 use crate::cluster::connect::{ConnectError, connect};
 use crate::cluster::peer::Way;
+use crate::config::Protocol;
 use crate::proxy_protocol::{Subject, Version, encode};
+use crate::socket::Stream;
 use crate::wire::Limits;
 
 /// How connections to one endpoint are made and kept.
@@ -53,10 +59,10 @@ pub struct ConnectSettings {
     pub idle_timeout: Duration,
     /// The most unused connections kept.
     pub max_idle: usize,
+    /// What is spoken over them.
+    pub protocol: Protocol,
     /// The PROXY header that connections begin with.
     pub proxy_protocol: Option<Version>,
-    /// What is offered to be spoken within TLS, best first.
-    pub protocols: &'static [&'static [u8]],
     /// What bounds the heads of responses.
     pub heads: Limits,
 }
@@ -102,11 +108,16 @@ impl Hasher for KeyHasher {
     }
 }
 
-/// The right to send one request over a connection. Dropped unused, it closes the connection.
+/// The right to send one request over a connection. Dropped unused, it closes the connection, unless others
+/// share that.
 #[must_use]
-pub struct Slot {
-    link: Box<Link>,
-    reused: bool,
+pub struct Slot(Line);
+
+enum Line {
+    /// A connection.
+    Link { link: Box<Link>, reused: bool },
+    /// A stream of one.
+    Stream(Box<Lease>),
 }
 
 impl Pool {
@@ -129,20 +140,97 @@ impl Pool {
         told: &Rc<Subject>,
         single: bool,
     ) -> Result<Slot, ConnectError> {
+        let to = to.into();
         let shelf = self.shelf(key, settings);
         let told = settings.proxy_protocol.map(|version| (version, told));
-        if let Some(mut link) = shelf.take(told.map(|(_, told)| told), settings.heads, single) {
-            link.home = Some(shelf);
-            return Ok(Slot { link, reused: true });
+        let chosen = settings.protocol == Protocol::Auto && to.tls.is_some();
+        if settings.protocol == Protocol::Http2 || chosen {
+            return Box::pin(self.stream(&shelf, to, settings, told, single)).await;
         }
+        match Self::link(&shelf, settings, told, single) {
+            Some(slot) => Ok(slot),
+            None => self.new_link(shelf, to, settings, told).await,
+        }
+    }
+
+    /// A slot on an idle connection of HTTP/1.
+    fn link(
+        shelf: &Rc<Shelf>,
+        settings: &ConnectSettings,
+        told: Option<(Version, &Rc<Subject>)>,
+        single: bool,
+    ) -> Option<Slot> {
+        let mut link = shelf.take(told.map(|(_, told)| told), settings.heads, single)?;
+        link.home = Some(Rc::clone(shelf));
+        Some(Slot(Line::Link { link, reused: true }))
+    }
+
+    /// A slot on a new one.
+    async fn new_link(
+        &self,
+        shelf: Rc<Shelf>,
+        to: Way<'_>,
+        settings: &ConnectSettings,
+        told: Option<(Version, &Rc<Subject>)>,
+    ) -> Result<Slot, ConnectError> {
         let header = told.map(|(version, told)| encode(version, **told)).unwrap_or_default();
-        let (to, patience) = (to.into(), settings.connect_timeout);
-        let stream = connect(to, patience, &header, settings.protocols, || self.relieve()).await?;
+        let offered = Protocol::Http1.offered();
+        let patience = settings.connect_timeout;
+        let stream = connect(to, patience, &header, offered, || self.relieve()).await?;
+        Self::linked(shelf, stream, to, settings, told).await
+    }
+
+    async fn linked(
+        shelf: Rc<Shelf>,
+        stream: Stream,
+        to: Way<'_>,
+        settings: &ConnectSettings,
+        told: Option<(Version, &Rc<Subject>)>,
+    ) -> Result<Slot, ConnectError> {
         let mut link =
             Link::open(stream, to.peer, settings.heads).await.map_err(ConnectError::Protocol)?;
         link.told = told.map(|(_, told)| Rc::downgrade(told));
         link.home = Some(shelf);
-        Ok(Slot { link, reused: false })
+        Ok(Slot(Line::Link { link, reused: false }))
+    }
+
+    /// A slot on a shared connection that has room, or else on one that is being opened, or on a new one. If
+    /// the endpoint may choose, and chooses HTTP/1, it is one on a connection of its own.
+    async fn stream(
+        &self,
+        shelf: &Rc<Shelf>,
+        to: Way<'_>,
+        settings: &ConnectSettings,
+        told: Option<(Version, &Rc<Subject>)>,
+        single: bool,
+    ) -> Result<Slot, ConnectError> {
+        let subject = told.map(|(_, told)| told);
+        let may_choose = settings.protocol == Protocol::Auto;
+        loop {
+            if let Some(lease) = shelf.stock.lend(subject, settings.heads, shelf.now()) {
+                return Ok(Slot(Line::Stream(Box::new(lease))));
+            }
+            if may_choose && let Some(slot) = Self::link(shelf, settings, told, single) {
+                return Ok(slot);
+            }
+            if may_choose && shelf.stock.chooses_http1(shelf.now()) {
+                return self.new_link(Rc::clone(shelf), to, settings, told).await;
+            }
+            let opening = shelf.stock.opening(subject, settings.heads).unwrap_or_else(|| {
+                let header = told.map(|(version, told)| encode(version, **told));
+                let dial = Dial {
+                    peer: to.peer.clone(),
+                    tls: to.tls.cloned(),
+                    patience: settings.connect_timeout,
+                    header: header.unwrap_or_default(),
+                    protocol: settings.protocol,
+                };
+                trunk::open(self, shelf, subject, settings.heads, dial)
+            });
+            if let Some(stream) = opening.wait().await? {
+                return Self::linked(Rc::clone(shelf), stream, to, settings, told).await;
+            }
+        }
     }
 
     /// Closes what is idle: others need the descriptors.
@@ -153,7 +241,7 @@ impl Pool {
 
     /// How many connections are idle.
     pub fn idle_count(&self) -> usize {
-        self.0.shelves.borrow().values().map(|shelf| shelf.len()).sum()
+        self.0.shelves.borrow().values().map(|shelf| shelf.idle()).sum()
     }
 
     /// Closes the connections to the endpoint that `key` identifies: idle ones now, others when
@@ -184,7 +272,7 @@ impl Pool {
         self.0.shelves.borrow_mut().retain(|_key, shelf| {
             shelf.sweep(now);
             // Slots and bodies hold the shelf that they return their connection to.
-            Rc::strong_count(shelf) > 1 || shelf.len() > 0
+            Rc::strong_count(shelf) > 1 || !shelf.is_empty()
         });
     }
 
@@ -212,7 +300,18 @@ impl Slot {
     /// Whether the connection has served a request before, so that the upstream may just have
     /// closed it.
     pub fn reused(&self) -> bool {
-        self.reused
+        match &self.0 {
+            Line::Link { reused, .. } => *reused,
+            Line::Stream(lease) => lease.reused,
+        }
+    }
+
+    /// The version of HTTP that is spoken over it.
+    pub fn version(&self) -> http::Version {
+        match &self.0 {
+            Line::Link { .. } => http::Version::HTTP_11,
+            Line::Stream(_) => http::Version::HTTP_2,
+        }
     }
 
     /// Sends `request` and waits for the head of its response. `interim` gets the informational
@@ -220,23 +319,32 @@ impl Slot {
     /// request body.
     ///
     /// The request is written as it is: its version must be 1.1 (or 1.0), its target in the form
-    /// that the upstream is to get, Content-Length or Transfer-Encoding and Host as they should be.
-    /// Dropping the future closes the connection.
+    /// that the upstream is to get, Content-Length or Transfer-Encoding and Host as they should be. HTTP/2 gets
+    /// it in its own form. Dropping the future closes the connection, or resets the stream.
     pub async fn send(
-        mut self,
+        self,
         request: Request<RequestBody>,
         limits: &SendLimits,
         interim: impl FnMut(StatusCode, HeaderMap),
     ) -> Result<Response<UpstreamBody>, SendError> {
-        let before = self.link.read_bytes();
-        let (patience, read_bytes) = (limits.response_timeout, limits.download.read_bytes);
-        match self.link.exchange(request, (patience, read_bytes), interim).await {
-            Ok(response) => {
-                Ok(response.map(|incoming| self.link.into_body(incoming, limits.download)))
+        let (mut link, reused) = match self.0 {
+            Line::Link { link, reused } => (link, reused),
+            Line::Stream(lease) => {
+                let reused = lease.reused;
+                // By itself: HTTP/1 would pay for the room.
+                let sent = Box::pin(lease.send(request, limits, interim)).await;
+                return sent.map_err(|(failure, answered)| {
+                    SendError::of_stream(failure, reused, answered)
+                });
             }
+        };
+        let before = link.read_bytes();
+        let (patience, read_bytes) = (limits.response_timeout, limits.download.read_bytes);
+        match link.exchange(request, (patience, read_bytes), interim).await {
+            Ok(response) => Ok(response.map(|incoming| link.into_body(incoming, limits.download))),
             Err(failure) => {
-                let answered = self.link.read_bytes().wrapping_sub(before);
-                Err(SendError::new(failure, self.reused, answered))
+                let answered = link.read_bytes().wrapping_sub(before);
+                Err(SendError::new(failure, reused, answered))
             }
         }
     }
@@ -244,6 +352,6 @@ impl Slot {
 
 impl fmt::Debug for Slot {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Slot").field("reused", &self.reused).finish_non_exhaustive()
+        formatter.debug_struct("Slot").field("reused", &self.reused()).finish_non_exhaustive()
     }
 }

@@ -44,6 +44,8 @@ pub struct Cluster {
     pub max_idle_per_endpoint: usize,
     /// The PROXY header that connections begin with. Default none.
     pub proxy_protocol: Option<Version>,
+    /// What is spoken over connections. Default [`Protocol::Http1`].
+    pub protocol: Protocol,
     /// What the upstream gets as Host. Default [`HostHeader::Preserve`].
     pub host_header: HostHeader,
     /// Which forwarding headers the upstream gets. Default: all but `x_host`.
@@ -95,6 +97,7 @@ impl Default for Cluster {
             idle_timeout: SILENCE,
             max_idle_per_endpoint: 64,
             proxy_protocol: None,
+            protocol: Protocol::Http1,
             host_header: HostHeader::Preserve,
             forwarded_headers: ForwardedHeaders {
                 x_forwarded_for: true,
@@ -189,6 +192,34 @@ impl fmt::Display for Location {
                 write!(out, "http://{address}")
             }
             (Scheme::Http | Scheme::Unsaid, _) => address.fmt(out),
+        }
+    }
+}
+
+/// What is spoken over upstream connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2: over TLS if the endpoint agrees to it, in clear because it is known to speak it.
+    Http2,
+    /// What the endpoint chooses over TLS; HTTP/1.1 in clear.
+    Auto,
+}
+
+impl Protocol {
+    /// What it is in TLS (RFC 7301).
+    pub const HTTP1: &'static [u8] = b"http/1.1";
+    /// See [`Self::HTTP1`].
+    pub const HTTP2: &'static [u8] = b"h2";
+
+    /// What is offered within TLS, best first.
+    #[must_use]
+    pub fn offered(self) -> &'static [&'static [u8]] {
+        match self {
+            Self::Http1 => &[Self::HTTP1],
+            Self::Http2 => &[Self::HTTP2],
+            Self::Auto => &[Self::HTTP2, Self::HTTP1],
         }
     }
 }

@@ -162,10 +162,11 @@ impl Attempts<'_> {
         exchange: &Exchange,
         begun: Instant,
     ) -> Result<Response<UpstreamBody>, Next> {
-        let request = self.request(endpoint, exchange);
+        let version = slot.version();
+        let request = self.request(endpoint, exchange, version);
         let interim = self.client.stream.interim(exchange.request.version);
         let pass = |status: StatusCode, mut headers: HeaderMap| {
-            clean_interim(&mut headers);
+            clean_interim(&mut headers, version);
             interim.send(status, &headers);
         };
         let mut limits = self.cluster.send;
@@ -230,6 +231,8 @@ impl Attempts<'_> {
         let received = self.upload.received_bytes();
         self.tell_failure(endpoint, &error.to_string());
         match error.kind {
+            // What was read of the body cannot be read again.
+            SendErrorKind::Unsent if !self.upload.replayable() => Next::Fail(Error::Broken(text())),
             // Nothing was sent. A connection that had served before was closed meanwhile, which
             // says nothing about the endpoint: pooled ones are used up, then a new one is made.
             SendErrorKind::Unsent if error.reused => Next::Again,

@@ -278,7 +278,7 @@ impl Error {
     #[must_use]
     pub fn of_connecting(error: &ConnectError, text: &str) -> Self {
         match error {
-            ConnectError::Tls(_) => Self::Tls(text.into()),
+            ConnectError::Tls(_) | ConnectError::Unagreed => Self::Tls(text.into()),
             _ => Self::Connect(text.into()),
         }
     }

@@ -30,6 +30,19 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// The same once more, for another whom it concerns.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        match self {
+            Self::Certificate(text) => Self::Certificate(text.clone()),
+            Self::Refused(text) => Self::Refused(text.clone()),
+            Self::Foreign(error) => Self::Foreign(error.clone()),
+            Self::Closed => Self::Closed,
+            Self::Broken(error) => Self::Broken(io::Error::new(error.kind(), error.to_string())),
+            Self::Failed(error) => Self::Failed(error.clone()),
+        }
+    }
+
     /// What an error of a handshake with a peer of this name means.
     pub(super) fn new(error: io::Error, name: &ServerName<'_>) -> Self {
         if error.kind() == io::ErrorKind::UnexpectedEof {

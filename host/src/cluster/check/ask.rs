@@ -1,11 +1,13 @@
 //! One active check: a connection, and over it perhaps a request.
 
+mod http2;
+
 use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_TYPE, HOST, USER_AGENT};
-use http::{HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -15,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::cluster::connect::{ConnectError, connect};
 use crate::cluster::endpoint::Endpoint;
 use crate::cluster::peer::{Peer, Way};
-use crate::config::{Check, Probe, ShownDuration, Statuses};
+use crate::config::{Check, Probe, Protocol, ShownDuration, Statuses};
 use crate::proxy_protocol::{Subject, Version, encode};
 use crate::socket::Stream;
 
@@ -27,9 +29,6 @@ const HEAD_BYTES: usize = 32 << 10;
 /// See [`HEAD_BYTES`].
 const HEADERS: usize = 100;
 
-/// What is asked in.
-const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
-
 const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("linkspan/", env!("CARGO_PKG_VERSION"), " (check)"));
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
@@ -39,17 +38,18 @@ const CLOSE: HeaderValue = HeaderValue::from_static("close");
 pub(super) async fn ask(
     endpoint: &Endpoint,
     check: &Check,
-    proxy_protocol: Option<Version>,
+    (protocol, proxy_protocol): (Protocol, Option<Version>),
 ) -> Result<(String, Bytes), String> {
     let begun = Instant::now();
     let deadline = begun + check.timeout;
     let late = || format!("no answer within {}", ShownDuration(check.timeout));
     // On a port of its own, what is asked is hardly what serves requests.
     let proxy_protocol = proxy_protocol.filter(|_| check.port.is_none());
+    let protocol = if check.port.is_none() { protocol } else { Protocol::Http1 };
     let header = proxy_protocol.map(|version| encode(version, Subject::Own)).unwrap_or_default();
     let peer = peer(endpoint, check);
     let to = Way { peer: &peer, tls: endpoint.way().tls.filter(|_| check.port.is_none()) };
-    let stream = match connect(to, check.timeout, &header, PROTOCOLS, || {}).await {
+    let stream = match connect(to, check.timeout, &header, protocol.offered(), || {}).await {
         Ok(stream) => stream,
         Err(ConnectError::TimedOut) if Instant::now() >= deadline => return Err(late()),
         Err(error) => return Err(error.to_string()),
@@ -57,8 +57,20 @@ pub(super) async fn ask(
     let Probe::Http { status, body: pattern, .. } = &check.probe else {
         return Ok((format!("connected in {}", milliseconds(begun.elapsed())), Bytes::new()));
     };
-    let asked = timeout_at(deadline, talk(stream, endpoint, check, deadline));
-    let (response, body) = asked.await.map_err(|_late| late())??;
+    let agreed = stream.protocol() == Some(Protocol::HTTP2);
+    let http2 = match protocol {
+        Protocol::Http1 => false,
+        Protocol::Http2 if stream.is_plain() || agreed => true,
+        Protocol::Http2 => return Err(ConnectError::Unagreed.to_string()),
+        Protocol::Auto => agreed,
+    };
+    let asked = async {
+        if http2 {
+            return http2::talk(stream, endpoint, check, deadline).await;
+        }
+        talk(stream, endpoint, check, deadline).await
+    };
+    let (response, body) = timeout_at(deadline, asked).await.map_err(|_late| late())??;
     let time = milliseconds(begun.elapsed());
     let found = response.status().as_u16();
     if !status.contains(found) {
@@ -95,12 +107,7 @@ async fn talk(
     let mut exchange = pin!(async {
         let response = sender.send_request(request).await.map_err(|error| words(&error))?;
         let (parts, body) = response.into_parts();
-        // Numbers that an endpoint reports of itself are few and come as text.
-        let reports = parts
-            .headers
-            .get(CONTENT_TYPE)
-            .is_none_or(|kind| kind.as_bytes().starts_with(b"text/"));
-        let body = if wants_body || reports {
+        let body = if wants_body || reports(&parts.headers) {
             read(body, wants_body, deadline).await?
         } else {
             Bytes::new()
@@ -112,6 +119,11 @@ async fn talk(
         done = &mut exchange => done,
         _ended = &mut connection => exchange.await,
     }
+}
+
+/// Numbers that an endpoint reports of itself are few and come as text.
+fn reports(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_none_or(|kind| kind.as_bytes().starts_with(b"text/"))
 }
 
 fn request(endpoint: &Endpoint, check: &Check) -> Option<Request<Empty<Bytes>>> {

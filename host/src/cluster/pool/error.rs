@@ -1,20 +1,20 @@
 //! Why an upstream gave no response, and how that is said.
 
 use std::error::Error;
-use std::fmt;
-use std::io;
+use std::{fmt, io};
 
 use http::Request;
 
-use super::link::Failure;
+use super::{link, trunk};
 use crate::body::{RequestBody, UploadError};
 use crate::wire::Fault;
 
 /// Why there is no response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SendErrorKind {
-    /// The connection turned out to be closed before anything of the request was written. The
-    /// request is in the error, and may be sent again whatever its method.
+    /// The connection turned out to be closed before anything of the request was written, or the
+    /// upstream has refused it, by what HTTP/2 has for that. It may be sent again whatever its method, if its
+    /// body can be.
     Unsent,
     /// The connection broke.
     Broken,
@@ -39,29 +39,90 @@ pub enum SendErrorKind {
 pub struct SendError {
     /// Why.
     pub kind: SendErrorKind,
-    /// The request, if it is [`Unsent`](SendErrorKind::Unsent).
+    /// The request, if it is [`Unsent`](SendErrorKind::Unsent) over HTTP/1.
     pub request: Option<Box<Request<RequestBody>>>,
     /// Whether the connection had served a request before.
     pub reused: bool,
     /// Bytes of a response that came, be it an informational one.
     pub answered: u64,
-    source: Option<hyper::Error>,
+    cause: Option<Cause>,
+}
+
+#[derive(Debug)]
+enum Cause {
+    Http1(hyper::Error),
+    Http2(h2::Error),
+    Fault(Fault),
 }
 
 impl SendError {
-    pub(super) fn new(failure: Failure, reused: bool, answered: u64) -> Self {
-        let (kind, request, source) = match failure {
+    pub(super) fn new(failure: link::Failure, reused: bool, answered: u64) -> Self {
+        use link::Failure;
+        let (kind, request, cause) = match failure {
             Failure::Timeout => (SendErrorKind::Timeout, None, None),
             Failure::Unsent(request, error) => (SendErrorKind::Unsent, Some(request), Some(error)),
             Failure::Broken(error) => (SendErrorKind::of(&error), None, Some(error)),
         };
-        Self { kind, request, reused, answered, source }
+        Self { kind, request, reused, answered, cause: cause.map(Cause::Http1) }
+    }
+
+    /// The same of a stream.
+    pub(super) fn of_stream(failure: trunk::Failure, reused: bool, answered: u64) -> Self {
+        use trunk::Failure;
+        let (kind, cause) = match failure {
+            Failure::Timeout => (SendErrorKind::Timeout, None),
+            Failure::Unsent(error) => (SendErrorKind::Unsent, Some(Cause::Http2(error))),
+            Failure::Broken(error) => (SendErrorKind::Broken, Some(Cause::Http2(error))),
+            Failure::Malformed(error) => (SendErrorKind::Malformed, Some(Cause::Http2(error))),
+            Failure::Fault(fault) => (SendErrorKind::Malformed, Some(Cause::Fault(fault))),
+            Failure::Upload(error) => (SendErrorKind::of_upload(&error), None),
+        };
+        Self { kind, request: None, reused, answered, cause }
     }
 
     /// What is wrong with what came, if a gate has found it.
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
-        self.source.as_ref().and_then(|error| Fault::of(error))
+        match &self.cause {
+            Some(Cause::Http1(error)) => Fault::of(error),
+            Some(Cause::Fault(fault)) => Some(*fault),
+            Some(Cause::Http2(_)) | None => None,
+        }
+    }
+
+    fn tell_broken(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(Cause::Http2(error)) = &self.cause
+            && let Some(reason) = error.reason()
+        {
+            return write!(formatter, "reset the stream before answering: {reason:?}");
+        }
+        let (what, cause) = match &self.cause {
+            Some(Cause::Http1(error)) if !is_close(error) => {
+                ("the connection broke", error.source().map(ToString::to_string))
+            }
+            Some(Cause::Http2(error)) if !is_end(error) => {
+                ("the connection broke", Some(error.to_string()))
+            }
+            _ => ("closed the connection", None),
+        };
+        match (self.answered, &self.cause) {
+            (0, _) => write!(formatter, "{what} before answering")?,
+            (_, Some(Cause::Http2(_))) => write!(formatter, "{what} after an interim response")?,
+            (bytes, _) => write!(formatter, "{what} after {bytes} bytes of its answer's head")?,
+        }
+        cause.map_or(Ok(()), |cause| write!(formatter, ": {cause}"))
+    }
+
+    fn tell_malformed(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cause {
+            None => formatter.write_str("its answer is not HTTP"),
+            Some(Cause::Fault(fault)) => write!(formatter, "its answer is not HTTP/2: {fault}"),
+            Some(Cause::Http2(error)) => write!(formatter, "its answer is not HTTP/2: {error}"),
+            Some(Cause::Http1(error)) => match Fault::of(error) {
+                Some(fault) => write!(formatter, "its answer is not HTTP/1: {fault}"),
+                None => write!(formatter, "its answer is not HTTP/1: {error}"),
+            },
+        }
     }
 }
 
@@ -70,17 +131,21 @@ impl SendErrorKind {
         let mut cause = error.source();
         while let Some(error) = cause {
             if let Some(upload) = error.downcast_ref() {
-                return match upload {
-                    UploadError::TooLarge => Self::UploadTooLarge,
-                    UploadError::Silent => Self::UploadSilent,
-                    UploadError::Slow => Self::UploadSlow,
-                    UploadError::Malformed(fault) => Self::UploadMalformed(*fault),
-                    UploadError::Broken(_) | UploadError::Gone => Self::UploadBroken,
-                };
+                return Self::of_upload(upload);
             }
             cause = error.source();
         }
         if error.is_parse() || Fault::of(error).is_some() { Self::Malformed } else { Self::Broken }
+    }
+
+    fn of_upload(error: &UploadError) -> Self {
+        match error {
+            UploadError::TooLarge => Self::UploadTooLarge,
+            UploadError::Silent => Self::UploadSilent,
+            UploadError::Slow => Self::UploadSlow,
+            UploadError::Malformed(fault) => Self::UploadMalformed(*fault),
+            UploadError::Broken(_) | UploadError::Gone => Self::UploadBroken,
+        }
     }
 }
 
@@ -88,25 +153,14 @@ impl fmt::Display for SendError {
     /// What the upstream did, or the client. The cause is in the text already.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
-            SendErrorKind::Unsent => formatter.write_str("closed the connection beforehand"),
-            SendErrorKind::Broken => {
-                let closed = self.source.as_ref().is_none_or(is_close);
-                let what = if closed { "closed the connection" } else { "the connection broke" };
-                match self.answered {
-                    0 => write!(formatter, "{what} before answering")?,
-                    bytes => write!(formatter, "{what} after {bytes} bytes of its answer's head")?,
+            SendErrorKind::Unsent => match &self.cause {
+                Some(Cause::Http2(error)) if error.is_remote() => {
+                    formatter.write_str("refused the stream")
                 }
-                let cause = self.source.as_ref().filter(|_| !closed).and_then(Error::source);
-                cause.map_or(Ok(()), |cause| write!(formatter, ": {cause}"))
-            }
-            SendErrorKind::Malformed => {
-                formatter.write_str("its answer is not HTTP/1")?;
-                let Some(cause) = &self.source else { return Ok(()) };
-                match Fault::of(cause) {
-                    Some(fault) => write!(formatter, ": {fault}"),
-                    None => write!(formatter, ": {cause}"),
-                }
-            }
+                _ => formatter.write_str("closed the connection beforehand"),
+            },
+            SendErrorKind::Broken => self.tell_broken(formatter),
+            SendErrorKind::Malformed => self.tell_malformed(formatter),
             SendErrorKind::Timeout => formatter.write_str("did not answer in time"),
             SendErrorKind::UploadTooLarge => formatter.write_str("the request body is too large"),
             SendErrorKind::UploadSilent => {
@@ -130,6 +184,13 @@ fn is_close(error: &hyper::Error) -> bool {
         || error.is_closed()
         || error.is_canceled()
         || cause.is_some_and(|cause| cause.kind() == io::ErrorKind::UnexpectedEof)
+}
+
+/// The same of a connection of streams.
+fn is_end(error: &h2::Error) -> bool {
+    use io::ErrorKind;
+    let ends = [ErrorKind::BrokenPipe, ErrorKind::UnexpectedEof];
+    error.get_io().is_some_and(|error| ends.contains(&error.kind()))
 }
 
 impl Error for SendError {}

@@ -19,6 +19,10 @@ pub(super) enum Fate {
     Talkative,
     /// There are no descriptors for others.
     Cleared,
+    /// It has given no sign of life.
+    Silent,
+    /// Its responses are malformed.
+    Faulty,
 }
 
 impl Fate {
@@ -33,6 +37,8 @@ impl Fate {
             Self::Forsaken => "its client has left",
             Self::Talkative => "its endpoint sends what nobody has asked for",
             Self::Cleared => "others need its descriptor",
+            Self::Silent => "it has given no sign of life",
+            Self::Faulty => "its responses are malformed",
         }
     }
 }

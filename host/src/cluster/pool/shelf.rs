@@ -8,6 +8,7 @@ use tokio::time::{Duration, Instant};
 use super::ConnectSettings;
 use super::fate::Fate;
 use super::link::Link;
+use super::trunk::{Stock, Trunk};
 use crate::proxy_protocol::Subject;
 use crate::wire::Limits;
 
@@ -20,10 +21,12 @@ const UNNEEDED: Duration = Duration::from_secs(10);
 /// How long an endpoint that has sent such is asked once per connection.
 const WARINESS: Duration = Duration::from_mins(1);
 
-/// The idle connections to one endpoint.
+/// The idle connections to one endpoint, and those that are shared.
 #[expect(clippy::vec_box, reason = "a link is boxed for life, and large")]
 pub(super) struct Shelf {
     links: RefCell<Vec<Box<Link>>>,
+    /// Those of HTTP/2.
+    pub(super) stock: Stock,
     max_idle: Cell<usize>,
     idle_timeout: Cell<Duration>,
     /// Connections that are in use go back to an open shelf only.
@@ -38,6 +41,7 @@ impl Shelf {
     pub(super) fn new(clock: &Rc<Cell<Instant>>) -> Rc<Self> {
         Rc::new(Self {
             links: RefCell::default(),
+            stock: Stock::default(),
             max_idle: Cell::default(),
             idle_timeout: Cell::default(),
             open: Cell::new(true),
@@ -52,20 +56,38 @@ impl Shelf {
         self.idle_timeout.set(settings.idle_timeout);
     }
 
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.links.borrow().len()
+    /// Whether there are none, not even some in use.
+    pub(super) fn is_empty(&self) -> bool {
+        self.links.borrow().is_empty() && self.stock.len() == 0
     }
 
-    /// Closes all of them: others need the descriptors.
+    /// How many are idle.
+    pub(super) fn idle(&self) -> usize {
+        self.links.borrow().len() + self.stock.idle()
+    }
+
+    /// Closes all that are idle: others need the descriptors.
     pub(super) fn clear(&self) {
         self.end(Fate::Cleared);
+        self.stock.clear(Fate::Cleared);
     }
 
     /// The same, and closes all that come back.
     pub(super) fn close(&self) {
         self.open.set(false);
         self.end(Fate::Gone);
+        self.stock.close(Fate::Gone);
+    }
+
+    /// The time of the last sweep.
+    pub(super) fn now(&self) -> Instant {
+        self.clock.get()
+    }
+
+    /// A shared connection is used by nobody any more.
+    pub(super) fn rested(&self, trunk: &Trunk) {
+        let most = self.max_idle.get();
+        self.stock.rested(trunk, self.clock.get(), (self.open.get(), most));
     }
 
     fn end(&self, fate: Fate) {
@@ -153,6 +175,7 @@ impl Shelf {
     /// Drops those that were closed, have been idle too long, or are too many.
     pub(super) fn sweep(&self, now: Instant) {
         self.wary.set(self.wary.get().filter(|until| now < *until));
+        self.stock.sweep(now, self.idle_timeout.get(), self.max_idle.get());
         let mut links = self.links.borrow_mut();
         let timeout = self.idle_timeout.get();
         let gone = links.extract_if(.., |link| {

@@ -10,7 +10,7 @@ use crate::config::check::sendfile::sendfile;
 use crate::config::check::upstream_tls::upstream_tls;
 use crate::config::check::{Context, DAY, plugins, timeout};
 use crate::config::file::{Choice, List, OneOrMore, Period, Size, Table, Truth, Whole, key};
-use crate::config::{Cluster, Endpoint, ForwardedHeaders, HostHeader, Name, Statuses};
+use crate::config::{Cluster, Endpoint, ForwardedHeaders, HostHeader, Name, Protocol, Statuses};
 use crate::proxy_protocol::Version;
 
 /// `[clusters.NAME]`, or `[defaults.cluster]` without a name.
@@ -41,8 +41,6 @@ pub(super) fn cluster(
     let host_header = key("host-header", "The Host that endpoints get", HOST_HEADERS);
     let rewriters =
         "The same as of a listener, after its own on requests, before them on responses";
-    let replay = "The most of a request's body that is kept to repeat it";
-    let replay = key("replay-bytes", replay, Size(0..=64 << 20));
     let on_status =
         "Statuses that count as failures, 502 and 504 also where an endpoint did not answer";
     let on_status = key("fail-on-status", on_status, List(StatusKind)).such_as(vec!["5xx"]);
@@ -70,10 +68,11 @@ pub(super) fn cluster(
         max_queue: table.or(queue, default.max_queue),
         queue_timeout: timeout(table, "queue-timeout", queued, default.queue_timeout),
         proxy_protocol: table.or(proxied, default.proxy_protocol),
+        protocol: protocol(table, default.protocol),
         host_header: table.or(host_header, default.host_header),
         forwarded_headers: forwarded_headers(table),
         rewriters: plugins(table, "rewriters", rewriters, context),
-        replay_bytes: table.or(replay, default.replay_bytes),
+        replay_bytes: replay_bytes(table, default.replay_bytes),
         health: table.inner("health", "When an endpoint counts as offline", |table| {
             health(table, &default.health)
         }),
@@ -105,6 +104,16 @@ fn response_headers(table: &mut Table<'_>, default: usize) -> usize {
     table.or(key("max-response-headers", about, Whole(1..=1_000)), default)
 }
 
+fn replay_bytes(table: &mut Table<'_>, default: usize) -> usize {
+    let about = "The most of a request's body that is kept to repeat it";
+    table.or(key("replay-bytes", about, Size(0..=64 << 20)), default)
+}
+
+fn protocol(table: &mut Table<'_>, default: Protocol) -> Protocol {
+    let about = "The version of HTTP that is spoken to endpoints";
+    table.or(key("protocol", about, PROTOCOLS), default)
+}
+
 /// What endpoints get as Host, and what comes first.
 const HOST_HEADERS: Choice<HostHeader> = Choice(&[
     ("preserve", HostHeader::Preserve, "what the client sent"),
@@ -115,6 +124,13 @@ const PROXY_HEADERS: Choice<Option<Version>> = Choice(&[
     ("off", None, "none"),
     ("v1", Some(Version::V1), "a line of text"),
     ("v2", Some(Version::V2), "in binary"),
+]);
+
+/// See [`Protocol`].
+const PROTOCOLS: Choice<Protocol> = Choice(&[
+    ("http/1.1", Protocol::Http1, "HTTP/1.1"),
+    ("h2", Protocol::Http2, "HTTP/2, also in clear"),
+    ("auto", Protocol::Auto, "what they choose over TLS, HTTP/1.1 in clear"),
 ]);
 
 /// The forwarding headers, by their place in [`ForwardedHeaders`].

@@ -18,8 +18,14 @@ impl Attempts<'_> {
         upstream_host(rule, self.host.as_ref(), sent, endpoint.authority()).clone()
     }
 
-    /// The request as this endpoint gets it.
-    pub(super) fn request(&self, endpoint: &Endpoint, exchange: &Exchange) -> Request<RequestBody> {
+    /// The request as this endpoint gets it, over a connection of such a version. HTTP/2 has no way to switch
+    /// to other protocols as HTTP/1 does.
+    pub(super) fn request(
+        &self,
+        endpoint: &Endpoint,
+        exchange: &Exchange,
+        version: Version,
+    ) -> Request<RequestBody> {
         let body = self.upload.body();
         let unknown_length = body.size_hint().exact().is_none();
         let mut request = Request::new(body);
@@ -30,14 +36,16 @@ impl Attempts<'_> {
         let fields = request.headers_mut();
         let host = exchange.taken.host.clone();
         fields.insert(HOST, host.unwrap_or_else(|| self.host(endpoint, exchange)));
-        if unknown_length {
+        if unknown_length && version == Version::HTTP_11 {
             // hyper would take a GET for one without a body.
             fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         if !self.upload.held() {
             fields.remove(EXPECT);
         }
-        if let Some(offer) = exchange.taken.upgrade.as_ref().and_then(headers::offered) {
+        if version == Version::HTTP_11
+            && let Some(offer) = exchange.taken.upgrade.as_ref().and_then(headers::offered)
+        {
             // Without room the upstream is not asked to switch.
             let _ = headers::switch(fields, offer);
         }

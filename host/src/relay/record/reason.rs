@@ -27,9 +27,11 @@ impl Record {
             (Some(error), _) => return Some(error.index()),
             (None, Some(Ended::Complete)) => return None,
             (None, Some(Ended::Broken(how))) => match how {
-                Break::Closed => Cut::Broken,
+                Break::Closed | Break::Reset(_) => Cut::Broken,
                 Break::Silent(_) => Cut::Timeout,
-                Break::Malformed(_) => Cut::Malformed,
+                Break::Malformed(_) | Break::MalformedStream(_) | Break::Protocol(_) => {
+                    Cut::Malformed
+                }
                 Break::File(_) => Cut::Sendfile,
                 Break::Transformed => Cut::Plugin,
             },
@@ -62,6 +64,21 @@ impl Record {
         match how {
             Break::Closed | Break::Transformed => {
                 format!("{endpoint}: closed the connection after {bytes} bytes of its response")
+            }
+            Break::Reset(reason) => {
+                format!(
+                    "{endpoint}: reset the stream after {bytes} bytes of its response: {reason:?}"
+                )
+            }
+            Break::Protocol(reason) => {
+                format!(
+                    "{endpoint}: sent what is not HTTP/2, after {bytes} bytes of its response: {reason:?}"
+                )
+            }
+            Break::MalformedStream(fault) => {
+                format!(
+                    "{endpoint}: sent what is not HTTP/2, after {bytes} bytes of its response: {fault}"
+                )
             }
             Break::Silent(timeout) => {
                 let cluster = self.cluster.clone().unwrap_or_default();

@@ -16,6 +16,7 @@ use tokio::time::{Duration, timeout};
 use crate::body::{Body, DownloadLimits, RequestBody, Upload, UploadLimits};
 use crate::cluster::peer::Peer;
 use crate::cluster::pool::{ConnectSettings, Pool, SendError, SendErrorKind, SendLimits, Slot};
+use crate::config::Protocol;
 use crate::listener::stream::{Downstream, Sole};
 use crate::proxy_protocol::Subject;
 use crate::socket::Stream;
@@ -26,11 +27,11 @@ const HEADS: Limits = Limits { head_bytes: 65_536, fields: 100, target_bytes: 8_
 pub(super) const KEY: u64 = 7;
 
 pub(super) const SETTINGS: ConnectSettings = ConnectSettings {
+    protocol: Protocol::Http1,
     connect_timeout: Duration::from_secs(5),
     idle_timeout: Duration::from_secs(60),
     max_idle: 2,
     proxy_protocol: None,
-    protocols: &[],
     heads: HEADS,
 };
 
