@@ -1,6 +1,6 @@
 # Two commands do everything: `make run` to try it, `make test` to test it.
 
-.PHONY: run test languages check bench streams soak fuzz target
+.PHONY: run test languages check bench streams secure soak fuzz target
 
 # Builds the proxy and serves a demo: three origins of its own behind the built-in plugins. Not as a
 # release, which takes three times as long to build.
@@ -51,6 +51,13 @@ streams: target
 	cargo build --release --locked
 	python3 bench/streams.py --strace
 	python3 bench/takeover.py
+
+# What TLS and HTTP/2 cost, beside nginx and HAProxy, and what floods of HTTP/2 do; some minutes on two quiet cores.
+secure: target
+	tools/need.sh nginx haproxy wrk h2load openssl python3
+	cargo build --release --locked
+	python3 bench/secure.py
+	python3 bench/floods.py
 
 # A thousand versions of a plugin under load, and plugins that loop beside innocents: a quarter of an hour, in which
 # times and memory are judged, so leave the machine alone. With fewer SWAPS it says that it is short, and judges neither.

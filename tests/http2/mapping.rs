@@ -2,7 +2,7 @@
 
 use super::{Http2, connect, speaking};
 use crate::support::http2::{Answer, END_HEADERS, END_STREAM, HEADERS, field, fields, frame};
-use crate::support::{Origin, eventually, reply};
+use crate::support::{Origin, Proxy, eventually, one_cluster, reply};
 
 /// What a request of these fields gets, after which another is served, over the same connection if that
 /// stays.
@@ -213,4 +213,17 @@ fn nothing_gets_into_a_head_by_a_value() {
         assert_eq!(other.get(1, "/innocent").statuses, [200]);
         assert_eq!(origin.hits(), 1, "{:?}", String::from_utf8_lossy(value));
     }
+}
+
+#[test]
+fn a_balancer_decides_about_each_request_of_a_connection() {
+    let origins = [Origin::replying("one"), Origin::replying("other")];
+    let addresses = origins.each_ref().map(Origin::address);
+    let config = one_cluster(&addresses, "http-versions = ['h2']", "balancer = 'round-robin'");
+    let proxy = Proxy::start(&config);
+    let mut client = connect(&proxy);
+    for stream in [1, 3, 5, 7] {
+        assert_eq!(client.get(stream, "/").statuses, [200]);
+    }
+    assert_eq!(origins.each_ref().map(Origin::hits), [2, 2]);
 }

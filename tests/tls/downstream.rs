@@ -363,3 +363,26 @@ fn a_client_that_takes_nothing_is_given_up_in_time() {
     assert!(line["bytes_down"].as_u64().unwrap() < 16 << 20, "{line}");
     assert!(!client.ends_in_order(), "what is missing looks whole");
 }
+
+#[test]
+fn memcached_remap_knows_the_keys_of_tls() {
+    let (vault, page, chat) = (Vault::new(), Origin::replying("page"), Origin::replying("chat"));
+    vault.make("shop", &["shop.test"]);
+    let toml = format!(
+        "[listeners.web]\nbind = '127.0.0.1:0'\nrouters = ['remap']\ntls = {{ {} }}\n\
+         [plugins.remap]\ncomponent = 'memcached-remap'\n{UNHURRIED}\n\
+         grants = {{ stores = ['sites'], addresses = ['127.0.0.1:*'] }}\n\
+         [plugins.remap.config]\nstore = 'sites'\nkey-style = 'ats'\n\
+         [stores.sites.entries]\n'https://shop.test:443/' = 'http://{}'\n\
+         'wss://shop.test:443/' = 'http://{}'\n",
+        vault.files("shop"),
+        page.address(),
+        chat.address()
+    );
+    let proxy = Proxy::start(&toml);
+    let mut client = Client::secure(proxy.address("web"), &vault.client(), "shop.test").unwrap();
+    let host = ("host", "shop.test");
+    assert_eq!(client.ask("GET", "/", &[host], b"").text(), "page");
+    let upgrade = [host, ("connection", "upgrade"), ("upgrade", "websocket")];
+    assert_eq!(client.ask("GET", "/", &upgrade, b"").text(), "chat");
+}
