@@ -14,7 +14,7 @@ run: target
 export LINKSPAN_TESTS_WITHOUT ?= go
 comma = ,
 test: target
-	tools/need.sh nginx haproxy memcached curl git openssl ab wrk python3 chromium systemd-analyze nghttp h2load
+	tools/need.sh nginx haproxy memcached curl git openssl pebble ab wrk python3 chromium systemd-analyze nghttp h2load
 	tools/tombi.sh
 	tools/grpc.sh
 	tools/languages.sh rust $(filter-out $(subst $(comma), ,$(LINKSPAN_TESTS_WITHOUT)),c js python go)

@@ -12,6 +12,7 @@ pub(crate) mod http2;
 pub(crate) mod memcached;
 mod message;
 mod origin;
+pub(crate) mod pebble;
 mod proxy;
 pub(crate) mod streams;
 pub(crate) mod tls;

@@ -1,5 +1,6 @@
 //! TLS, with clients and with upstreams.
 
+mod acme;
 mod downstream;
 mod files;
 mod machines;

@@ -6,6 +6,7 @@
 //! known here: that takes the plugin engine, and is judged when the snapshot is built. What is found
 //! then joins the faults of the reading, at its own place of the file.
 
+mod acme;
 mod address;
 mod admin;
 mod check;
@@ -25,6 +26,7 @@ mod reference;
 mod sample;
 mod schema;
 mod sendfile;
+mod server;
 mod store;
 mod tcp;
 mod units;
@@ -36,13 +38,14 @@ mod written;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::num::NonZero;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use acme::{Acme, Challenge};
 pub use address::{AddressGrant, BadUrl, HostGrant, NotMovable};
 pub use admin::{Admin, Secret};
-pub use check::STDIN;
+pub use check::{STDIN, is_loopback};
 pub use cluster::Protocol;
 pub use cluster::{Address, Cluster, Endpoint, ForwardedHeaders, HostHeader, Location, Scheme};
 pub use dns::Dns;
@@ -56,6 +59,7 @@ pub use proxied::{Opening, ProxyProtocol, TrustedProxy};
 pub use reading::Reading;
 pub use sample::Sample;
 pub use sendfile::{Compression, Root, Sendfile};
+pub use server::Server;
 pub use store::{ENTRY_BYTES, Memcached, Store, StoreKind, valid_key};
 pub use tcp::Tcp;
 pub use units::{ShownDuration, ShownSize};
@@ -64,6 +68,7 @@ pub use upstream_tls::UpstreamTls;
 use crate::socket::bind::Bind;
 use crate::socket::path::Rights;
 use crate::tls::client::ClientTls;
+use crate::tls::issued::Issued;
 use crate::tls::server::ServerTls;
 
 /// A name given in the configuration: of a listener, cluster, plugin or store.
@@ -80,6 +85,8 @@ pub struct Config {
     pub admin: Option<Admin>,
     /// `[dns]`.
     pub dns: Dns,
+    /// `[acme]`; without it no certificates are asked for.
+    pub acme: Option<Acme>,
     /// `[listeners.*]`, at least one.
     pub listeners: BTreeMap<Name, Listener>,
     /// `[clusters.*]`.
@@ -155,30 +162,6 @@ impl Config {
     }
 }
 
-/// What concerns the whole process.
-#[derive(Debug, Clone)]
-pub struct Server {
-    /// Worker threads, 1 to 256. Default: one per core.
-    pub workers: usize,
-    /// The directory of plugin components, made absolute. `None`: only built-in components.
-    pub plugin_dir: Option<PathBuf>,
-    /// How long open requests may take to finish after TERM. Default 10 s.
-    pub shutdown_grace: Duration,
-    /// Where compiled components are kept. Default: `linkspan` in the user's cache directory.
-    pub cache_dir: PathBuf,
-    /// The most bytes that compiled components may take there. Default 512 MiB.
-    pub cache_bytes: u64,
-    /// The longest a component may take to compile. Default 60 s.
-    pub compile_timeout: Duration,
-    /// The most memory that the compiler may take. Default 2 GiB.
-    pub compile_memory_bytes: u64,
-    /// The SHA-256 of the components that may serve besides those built in, as lower-case hexadecimal
-    /// digits. `None`: any.
-    pub require_digest: Option<Vec<String>>,
-    /// Where a process that is to replace this one finds it, made absolute. `None`: it cannot be replaced so.
-    pub takeover: Option<PathBuf>,
-}
-
 /// What accepts downstream connections.
 #[derive(Debug, Clone)]
 pub struct Listener {
@@ -192,6 +175,8 @@ pub struct Listener {
     pub tcp: Option<Tcp>,
     /// The TLS that is spoken there. Default none.
     pub tls: Option<Arc<ServerTls>>,
+    /// Whose requests for proofs are answered there. Default nobody's.
+    pub proofs: Option<Arc<Issued>>,
     /// The plugins that route, in the order in which they are asked.
     pub routers: Vec<Name>,
     /// The plugins that rewrite, in request order.

@@ -23,8 +23,8 @@
 //! - **The acceptor** owns the listening sockets and the limits ([`listener::accept`]).
 //! - **The admin thread** answers the operator's requests ([`admin`]).
 //! - **The control thread** is whoever awaits [`proxy::Proxy`]: configuration, loading plugins, making
-//!   instances, signals. Its tasks make active checks ([`cluster::check`]) and resolve names, again
-//!   when their time has come, and for workers ([`dns`]). Guests that begin compute on threads of its
+//!   instances, signals. Its tasks make active checks ([`cluster::check`]), obtain certificates ([`acme`])
+//!   and resolve names, again when their time has come, and for workers ([`dns`]). Guests that begin compute on threads of its
 //!   pool, never on a worker.
 //! - **The administrator's listener**, where there is one, has a thread with a runtime of its own
 //!   ([`admin`]): it reads what is shared, asks the control thread to reload, and sets states of
@@ -125,6 +125,7 @@ pub mod relay;
 pub mod stream;
 pub mod admin;
 pub mod watch;
+pub mod acme;
 pub mod proxy;
 pub mod cli;
 pub mod commands;

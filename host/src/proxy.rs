@@ -23,6 +23,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle as TaskHandle;
 
+use crate::acme::Keeper;
 use crate::admin::Wanted;
 use crate::cluster::check::Checks;
 use crate::cluster::registry::Registry;
@@ -96,6 +97,7 @@ pub struct Proxy {
     host: Arc<Host>,
     registry: Registry,
     checks: Checks,
+    keeper: Keeper,
     stage: Arc<Stage>,
     crew: Arc<Crew>,
     /// The plugins that somebody has gone back from a version of while components are judged.
@@ -184,6 +186,7 @@ impl Proxy {
             host: Arc::new(host),
             registry,
             checks: Checks::default(),
+            keeper: Keeper::default(),
             stage,
             crew: Arc::new(crew),
             left: BTreeSet::new(),
@@ -198,6 +201,8 @@ impl Proxy {
             tasks: [births, answers, refresh],
         };
         proxy.checks.show(&proxy.stage.snapshot().clusters);
+        // Before anybody can connect: what has been kept is served at once.
+        proxy.keeper.show(&proxy.stage.snapshot().config);
         proxy.catch_up().await;
         for opening in openings {
             proxy.listen(opening).await;
@@ -269,6 +274,8 @@ impl Proxy {
     }
 
     fn stop_accepting(&mut self) {
+        // Nobody can ask for a proof any more; another process may want to.
+        self.keeper = Keeper::default();
         self.acceptor.stop();
         self.sockets.clear();
     }

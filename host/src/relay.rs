@@ -46,7 +46,6 @@ use crate::relay::client::{Client, OpenRequest};
 use crate::relay::error::{Error, Limit};
 use crate::relay::record::Record;
 use crate::relay::switch::Agreement;
-use crate::status;
 use crate::view::{ClusterUse, Listener, View};
 use crate::wire::Fault;
 use crate::worker::Worker;
@@ -166,10 +165,8 @@ impl Served<'_> {
         record: &mut Record,
     ) -> Result<Response<Body>, Error> {
         let vet::Addressed { authority, target_origin, asked_host } = vet::vet(&mut head)?;
-        if let Some(path) = &self.listener.settings.status_path
-            && status::is_at(head.uri.path(), path)
-        {
-            return Ok(reply::given(self.worker.status(&head.method, &head.uri)));
+        if let Some(answer) = reply::ours(self.worker, &self.listener.settings, &head) {
+            return Ok(answer);
         }
         let (passed, most) = (hops::passed(&head.headers), self.listener.settings.max_hops);
         if passed > most {

@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod failure;
+pub mod issued;
 pub mod pem;
 pub mod server;
 pub mod subject;

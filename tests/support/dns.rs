@@ -65,6 +65,11 @@ impl NameServer {
         Self { address, shared, threads }
     }
 
+    /// Where it answers.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// A `[dns]` that asks it, and asks again soon.
     pub(crate) fn section(&self) -> String {
         format!(

@@ -3,6 +3,7 @@
 //! Each reader goes through all its keys and fills what is wrong with something harmless: what is
 //! read of a configuration with a fault is good for finding more of them, and for nothing else.
 
+mod acme;
 mod admin;
 mod cluster;
 mod dns;
@@ -36,12 +37,13 @@ use rustls::RootCertStore;
 use crate::config::expand::Variables;
 use crate::config::fault::{Fault, Faults, Lines};
 use crate::config::file::{
-    Choice, Document, List, Period, Record, Recording, Size, Table, Tables, Whole, key,
+    Choice, Document, List, Period, Record, Recording, Size, Table, Tables, Value, Whole, key,
 };
 use crate::config::reading::Reading;
-use crate::config::{Config, Log, LogFormat, LogLevel, LogTarget, Name, Plugin, Server};
+use crate::config::{Acme, Config, Log, LogFormat, LogLevel, LogTarget, Name, Plugin, Server};
 use crate::socket::bind::Bind;
 
+pub use acme::is_loopback;
 use kinds::{DIGEST, EXAMPLE_DIGEST, Target};
 
 /// The path that stands for standard input.
@@ -151,6 +153,10 @@ struct Context<'c> {
     /// What listens so far, by where that is.
     bound: RefCell<BTreeMap<Bind, String>>,
     roots: RefCell<sendfile::Roots>,
+    /// Who issues certificates: `None` if nobody does, or if that is not known for a fault.
+    acme: Option<Acme>,
+    /// Whether somebody is to issue some, and the terms are agreed to.
+    has_acme: bool,
     /// The files of plugins' recordings so far.
     recordings: RefCell<BTreeSet<PathBuf>>,
     /// Those that the system trusts, if somebody has asked, or why there are none.
@@ -165,23 +171,20 @@ fn context<'c>(root: &mut Table<'_>, directory: &'c Path) -> Context<'c> {
         stores: keys(root, "stores"),
         bound: RefCell::default(),
         roots: RefCell::default(),
+        acme: None,
+        has_acme: false,
         recordings: RefCell::default(),
         system_authorities: OnceCell::new(),
     }
 }
 
 fn config(root: &mut Table<'_>, directory: &Path, variables: Variables<'_>) -> Config {
-    let context = context(root, directory);
+    let mut context = context(root, directory);
     let log = root.inner("log", "How the log is written", |table| log(table, &context));
-    let (of_listeners, of_clusters) = root.inner("defaults", "What tables share", |table| {
-        let about = "Any key of a listener but `bind`, for those that do not set it";
-        let of_listeners =
-            table.shared("listener", about, |table| listener::listener(table, None, &context));
-        let about = "Any key of a cluster but `endpoints`, for those that do not set it";
-        let of_clusters =
-            table.shared("cluster", about, |table| cluster::cluster(table, None, &context));
-        (of_listeners, of_clusters)
-    });
+    acme::read(root, &mut context, variables);
+    let context = context;
+    let (of_listeners, of_clusters) =
+        root.inner("defaults", "What tables share", |table| defaults(table, &context));
     let about = "What concerns the whole process";
     let server = root.inner("server", about, |table| server(table, &context, variables));
     let dns = root.inner("dns", "How the names of endpoints are resolved", dns::dns);
@@ -192,11 +195,12 @@ fn config(root: &mut Table<'_>, directory: &Path, variables: Variables<'_>) -> C
         required: true,
         defaults: of_listeners,
     };
-    let listeners =
+    let mut listeners =
         root.tables(&tables, |name, table| listener::listener(table, Some(name), &context));
     if listeners.is_empty() {
         root.refuse("there is no listener", "add a table such as `[listeners.web]`");
     }
+    acme::answer(root, context.acme.as_ref(), &mut listeners);
     let about = "The listener of whoever runs this: an overview, metrics, an API";
     let admin = root.inner("admin", about, |table| admin::admin(table, &context));
     let tables = Tables {
@@ -241,7 +245,22 @@ fn config(root: &mut Table<'_>, directory: &Path, variables: Variables<'_>) -> C
     let names_addresses = |plugin: &Plugin| !plugin.grants.addresses.is_empty();
     let direct_tls = plugins.values().any(names_addresses).then(|| context.direct_tls().ok());
     let direct_tls = direct_tls.flatten();
-    Config { log, server, admin, dns, listeners, clusters, plugins, stores, direct_tls }
+    let acme = context.acme;
+    Config { log, server, admin, dns, acme, listeners, clusters, plugins, stores, direct_tls }
+}
+
+/// What listeners and clusters take that they do not set.
+fn defaults<'d>(
+    table: &mut Table<'d>,
+    context: &Context<'_>,
+) -> (Option<Value<'d>>, Option<Value<'d>>) {
+    let about = "Any key of a listener but `bind`, for those that do not set it";
+    let of_listeners =
+        table.shared("listener", about, |table| listener::listener(table, None, context));
+    let about = "Any key of a cluster but `endpoints`, for those that do not set it";
+    let of_clusters =
+        table.shared("cluster", about, |table| cluster::cluster(table, None, context));
+    (of_listeners, of_clusters)
 }
 
 const LEVELS: Choice<LogLevel> = Choice(&[

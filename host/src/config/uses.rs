@@ -12,6 +12,8 @@ impl Config {
         let secured = self.listeners.values().filter_map(|listener| listener.tls.as_ref());
         let securing = self.clusters.values().filter_map(|cluster| cluster.tls.as_ref());
         let files = securing.flat_map(UpstreamTls::files);
+        let of_acme = self.acme.iter().filter_map(|acme| acme.authorities.as_ref());
+        let files = files.chain(of_acme.map(|(file, _)| file.as_path()));
         secured.flat_map(|tls| tls.files()).chain(files).map(Path::to_path_buf).collect()
     }
 

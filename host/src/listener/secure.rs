@@ -7,13 +7,16 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::server::{Acceptor, ClientHello};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
-use tokio_rustls::{TlsAcceptor, TlsStream};
+use tokio_rustls::server::TlsStream as Secured;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor, TlsStream};
 
 use crate::config::ShownDuration;
 use crate::metrics::Refusal;
 use crate::socket::Stream;
+use crate::tls::issued::{Managed, PROOF_PROTOCOL};
 use crate::tls::server::ServerTls;
 
 /// The first byte of a record with a handshake (RFC 8446, 5.1), which is that of no request.
@@ -47,20 +50,26 @@ pub enum Insecure {
     /// It was left before anything came, or within the handshake.
     #[error("closed within the TLS handshake")]
     Left,
+    /// No certificate has been issued yet for the name that it asks for.
+    #[error("no certificate has been issued yet for {0}")]
+    Awaited(Box<str>),
+    /// It was an authority that wanted nothing but a proof, which it has got.
+    #[error("the proof for {0} was all that it wanted")]
+    Proof(Box<str>),
     /// The handshake has failed.
     #[error("the TLS handshake failed: {0}")]
     Failed(#[source] io::Error),
 }
 
 impl Insecure {
-    /// How the connection counts as turned away; one that was left is not.
+    /// How the connection counts as turned away; one that was left, or has got its proof, is not.
     #[must_use]
     pub fn refusal(&self) -> Option<Refusal> {
         match self {
             Self::Plain | Self::Other => Some(Refusal::NotTls),
             Self::Late(_) => Some(Refusal::LateHandshake),
-            Self::Failed(_) => Some(Refusal::Handshake),
-            Self::Left => None,
+            Self::Failed(_) | Self::Awaited(_) => Some(Refusal::Handshake),
+            Self::Left | Self::Proof(_) => None,
         }
     }
 }
@@ -102,12 +111,51 @@ async fn begin(stream: Stream, tls: &ServerTls) -> Result<Stream, (Insecure, Opt
         (Ok(_), [b'A'..=b'Z' | b'a'..=b'z']) => return Err((Insecure::Plain, Some(stream))),
         (Ok(_), _) => return Err((Insecure::Other, None)),
     }
-    let secured = TlsAcceptor::from(Arc::clone(tls.config())).accept(stream).await;
-    match secured {
-        Ok(stream) => Ok(Stream::Tls(Box::new(TlsStream::Server(stream)))),
-        Err(error) if has_left(&error) => Err((Insecure::Left, None)),
-        Err(error) => Err((Insecure::Failed(error), None)),
+    let secured = match tls.managed() {
+        None => {
+            let accepting = TlsAcceptor::from(Arc::clone(tls.config())).accept(stream);
+            accepting.await.map_err(failed)
+        }
+        Some(managed) => Box::pin(choose(stream, tls, managed)).await,
+    };
+    let stream = secured.map_err(|reason| (reason, None))?;
+    Ok(Stream::Tls(Box::new(TlsStream::Server(stream))))
+}
+
+/// Shakes hands as the client's first words say: it may be the authority that wants a proof.
+async fn choose(
+    stream: Stream,
+    tls: &ServerTls,
+    managed: &Managed,
+) -> Result<Secured<Stream>, Insecure> {
+    let begun = LazyConfigAcceptor::new(Acceptor::default(), stream).await.map_err(failed)?;
+    let hello = begun.client_hello();
+    let name = hello.server_name().map(str::to_ascii_lowercase);
+    if let Some(name) = name.as_deref().filter(|_| wants_proof(&hello))
+        && let Some(config) = managed.issued.handshake(name)
+    {
+        let mut secured = begun.into_stream(config).await.map_err(failed)?;
+        // Nothing is said beyond the handshake (RFC 8737, 3).
+        let _ = secured.shutdown().await;
+        tracing::debug!(name, "proved by a handshake that the name is ours");
+        return Err(Insecure::Proof(name.into()));
     }
+    let awaited = name.filter(|name| tls.awaits(name));
+    let secured = begun.into_stream(Arc::clone(tls.config())).await;
+    secured.map_err(|error| match awaited {
+        Some(name) if !has_left(&error) => Insecure::Awaited(name.into()),
+        _ => failed(error),
+    })
+}
+
+/// Whether a client speaks nothing but the protocol in which proofs are asked for.
+fn wants_proof(hello: &ClientHello<'_>) -> bool {
+    let mut protocols = hello.alpn().into_iter().flatten();
+    protocols.next() == Some(PROOF_PROTOCOL) && protocols.next().is_none()
+}
+
+fn failed(error: io::Error) -> Insecure {
+    if has_left(&error) { Insecure::Left } else { Insecure::Failed(error) }
 }
 
 fn has_left(error: &io::Error) -> bool {

@@ -94,6 +94,7 @@ impl Proxy {
         addresses.retain(|name, _| next.config.listeners.contains_key(name));
         addresses.extend(openings.iter().map(Opening::address));
         let next = Arc::new(next.listening_on(&addresses, self.office.address_after(&office)));
+        self.keeper.show(&next.config);
         self.show(Arc::clone(&next));
         self.tell_missing(&before, &next);
         next.replaced(&before).iter().for_each(|name| self.tell_taken(name));

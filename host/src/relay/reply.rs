@@ -6,11 +6,14 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, SERVER};
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode, request};
 use http_body::Body as _;
 
 use crate::body::{Body, Received};
+use crate::config::Listener;
 use crate::relay::error::Error;
+use crate::status;
+use crate::worker::Worker;
 
 /// Who answers.
 const NAME: HeaderValue = HeaderValue::from_static("linkspan");
@@ -35,6 +38,24 @@ pub(super) fn error(error: &Error) -> Response<Body> {
         close(&mut response);
     }
     response
+}
+
+/// The answer to what is asked of the proxy itself, if that is so: a proof that a name is ours, for the
+/// authority that is to issue a certificate for it, or the status page.
+pub(super) fn ours(
+    worker: &Worker,
+    settings: &Listener,
+    head: &request::Parts,
+) -> Option<Response<Body>> {
+    let path = head.uri.path();
+    if let Some(proof) = settings.proofs.as_ref().and_then(|issued| issued.answer(path)) {
+        let mut response = given(Response::new(Bytes::copy_from_slice(proof.as_bytes())));
+        let kind = HeaderValue::from_static("application/octet-stream");
+        response.headers_mut().insert(CONTENT_TYPE, kind);
+        return Some(response);
+    }
+    let own = settings.status_path.as_ref()?;
+    status::is_at(path, own).then(|| given(worker.status(&head.method, &head.uri)))
 }
 
 /// What an OPTIONS gets that may go no further.

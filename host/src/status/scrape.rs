@@ -33,6 +33,7 @@ pub fn scrape(
     of_process(snapshot, &mut families);
     of_versions(snapshot, &mut families);
     of_endpoints(snapshot, &mut families);
+    of_certificates(snapshot, &mut families);
     if wants_plain(headers) {
         (PLAIN, plain(&families))
     } else {
@@ -193,6 +194,25 @@ fn of_endpoints(snapshot: &Snapshot, families: &mut Vec<Family>) {
     counter("linkspan_endpoint_sent_bytes", sent, |e| e.member.endpoint.bytes_sent());
     let received = "Bytes of response bodies that an endpoint has sent";
     counter("linkspan_endpoint_received_bytes", received, |e| e.member.endpoint.bytes_received());
+}
+
+fn of_certificates(snapshot: &Snapshot, families: &mut Vec<Family>) {
+    let Some(issued) = snapshot.config.acme.as_ref().map(|acme| &acme.issued) else { return };
+    let ends = issued.validities().into_iter().map(|(name, validity)| {
+        let ends = validity.ends.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        Sample { labels: vec![("name", name.into())], value: Value::Gauge(ends) }
+    });
+    let help = "When the certificate that was obtained for a name ends, in Unix time";
+    let name = "linkspan_acme_certificate_expiry_timestamp_seconds";
+    families.push(Family::gauge(name, help, ends.collect()));
+    let orders = issued.tallies().into_iter().flat_map(|(name, tally)| {
+        [("obtained", tally.obtained), ("failed", tally.failed)].map(|(outcome, count)| {
+            let labels = vec![("name", name.to_string()), ("outcome", outcome.to_owned())];
+            Sample { labels, value: Value::Counter(count) }
+        })
+    });
+    let help = "Orders of certificates that have ended";
+    families.push(Family::counter("linkspan_acme_orders", help, orders.collect()));
 }
 
 #[cfg(test)]

@@ -67,7 +67,29 @@ pub fn certified(certificate: &Path, key: &Path) -> Result<CertifiedKey, (Half, 
     if let Some(own) = chain.first() {
         valid(own).map_err(of_certificate)?;
     }
-    let key = private_key(key).map_err(of_key)?;
+    let key = text_of(key).and_then(|text| private_key_in(&text)).map_err(of_key)?;
+    join(chain, key)
+}
+
+/// The same from a text that has all of it.
+///
+/// # Errors
+///
+/// Why it is unfit.
+pub fn certified_in(text: &[u8]) -> Result<CertifiedKey, Unfit> {
+    let chain = certificates_in(text)?;
+    if let Some(own) = chain.first() {
+        valid(own)?;
+    }
+    join(chain, private_key_in(text)?).map_err(|(_, unfit)| unfit)
+}
+
+fn join(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<CertifiedKey, (Half, Unfit)> {
+    let of_certificate = |unfit| (Half::Certificate, unfit);
+    let of_key = |unfit| (Half::Key, unfit);
     CertifiedKey::from_der(chain, key, provider()).map_err(|error| match error {
         rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => of_key(Unfit::Mismatch),
         rustls::Error::InvalidCertificate(error) => {
@@ -83,8 +105,11 @@ pub fn certified(certificate: &Path, key: &Path) -> Result<CertifiedKey, (Half, 
 ///
 /// Why there are none.
 pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Unfit> {
-    let text = text_of(path)?;
-    let certificates = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
+    certificates_in(&text_of(path)?)
+}
+
+fn certificates_in(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, Unfit> {
+    let certificates = CertificateDer::pem_slice_iter(text).collect::<Result<Vec<_>, _>>();
     let certificates = certificates.map_err(|error| malformed(&error))?;
     if certificates.is_empty() { Err(Unfit::Without("certificate")) } else { Ok(certificates) }
 }
@@ -107,15 +132,14 @@ pub fn authorities(path: &Path) -> Result<RootCertStore, Unfit> {
     Ok(roots)
 }
 
-/// The first private key of a file.
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Unfit> {
-    let text = text_of(path)?;
+/// The first private key of a text.
+fn private_key_in(text: &[u8]) -> Result<PrivateKeyDer<'static>, Unfit> {
     // Old ones say so within, new ones in their label.
     let says = |words: &[u8]| text.windows(words.len()).any(|window| window == words);
     if says(b"BEGIN ENCRYPTED PRIVATE KEY") || says(b"Proc-Type: 4,ENCRYPTED") {
         return Err(Unfit::Encrypted);
     }
-    PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
+    PrivateKeyDer::from_pem_slice(text).map_err(|error| match error {
         Error::NoItemsFound => Unfit::Without("private key"),
         error => malformed(&error),
     })

@@ -15,6 +15,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
+use super::issued::Managed;
 use super::tickets::tickets;
 use super::{Version, provider};
 
@@ -36,6 +37,15 @@ impl Certificate {
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         [&self.certificate, &self.key].into_iter().chain(&self.ocsp).map(PathBuf::as_path)
     }
+}
+
+/// What a listener shows clients, at least one of it.
+#[derive(Debug, Clone)]
+pub struct Certificates {
+    /// Those of files.
+    pub files: Vec<Certificate>,
+    /// Those that are issued while it serves, which go before.
+    pub managed: Option<Managed>,
 }
 
 /// Whether clients have to show a certificate, where authorities vouch for those.
@@ -61,7 +71,8 @@ pub struct ClientAuthorities {
 /// What a listener speaks TLS with.
 #[derive(Clone)]
 pub struct ServerTls {
-    certificates: Vec<Certificate>,
+    certificates: Certificates,
+    names: Arc<Names>,
     clients: Option<ClientAuthorities>,
     least: Version,
     config: Arc<ServerConfig>,
@@ -69,14 +80,14 @@ pub struct ServerTls {
 
 impl ServerTls {
     /// What is said in TLS by these certificates, the first of which is for clients that ask for none of the
-    /// names. Sessions are taken up again where `scope` and the authorities are the same. `protocols` are
+    /// names; those of files go before others there. Sessions are taken up again where `scope` and the authorities are the same. `protocols` are
     /// those that are offered, best first (RFC 7301).
     ///
     /// # Errors
     ///
     /// Why these settings do not go together, in words.
     pub fn new(
-        certificates: Vec<Certificate>,
+        certificates: Certificates,
         clients: Option<ClientAuthorities>,
         least: Version,
         protocols: &[&[u8]],
@@ -104,17 +115,30 @@ impl ServerTls {
             }
         };
         let names = Arc::new(Names::new(&certificates));
-        let mut config = builder.with_cert_resolver(names);
+        let mut config = builder.with_cert_resolver(Arc::clone(&names) as _);
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         config.ticketer = tickets(scope_of(scope, clients.as_ref()), Ticketer::new)
             .map_err(|error| error.to_string())?;
-        Ok(Self { certificates, clients, least, config: Arc::new(config) })
+        Ok(Self { certificates, names, clients, least, config: Arc::new(config) })
     }
 
-    /// Its certificates.
+    /// Its certificates that are from files.
     #[must_use]
     pub fn certificates(&self) -> &[Certificate] {
-        &self.certificates
+        &self.certificates.files
+    }
+
+    /// The names that certificates are issued for while it serves, if there are such.
+    #[must_use]
+    pub fn managed(&self) -> Option<&Managed> {
+        self.certificates.managed.as_ref()
+    }
+
+    /// Whether there is no certificate for a name yet, in lower case, as none has been issued.
+    #[must_use]
+    pub fn awaits(&self, name: &str) -> bool {
+        let managed = self.managed().is_some_and(|managed| managed.awaits(name));
+        managed && self.names.find(name).is_none()
     }
 
     /// Who vouches for clients, if anybody has to.
@@ -138,7 +162,7 @@ impl ServerTls {
     /// The files that all of it was read from.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let clients = self.clients.iter().map(|clients| clients.file.as_path());
-        self.certificates.iter().flat_map(Certificate::files).chain(clients)
+        self.certificates.files.iter().flat_map(Certificate::files).chain(clients)
     }
 }
 
@@ -174,14 +198,17 @@ struct Names {
     /// By what follows the asterisk and its dot, which stand for one label (RFC 9525, 6.3).
     wildcard: BTreeMap<Box<str>, Vec<Arc<CertifiedKey>>>,
     others: Vec<Arc<CertifiedKey>>,
+    managed: Option<Managed>,
 }
 
 impl Names {
-    fn new(certificates: &[Certificate]) -> Self {
-        let others = certificates.first().map(|first| Arc::clone(&first.certified));
+    fn new(certificates: &Certificates) -> Self {
+        let others = certificates.files.first().map(|first| Arc::clone(&first.certified));
         let others = others.into_iter().collect();
-        let mut names = Self { exact: BTreeMap::new(), wildcard: BTreeMap::new(), others };
-        for certificate in certificates {
+        let (exact, wildcard) = (BTreeMap::new(), BTreeMap::new());
+        let managed = certificates.managed.clone();
+        let mut names = Self { exact, wildcard, others, managed };
+        for certificate in &certificates.files {
             let certified = &certificate.certified;
             for name in certified.cert.first().map(|own| names_of(own)).unwrap_or_default() {
                 let (names, name) = match name.strip_prefix("*.") {
@@ -194,9 +221,9 @@ impl Names {
         names
     }
 
+    /// Those of files for a name in lower case.
     fn find(&self, name: &str) -> Option<&[Arc<CertifiedKey>]> {
-        let name = name.to_ascii_lowercase();
-        let exact = self.exact.get(name.as_str());
+        let exact = self.exact.get(name);
         let parent = || self.wildcard.get(name.split_once('.')?.1);
         exact.or_else(parent).map(Vec::as_slice)
     }
@@ -204,15 +231,27 @@ impl Names {
 
 impl ResolvesServerCert for Names {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let found = hello.server_name().and_then(|name| self.find(name)).unwrap_or(&self.others);
+        let name = hello.server_name().map(str::to_ascii_lowercase);
+        let managed = self.managed.as_ref();
+        let found = match (name.as_deref(), managed) {
+            (Some(name), Some(managed)) if managed.has(name) => {
+                if let Some(issued) = managed.get(name) {
+                    return Some(issued);
+                }
+                // That of another name would be of no use.
+                self.find(name)?
+            }
+            (name, _) => name.and_then(|name| self.find(name)).unwrap_or(&self.others),
+        };
         let schemes = hello.signature_schemes();
         let fits = |certified: &&Arc<CertifiedKey>| certified.key.choose_scheme(schemes).is_some();
-        found.iter().find(fits).or_else(|| found.first()).cloned()
+        let of_files = found.iter().find(fits).or_else(|| found.first()).cloned();
+        of_files.or_else(|| managed.and_then(Managed::first))
     }
 }
 
 /// The host names that a certificate is for, in lower case.
-fn names_of(certificate: &[u8]) -> Vec<Box<str>> {
+pub(crate) fn names_of(certificate: &[u8]) -> Vec<Box<str>> {
     let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return Vec::new() };
     let Ok(Some(names)) = parsed.subject_alternative_name() else { return Vec::new() };
     let name = |name: &GeneralName<'_>| match name {

@@ -34,6 +34,7 @@ fn config(clusters: &[(&str, Vec<config::Endpoint>)]) -> Config {
     });
     Config {
         admin: None,
+        acme: None,
         dns: Dns::default(),
         log: Log {
             level: LogLevel::Info,

@@ -171,6 +171,7 @@ fn http(table: &mut Table<'_>, context: &Context<'_>) -> Listener {
         rights: Rights::PRIVATE,
         tcp: None,
         tls: None,
+        proofs: None,
         routers: plugins(table, "routers", routers, context),
         rewriters: plugins(table, "rewriters", rewriters, context),
         default_cluster: None,

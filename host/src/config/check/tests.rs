@@ -176,7 +176,7 @@ fn the_defaults_of_health_and_queues() {
 #[test]
 fn every_default() {
     let text = format!("{SMALLEST}[clusters.c]\nendpoints = []\n[plugins.p]\n[stores.s]\n");
-    let Config { log, server, admin, dns, listeners, clusters, plugins, stores, direct_tls: _ } =
+    let Config { log, server, admin, dns, acme, listeners, clusters, plugins, stores, .. } =
         parsed(&text).unwrap_or_else(|faults| panic!("{faults}"));
     let stderr = LogTarget::Stderr;
     let usual = Log {
@@ -186,7 +186,7 @@ fn every_default() {
         access: stderr,
     };
     assert_eq!(log, usual);
-    assert_eq!(admin, None);
+    assert!(admin.is_none() && acme.is_none());
     let times = [dns.timeout, dns.retry, dns.min_ttl, dns.max_ttl].map(|time| time.as_secs());
     assert_eq!((dns.servers.len(), times), (0, [5, 1, 1, 300]));
 
@@ -269,8 +269,9 @@ fn the_reference_tells_every_default() {
     let of_tcp =
         ["stream-router", "max-buffer", "decide-timeout", "connect-attempts", "retry-delay"];
     let is_of_tcp = |line: &&str| of_tcp.iter().any(|key| line.starts_with(key));
-    // Nor are its files there.
-    let every = every.lines().filter(|line| !line.starts_with("tls"));
+    // Nor are the files there that are read with it.
+    let files = ["tls = ", "ca = ", "dir = "];
+    let every = every.lines().filter(|line| !files.iter().any(|key| line.starts_with(key)));
     let (tcp, every): (Vec<_>, Vec<_>) = every.partition(is_of_tcp);
     let (tcp, every) = (tcp.join("\n"), every.join("\n") + "\n");
     parsed(&every);

@@ -1,6 +1,7 @@
 //! `tls` of listeners. Its files are read with the configuration: what is wrong with one is a fault at its
 //! place, and what is served is what was there.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -9,16 +10,19 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 
 use crate::config::check::Context;
+use crate::config::check::acme::HOST_NAME;
 use crate::config::file::{Choice, Document, Kind, List, Table, Value, key};
 use crate::config::{Name, schema};
 use crate::tls::Version;
+use crate::tls::issued::Managed;
 use crate::tls::pem::{self, Half, Unfit};
-use crate::tls::server::{Certificate, ClientAuthorities, ServerTls, Shown};
+use crate::tls::server::{Certificate, Certificates, ClientAuthorities, ServerTls, Shown};
 
 const CERT: &str = "cert";
 const KEY: &str = "key";
 const OCSP: &str = "ocsp";
 const CLIENT_CA: &str = "client-ca";
+const ACME: &str = "acme";
 
 /// The largest OCSP response: those of today have some 2 KiB.
 const MAX_OCSP_BYTES: u64 = 64 << 10;
@@ -65,17 +69,21 @@ impl TlsKind<'_> {
         let more = table.or(more.such_as(example), Vec::new());
         let clients = clients(table, self.context);
         let least = table.or(key("min-version", "The least version", VERSIONS), Version::Tls12);
-        let certificates: Vec<_> = own.into_iter().chain(more).collect();
-        if certificates.is_empty() {
+        let managed = managed(table, self.context);
+        let files: Vec<_> = own.into_iter().chain(more).collect();
+        if files.is_empty() && managed.is_none() {
             // What is there and wrong has been said.
-            let is_there = [CERT, KEY].iter().any(|key| table.has(key))
-                || table.value("certificates").is_some_and(|list| !list.is_empty());
+            let mut lists = ["certificates", ACME].into_iter().filter_map(|key| table.value(key));
+            let is_there =
+                lists.any(|list| !list.is_empty()) || [CERT, KEY].iter().any(|key| table.has(key));
             if !is_there && !table.is_described() {
-                let expected = "expected the paths of PEM files in `cert` and `key`";
+                let expected =
+                    "expected the paths of PEM files in `cert` and `key`, or names in `acme`";
                 table.refuse("`cert` is missing", expected);
             }
             return None;
         }
+        let certificates = Certificates { files, managed };
         let tls = ServerTls::new(certificates, clients, least, self.protocols, self.scope);
         tls.map_err(|message| table.refuse(&message, "expected settings that go together")).ok()
     }
@@ -102,6 +110,10 @@ impl Kind for TlsKind<'_> {
                     more.iter().map(|it| kind.write(it)).collect(),
                 );
             }
+            if let Some(managed) = value.managed() {
+                let names = managed.names.iter().map(|name| HOST_NAME.write(name));
+                keys.insert(ACME.to_owned(), names.collect());
+            }
             if let Some(clients) = value.clients() {
                 keys.insert(CLIENT_CA.to_owned(), clients.file.to_string_lossy().into());
                 keys.insert("client-cert".to_owned(), SHOWN.write(&clients.shown));
@@ -114,6 +126,28 @@ impl Kind for TlsKind<'_> {
     fn schema(&self) -> Json {
         schema::of_table(&Document::describe(|table| self.table(table)))
     }
+}
+
+/// The names that certificates are issued for, if there are such.
+fn managed(table: &mut Table<'_>, context: &Context<'_>) -> Option<Managed> {
+    let about = "Names for which certificates are obtained and renewed, as `[acme]` says";
+    let names = key(ACME, about, List(HOST_NAME)).such_as(json!(["www.example.org"]));
+    let mut names = table.or(names, Vec::new());
+    let mut known = BTreeSet::new();
+    names.retain(|name| known.insert(Arc::clone(name)));
+    if names.is_empty() {
+        return None;
+    }
+    let Some(acme) = &context.acme else {
+        if !context.has_acme {
+            let help = "read the terms of the authority, and set `terms-agreed = true`".to_owned();
+            let message = "nobody issues certificates whose terms are not agreed to";
+            let expected = "expected a table `[acme]` with `terms-agreed`";
+            table.value(ACME)?.refuse::<()>(message, expected, Some(help));
+        }
+        return None;
+    };
+    Some(Managed { names, issued: Arc::clone(&acme.issued) })
 }
 
 /// Who vouches for clients, if anybody has to.
