@@ -383,6 +383,12 @@ fn memcached_remap_knows_the_keys_of_tls() {
     let mut client = Client::secure(proxy.address("web"), &vault.client(), "shop.test").unwrap();
     let host = ("host", "shop.test");
     assert_eq!(client.ask("GET", "/", &[host], b"").text(), "page");
-    let upgrade = [host, ("connection", "upgrade"), ("upgrade", "websocket")];
+    let upgrade = [
+        host,
+        ("connection", "upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("sec-websocket-version", "13"),
+    ];
     assert_eq!(client.ask("GET", "/", &upgrade, b"").text(), "chat");
 }
