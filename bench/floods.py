@@ -112,6 +112,7 @@ def origin(port, live):
                     if done:
                         return
                     gone.cancel()
+                    await asyncio.wait([gone])
                 finally:
                     live[0] -= 1
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")

@@ -65,7 +65,7 @@ def nginx(bench, name, origins, secure, clear, files):
     return bench.nginx(
         name,
         bench.options.proxy_core,
-        f"access_log {bench.directory}/{name}.log; keepalive_requests 1000000000; http2_max_requests 1000000000;"
+        f"access_log {bench.directory}/{name}.log;"
         f"upstream origins {{ {servers} keepalive 64; keepalive_requests 1000000000; }}"
         f"ssl_certificate {files[0]}; ssl_certificate_key {files[1]}; ssl_protocols TLSv1.3;"
         f"server {{ listen 127.0.0.1:{secure} ssl http2; listen 127.0.0.1:{clear} http2;"
@@ -76,7 +76,7 @@ def nginx(bench, name, origins, secure, clear, files):
 def haproxy(bench, name, origins, secure, clear, files):
     servers = "\n".join(f"  server s{place} 127.0.0.1:{origin}" for place, origin in enumerate(origins))
     config = bench.file(
-        f"{name.split(',')[0]}.cfg",
+        f"{name}.cfg",
         f"""
 global
   nbthread 1
@@ -117,9 +117,10 @@ class Field:
         self.origins = base.free_ports(3)
         bench.origins(self.origins)
 
-    def start(self, name):
+    def start(self, name, turn=""):
         secure, clear = base.free_ports(2)
-        process = PROXIES[name](self.bench, name.replace(", ", "-").replace(" ", "-"), self.origins, secure, clear, self.files)
+        file = re.sub(r"\W+", "-", name + turn)
+        process = PROXIES[name](self.bench, file, self.origins, secure, clear, self.files)
         deadline = time.monotonic() + 60
         while True:
             try:
@@ -250,7 +251,7 @@ def idle(field):
     print(f"| {options.idle} idle connections | before, KiB | with them | KiB each | after them |\n|---|---|---|---|---|")
     for name in (LINKSPAN, NGINX, HAPROXY):
         for protocol in ("h2", "http/1.1"):
-            process, secure, _ = field.start(name)
+            process, secure, _ = field.start(name, protocol)
             # As large as one at work.
             for each in [request(secure, [protocol]) for _ in range(64)]:
                 each.close()

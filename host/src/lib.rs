@@ -55,6 +55,10 @@
 //! be understood in two ways gets no further. A head that is refused is replaced by one of ours, so that
 //! it is answered in its turn ([`listener::stream`]).
 //!
+//! TLS is a kind of stream ([`socket`]): once hands are shaken ([`listener::secure`]) nobody else knows of it,
+//! but for what the kernel cannot move by itself. Certificates are read with the configuration ([`tls`]) or
+//! obtained by a task of the control thread ([`acme`]), and chosen by the name that a client asks for.
+//!
 //! HTTP/2 is read by a library of its own, beneath which frames are counted ([`listener::http2`]). Each of
 //! its requests has a task, and goes the way of all others ([`listener::handle`]): what makes its body and
 //! its answer those of a stream is at both ends of that.
