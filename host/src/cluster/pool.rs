@@ -13,7 +13,7 @@
 //! Idle connections are reused last in, first out, so that surplus ones grow old and go. Their
 //! age is measured from one [`sweep`](Pool::sweep) to another: nobody reads a clock per request.
 //!
-//! Connections of HTTP/2 are shared, and driven by tasks of their own (see [`trunk`]).
+//! Connections of HTTP/2 are shared, and driven by tasks of their own (`trunk`).
 //!
 //! A connection that begins with a PROXY header tells of one downstream connection, and serves the
 //! requests of no other. When that one is gone it goes as well.
