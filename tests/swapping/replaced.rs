@@ -107,6 +107,7 @@ fn half_a_configuration_is_not_taken_where_reading_it_has_to_wait() {
             continue;
         }
         eventually("it", || bridge.ask("/api/clusters").contains("\"whole\"").then_some(()));
+        bridge.linkspan.wait_for_stderr("configuration taken");
         assert_eq!(bridge.linkspan.stderr().matches("configuration taken").count(), 1);
         return;
     }

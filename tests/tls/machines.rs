@@ -97,8 +97,9 @@ fn a_browser_speaks_http2() {
     let mut browser = Browser::trusting_anybody();
     browser.open(&setting.url());
     browser.wait_for("the script to run", "window.ran === true");
-    let spoken =
-        "performance.getEntries().map(entry => entry.nextHopProtocol).filter(Boolean).join()";
-    assert_eq!(browser.run(spoken).as_str(), Some("h2,h2"));
+    // The page and its script at least.
+    let spoken = "const spoken = performance.getEntries().map(entry => entry.nextHopProtocol); \
+                  spoken.filter(Boolean).length > 1 && spoken.every(p => !p || p === 'h2')";
+    assert_eq!(browser.run(spoken), true);
     assert_eq!(browser.run("location.protocol").as_str(), Some("https:"));
 }
