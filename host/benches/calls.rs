@@ -321,14 +321,10 @@ fn exchange() -> Box<Exchange> {
         .header("content-type", "text/html")
         .header("content-length", "1024")
         .body(());
+    let (client, slot) = (Some(([127, 0, 0, 1], 40_000).into()), 0);
+    let (scheme, tls) = ("http", None);
     Box::new(Exchange {
-        connection: Arc::new(Connection {
-            listener: "web".into(),
-            client: Some(([127, 0, 0, 1], 40_000).into()),
-            slot: 0,
-            scheme: "http",
-            tls: None,
-        }),
+        connection: Arc::new(Connection { listener: "web".into(), client, slot, scheme, tls }),
         authority: "www.example.org".into(),
         target_origin: None,
         request: request.unwrap().into_parts().0,
