@@ -44,15 +44,20 @@ impl Refusals {
         let Ok(permit) = Arc::clone(&self.0).try_acquire_owned() else { return };
         let Ok(stream) = stream.register() else { return };
         tokio::spawn(async move {
-            // It is of no interest whether it has listened.
-            let _ = timeout(LINGER, tell(stream)).await;
+            tell(stream, ANSWER).await;
             drop((permit, seat));
         });
     }
 }
 
-async fn tell(mut stream: Stream) -> io::Result<()> {
-    stream.write_all(ANSWER).await?;
+/// Sends a client an answer, and closes when it has had time to read that.
+pub(super) async fn tell(stream: Stream, answer: &[u8]) {
+    // It is of no interest whether it has listened.
+    let _ = timeout(LINGER, send(stream, answer)).await;
+}
+
+async fn send(mut stream: Stream, answer: &[u8]) -> io::Result<()> {
+    stream.write_all(answer).await?;
     stream.shutdown().await?;
     let mut rest = stream.take(LINGER_BYTES);
     let mut waste = [0; 1024];

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::server::{Acceptor, ClientHello};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream as Secured;
 use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor, TlsStream};
 
+use super::refuse::tell;
 use crate::config::ShownDuration;
 use crate::metrics::Refusal;
 use crate::socket::Stream;
@@ -29,11 +30,6 @@ const ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
     connection: close\r\n\
     \r\n\
     400 Bad Request\nThis port speaks TLS, and got plain HTTP: the URL is https://...\n";
-
-/// How long whoever was told is read from, and how much: what is unread when a connection is closed resets it.
-const LINGER: Duration = Duration::from_secs(1);
-/// See [`LINGER`].
-const LINGER_BYTES: u64 = 64 << 10;
 
 /// Why a connection has no TLS.
 #[derive(Debug, thiserror::Error)]
@@ -94,8 +90,7 @@ pub async fn secure(
                 && matches!(reason, Insecure::Plain)
                 && expects_requests
             {
-                // It is of no interest whether it has listened.
-                let _ = timeout(LINGER, tell(stream)).await;
+                tell(stream, ANSWER).await;
             }
             Err(reason)
         }
@@ -161,13 +156,4 @@ fn failed(error: io::Error) -> Insecure {
 fn has_left(error: &io::Error) -> bool {
     use io::ErrorKind as E;
     matches!(error.kind(), E::UnexpectedEof | E::ConnectionReset | E::BrokenPipe)
-}
-
-async fn tell(mut stream: Stream) -> io::Result<()> {
-    stream.write_all(ANSWER).await?;
-    stream.shutdown().await?;
-    let mut rest = stream.take(LINGER_BYTES);
-    let mut waste = [0; 1024];
-    while rest.read(&mut waste).await? > 0 {}
-    Ok(())
 }
