@@ -4,13 +4,13 @@ use std::fs;
 use std::io;
 use std::iter;
 use std::net::TcpListener;
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 
 use crate::support::{Binary, Client, PATIENCE, Signal, eventually};
 use crate::takeover::TAKE_OVER;
@@ -172,21 +172,27 @@ fn a_process_that_takes_over_feeds_the_watchdog_as_the_one_before_did() {
     while !manager.hears().contains("WATCHDOG=1") {}
 }
 
+/// A duplicate for the shell to pass on, whose number is not among those that it passes.
+fn to_pass(socket: &TcpListener) -> OwnedFd {
+    let passed = fcntl_dupfd_cloexec(socket, 100).unwrap();
+    fcntl_setfd(&passed, FdFlags::empty()).unwrap();
+    passed
+}
+
 #[test]
 fn sockets_that_are_passed_are_listened_on() {
     let (own, other) = (TcpListener::bind("127.0.0.1:0"), TcpListener::bind("127.0.0.1:0"));
     let (own, other) = (own.unwrap(), other.unwrap());
     let (address, stranger) = (own.local_addr().unwrap(), other.local_addr().unwrap());
-    // Those that the shell gets are its to pass on.
-    for socket in [&own, &other] {
-        fcntl_setfd(socket.as_fd(), FdFlags::empty()).unwrap();
-    }
-    let (first, second) = (own.as_raw_fd(), other.as_raw_fd());
-    let pass =
-        format!("exec 8<&{first} 9<&{second}\nexec 3<&8 4<&9\nexport LISTEN_PID=$$ LISTEN_FDS=2");
+    let (first, second) = (to_pass(&own), to_pass(&other));
+    let pass = format!(
+        "exec 3<&{} 4<&{}\nexport LISTEN_PID=$$ LISTEN_FDS=2",
+        first.as_raw_fd(),
+        second.as_raw_fd()
+    );
     let config = format!("[server]\nworkers = 1\n[listeners.web]\nbind = '{address}'\n");
     let mut proxy = Binary::service(&config, &[], &pass);
-    drop((own, other));
+    drop((own, other, first, second));
     assert_eq!(proxy.address("web"), address);
     assert_eq!(Client::connect(address).get("/").status(), 404);
     proxy.wait_for_stderr("no listener has a use for a socket that was passed");
@@ -197,10 +203,10 @@ fn sockets_that_are_passed_are_listened_on() {
 fn a_socket_is_known_by_its_name_whatever_its_address() {
     let own = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = own.local_addr().unwrap();
-    fcntl_setfd(own.as_fd(), FdFlags::empty()).unwrap();
-    let pass = format!("exec 8<&{}\nexec 3<&8\nexport LISTEN_PID=$$ LISTEN_FDS=1", own.as_raw_fd());
+    let passed = to_pass(&own);
+    let pass = format!("exec 3<&{}\nexport LISTEN_PID=$$ LISTEN_FDS=1", passed.as_raw_fd());
     let mut proxy = Binary::service(CONFIG, &[("LISTEN_FDNAMES", "web")], &pass);
-    drop(own);
+    drop((own, passed));
     assert_eq!(proxy.address("web"), address);
     assert_eq!(Client::connect(address).get("/").status(), 404);
 }

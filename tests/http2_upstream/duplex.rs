@@ -177,7 +177,8 @@ fn who_reads_slowly_holds_up_nobody_and_little_is_kept_for_it() {
     for client in &mut slow {
         client.send("GET /endless HTTP/1.1\r\nhost: test\r\n\r\n");
     }
-    eventually("something of each", || (sent.load(Ordering::SeqCst) > 8 << 17).then_some(()));
+    // Each has a window of its own, and how much of a response lies in sockets beside that is the kernel's.
+    eventually("half a window of each", || (sent.load(Ordering::SeqCst) >= 8 << 16).then_some(()));
     for _ in 0..20 {
         assert_eq!(proxy.get("/").text(), "ok");
     }
