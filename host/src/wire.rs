@@ -22,6 +22,8 @@
 
 mod bytes;
 mod chunked;
+mod content;
+pub mod encode;
 mod fault;
 mod fields;
 mod frames;
@@ -30,11 +32,13 @@ mod names;
 mod request;
 mod response;
 mod sluice;
+mod spans;
 
+pub use content::{Content, Part};
 pub use fault::{Fault, Kind};
 pub use frames::{Frames, PREFACE, Told};
 pub use request::{Requests, is_path};
-pub use response::{Asked, Responses};
+pub use response::{Asked, Reason, Responses};
 pub use sluice::{Reading, Sluice, Source};
 
 /// What bounds a head, and the trailers of a body.

@@ -90,6 +90,39 @@ impl Chunked {
         Ok(place)
     }
 
+    /// How many of the bytes that come next, of which so many are there, are data. They are taken.
+    pub(super) fn data(&mut self, there: usize) -> usize {
+        if self.at != At::Data {
+            return 0;
+        }
+        let taken = there.min(usize::try_from(self.size).unwrap_or(usize::MAX));
+        self.size -= taken as u64;
+        if self.size == 0 {
+            self.at = At::DataCr;
+        }
+        taken
+    }
+
+    /// Takes what is not data, up to where data begins or the body ends; how many bytes that are. Those
+    /// of trailers, and the line that ends them, go to `lines` as well.
+    pub(super) fn frame(&mut self, bytes: &[u8], lines: &mut Vec<u8>) -> Result<usize, Fault> {
+        let mut used = 0;
+        for byte in bytes {
+            if matches!(self.at, At::Data | At::Over) {
+                break;
+            }
+            self.at = self.byte(*byte)?;
+            used += 1;
+            // The byte before which it was none of them is the end of the line with the last size.
+            if matches!(self.at, At::Name | At::Value | At::TrailerLf | At::EndLf | At::Over)
+                || self.at == At::Trailer && self.trailer_bytes > 0
+            {
+                lines.push(*byte);
+            }
+        }
+        Ok(used)
+    }
+
     fn byte(&mut self, byte: u8) -> Result<At, Fault> {
         if matches!(self.at, At::Trailer | At::Name | At::Value | At::TrailerLf | At::EndLf) {
             self.trailer_bytes += 1;

@@ -55,6 +55,12 @@ impl Lines {
         }
     }
 
+    /// Where the line is that was read last, without its end, which has so many bytes.
+    pub(super) fn place(&self, bytes: usize) -> (usize, usize) {
+        let end = self.start.saturating_sub(2);
+        (end.saturating_sub(bytes), end)
+    }
+
     /// Where the lines end that were read.
     pub(super) fn end(&self) -> usize {
         self.start

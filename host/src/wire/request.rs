@@ -1,11 +1,17 @@
 //! The gate for what a client sends.
 
-use http::Uri;
+use std::mem;
+
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{Method, Request, Uri, Version, request};
 
 use super::bytes::{is_plain, is_target, token_end};
 use super::chunked::Chunked;
+use super::content::Content;
 use super::fields::{Fields, Framing};
 use super::lines::{Lines, Next};
+use super::spans::Spans;
 use super::{Fault, Gate, Limits, Step};
 
 /// The longest method; the longest registered one has 17 letters.
@@ -22,6 +28,8 @@ pub struct Requests {
     skipped: bool,
     begun: u64,
     within: bool,
+    /// The lines of the latest head.
+    spans: Spans,
 }
 
 #[derive(Debug)]
@@ -47,7 +55,8 @@ impl Requests {
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         let state = State::Head(Head::default());
-        Self { limits, state, upgrade: false, skipped: false, begun: 0, within: false }
+        let spans = Spans::default();
+        Self { limits, state, upgrade: false, skipped: false, begun: 0, within: false, spans }
     }
 
     /// How many heads were let pass.
@@ -99,7 +108,11 @@ impl Requests {
                     head.lines = Lines::default();
                     return Ok(Step::Skip(2));
                 }
-                None => head.old = Some(request_line(line, &self.limits)?),
+                None => {
+                    head.old = Some(request_line(line, &self.limits)?);
+                    let (start, end) = head.lines.place(line.len());
+                    self.spans.begin(start, end);
+                }
                 Some(old) if line.is_empty() => {
                     let framing = head.fields.framing(old)?;
                     self.upgrade = !old && head.fields.upgrades();
@@ -114,9 +127,52 @@ impl Requests {
                     };
                     return Ok(Step::Pass(end));
                 }
-                Some(_) => head.fields.line(line, self.limits.fields)?,
+                Some(_) => {
+                    let name = head.fields.line(line, self.limits.fields)?;
+                    self.spans.field(head.lines.place(line.len()), name);
+                }
             }
         }
+    }
+
+    /// The head that was let pass last, whose bytes these are.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it after all.
+    pub fn parts(&self, head: &Bytes) -> Result<request::Parts, Fault> {
+        let mut parts = Request::new(()).into_parts().0;
+        let mut line = self.spans.first(head).split(|byte| *byte == b' ');
+        let (method, target) = (line.next().unwrap_or_default(), line.next().unwrap_or_default());
+        parts.method = Method::from_bytes(method).map_err(|_invalid| Fault::Method)?;
+        parts.uri = uri(head.slice_ref(target))?;
+        if line.next() == Some(b"HTTP/1.0") {
+            parts.version = Version::HTTP_10;
+        }
+        parts.headers = self.spans.fields(head)?;
+        Ok(parts)
+    }
+
+    /// The body that follows the head which was let pass last. To be called before anything of it was
+    /// judged: whoever takes it judges it, and what comes next here is the next head.
+    pub fn content(&mut self) -> Content {
+        self.within = false;
+        let next = State::Head(Head::default());
+        match mem::replace(&mut self.state, next) {
+            State::Sized(length) => Content::sized(length),
+            State::Chunked(coding) => Content::chunked(coding),
+            State::Ended(fault) => {
+                self.state = State::Ended(fault);
+                Content::sized(0)
+            }
+            State::Head(_) | State::Held => Content::sized(0),
+        }
+    }
+
+    /// Whether the head which was let pass last asks for another protocol.
+    #[must_use]
+    pub fn asks_upgrade(&self) -> bool {
+        self.upgrade
     }
 
     fn judge(&mut self, bytes: &[u8]) -> Result<Step, Fault> {
@@ -242,6 +298,15 @@ fn target_is_valid(method: &[u8], target: &[u8]) -> bool {
     let Ok(uri) = Uri::try_from(target) else { return false };
     let absolute = uri.scheme().is_some();
     uri.authority().is_some() && (absolute != (method == b"CONNECT"))
+}
+
+/// The target of a request.
+fn uri(target: Bytes) -> Result<Uri, Fault> {
+    if target.first() == Some(&b'/') {
+        let path = PathAndQuery::from_maybe_shared(target).map_err(|_invalid| Fault::Target)?;
+        return Ok(path.into());
+    }
+    Uri::from_maybe_shared(target).map_err(|_invalid| Fault::Target)
 }
 
 /// Whether a target is a path with or without a query, as it is valid in HTTP/1.

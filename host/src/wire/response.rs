@@ -1,8 +1,15 @@
 //! The gate for what an upstream sends.
 
+use std::mem;
+
+use bytes::Bytes;
+use http::{Response, StatusCode, Version, response};
+
 use super::chunked::Chunked;
+use super::content::Content;
 use super::fields::{Fields, Framing};
 use super::lines::{Lines, Next};
+use super::spans::Spans;
 use super::{Fault, Gate, Limits, Step};
 
 /// The most informational responses to one request: who sends more of them sends them for ever.
@@ -16,7 +23,13 @@ pub struct Responses {
     asked: Asked,
     /// How many informational responses there were.
     interims: u8,
+    /// The lines of the latest head.
+    spans: Spans,
 }
+
+/// The words of a status line that are not those of its status (RFC 9112, 4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason(pub Bytes);
 
 /// What was asked for, as far as the end of the answer depends on it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -58,7 +71,8 @@ impl Responses {
     /// For a connection on which nothing was asked for yet.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits, state: State::Idle, asked: Asked::default(), interims: 0 }
+        let (asked, spans) = Default::default();
+        Self { limits, state: State::Idle, asked, interims: 0, spans }
     }
 
     /// A request is about to be sent.
@@ -98,7 +112,11 @@ impl Responses {
                 return Ok(Step::More);
             };
             match head.status {
-                None => head.status = Some(status_line(line)?),
+                None => {
+                    head.status = Some(status_line(line)?);
+                    let (start, end) = head.lines.place(line.len());
+                    self.spans.begin(start, end);
+                }
                 Some(status) if line.is_empty() => {
                     let end = head.lines.end();
                     let framing = head.fields.framing(status.old)?;
@@ -114,8 +132,53 @@ impl Responses {
                     self.state = self.body(status, framing, agreed)?;
                     return Ok(Step::Pass(end));
                 }
-                Some(_) => head.fields.line(line, self.limits.fields)?,
+                Some(_) => {
+                    let name = head.fields.line(line, self.limits.fields)?;
+                    self.spans.field(head.lines.place(line.len()), name);
+                }
             }
+        }
+    }
+
+    /// The head that was judged last, informational or not, whose bytes these are. A reason that is not
+    /// that of the status is a [`Reason`] among its extensions.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it after all.
+    pub fn parts(&self, head: &Bytes) -> Result<response::Parts, Fault> {
+        let mut parts = Response::new(()).into_parts().0;
+        let line = self.spans.first(head);
+        let (version, rest) = line.split_at_checked(9).ok_or(Fault::StatusLine)?;
+        let (code, reason) = rest.split_at_checked(3).ok_or(Fault::StatusLine)?;
+        parts.status = StatusCode::from_bytes(code).map_err(|_invalid| Fault::Status)?;
+        if version == b"HTTP/1.0 " {
+            parts.version = Version::HTTP_10;
+        }
+        let reason = reason.get(1..).unwrap_or_default();
+        let known = parts.status.canonical_reason().unwrap_or_default();
+        if reason != known.as_bytes() {
+            parts.extensions.insert(Reason(head.slice_ref(reason)));
+        }
+        parts.headers = self.spans.fields(head)?;
+        Ok(parts)
+    }
+
+    /// The body that follows the final head which was let pass last. To be called before anything of it
+    /// was judged: whoever takes it judges it, and here nothing more is asked for. None of what another
+    /// protocol follows.
+    pub fn content(&mut self) -> Content {
+        let length = match &self.state {
+            State::Sized(length) => *length,
+            State::Chunked(_) | State::UntilClosed => 0,
+            State::Idle | State::Head(_) | State::Other | State::Ended(_) => {
+                return Content::sized(0);
+            }
+        };
+        match mem::replace(&mut self.state, State::Idle) {
+            State::Chunked(coding) => Content::chunked(coding),
+            State::UntilClosed => Content::until_closed(),
+            _ => Content::sized(length),
         }
     }
 
