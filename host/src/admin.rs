@@ -25,25 +25,25 @@ pub mod guard;
 mod routes;
 mod states;
 
-use std::convert::Infallible;
+use std::future::{Future as _, poll_fn};
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc as blocking};
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
 use crate::config::Name;
+use crate::deadline::Deadline;
+use crate::listener::http1::{Connection, Sole};
 use crate::listener::shortage::{BACK_OFF, Shortage};
 use crate::listener::socket::{Handle, Socket};
-use crate::listener::stream::Downstream;
 use crate::socket::Stream;
 use crate::status::Sources;
 use crate::wire::Limits;
@@ -229,26 +229,36 @@ async fn listen(socket: Handle, handles: &Rc<Handles>, seats: &Arc<Semaphore>) {
 /// Serves a connection to its end. `local`: its client is on this machine.
 async fn serve(stream: Stream, local: bool, handles: Rc<Handles>) {
     let limits = Limits { head_bytes: HEAD_BYTES, fields: HEADERS, target_bytes: TARGET_BYTES };
-    let (stream, handle) = Downstream::new(stream, limits, WRITE_TIMEOUT);
-    let service = service_fn(move |request| {
-        let handles = Rc::clone(&handles);
-        let begun = handle.begin();
-        handle.stay();
+    let sole = Sole::new((stream, &[]), limits, WRITE_TIMEOUT);
+    let mut connection = Connection::new(&sole, |request| {
+        let handles = &handles;
+        let begun = sole.begin();
+        sole.stay();
         async move {
-            Ok::<_, Infallible>(match begun {
-                Ok(()) => routes::answer(request, local, &handles).await,
+            match begun {
+                Ok(()) => routes::answer(request, local, handles).await,
                 Err(fault) => routes::refused(fault),
-            })
+            }
         }
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        // It takes a head that fills its buffer for one too large.
-        .max_buf_size(HEAD_BYTES + 1)
-        .max_headers(HEADERS)
-        .serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = connection.await {
+    let mut silence = Deadline::default();
+    let ended = poll_fn(|context| {
+        if let Poll::Ready(ended) = Pin::new(&mut connection).poll(context) {
+            return Poll::Ready(Some(ended));
+        }
+        match (connection.is_serving(), silence.is_set()) {
+            (true, _) => silence.clear(),
+            (false, false) => silence.set(HEAD_TIMEOUT),
+            (false, true) => {}
+        }
+        silence.poll(context).map(|()| None)
+    });
+    let ended = match ended.await {
+        Some(Ok(())) => connection.close().await,
+        Some(ended) => ended,
+        None => Ok(()),
+    };
+    if let Err(error) = ended {
         tracing::debug!("connection to the admin listener ended: {error}");
     }
 }

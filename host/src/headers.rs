@@ -21,7 +21,6 @@
 //! get what Linkspan says when it is known where they go.
 
 mod authority;
-mod detach;
 mod forwarded;
 mod upgrade;
 
@@ -36,7 +35,6 @@ use smallvec::SmallVec;
 use crate::config::{HostHeader, Underscores};
 
 pub use authority::authority;
-pub use detach::detach;
 pub use forwarded::{Forwarding, PSEUDONYM, X_REQUEST_ID, append_via, complete_request};
 pub use upgrade::{agrees, offered, switch, upgrade};
 

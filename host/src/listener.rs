@@ -2,9 +2,11 @@
 
 pub mod accept;
 pub mod ahead;
+pub mod date;
 pub mod descriptors;
 pub mod door;
 pub mod handle;
+pub mod http1;
 pub mod http2;
 pub mod interim;
 pub mod introduction;
@@ -13,4 +15,3 @@ mod refuse;
 pub mod secure;
 pub mod shortage;
 pub mod socket;
-pub mod stream;

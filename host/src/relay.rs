@@ -25,12 +25,11 @@ mod transform;
 mod version;
 mod vet;
 
-use std::convert::Infallible;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::header::{CONNECTION, EXPECT, HOST};
+use http::header::{EXPECT, HOST};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, Uri, Version, request};
 use http_body::Body as _;
@@ -55,11 +54,8 @@ pub(crate) fn handle(
     worker: Rc<Worker>,
     client: Rc<Client>,
     request: Request<Received>,
-) -> impl Future<Output = Result<Response<Body>, Infallible>> {
-    let (mut head, incoming) = request.into_parts();
-    if !incoming.is_end_stream() {
-        headers::detach(&mut head);
-    }
+) -> impl Future<Output = Response<Body>> {
+    let (head, incoming) = request.into_parts();
     // Boxed until plugins may ask for it: a future keeps the room of all that was moved into it.
     answer(worker, client, Box::new(head), incoming)
 }
@@ -69,7 +65,7 @@ async fn answer(
     client: Rc<Client>,
     head: Box<request::Parts>,
     incoming: Received,
-) -> Result<Response<Body>, Infallible> {
+) -> Response<Body> {
     let view = worker.view();
     let waits = expects(&head);
     let mut incoming = Some(incoming).filter(|incoming| !incoming.is_end_stream());
@@ -97,7 +93,7 @@ async fn answer(
     {
         record.head(response.status());
         client.agreed.put(Agreement { switch, record });
-        return Ok(response);
+        return response;
     }
     client.stream.stay();
     let leaves_body = match incoming {
@@ -126,17 +122,13 @@ async fn answer(
     if last || open_ended {
         reply::close(&mut response);
     }
-    if record.is_old() && response.headers().contains_key(CONNECTION) {
-        // hyper would say `keep-alive` beside `close` to a client that hopes for it.
-        *response.version_mut() = Version::HTTP_10;
-    }
     record.head(response.status());
     if record.is_head() {
         record.complete();
         *response.body_mut() = Body::empty();
-        return Ok(response);
+        return response;
     }
-    Ok(response.map(|body| body.observed(record)))
+    response.map(|body| body.observed(record))
 }
 
 /// A request with what it sees, from its first byte to its last.

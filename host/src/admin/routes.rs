@@ -6,13 +6,13 @@ use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::mpsc::error::TrySendError;
 
 use crate::admin::guard::{authorised, meant};
 use crate::admin::{Answer, Change, Handles, Wanted, states};
+use crate::body::Received;
 use crate::snapshot::Snapshot;
 use crate::status::{self, AboutView, Audience, EndpointView, Status, scrape};
 use crate::wire::Fault;
@@ -86,7 +86,7 @@ fn route(path: &str) -> Option<Route<'_>> {
 
 /// The answer to a request. `local`: its client is on this machine.
 pub(super) async fn answer(
-    request: Request<Incoming>,
+    request: Request<Received>,
     local: bool,
     handles: &Handles,
 ) -> Response<Full<Bytes>> {
@@ -159,7 +159,7 @@ pub(super) async fn answer(
 async fn endpoint(
     snapshot: &Snapshot,
     path: (&str, &str),
-    body: Option<Incoming>,
+    body: Option<Received>,
 ) -> Result<Response<Full<Bytes>>, states::Wrong> {
     let (cluster, members) = states::find(snapshot, path)?;
     if let Some(body) = body {

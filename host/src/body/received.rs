@@ -1,20 +1,20 @@
 //! The body of a client's request as it comes in, by whichever version of HTTP.
 
 use std::fmt;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::RecvStream;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 /// Why a client's body breaks off.
 #[derive(Debug, thiserror::Error)]
 pub enum Lost {
     /// Its connection did, by HTTP/1.
-    #[error(transparent)]
-    Http1(hyper::Error),
+    #[error("{0}")]
+    Http1(#[source] io::Error),
     /// Its stream or connection did, by HTTP/2.
     #[error(transparent)]
     Http2(h2::Error),
@@ -22,8 +22,8 @@ pub enum Lost {
 
 /// What a client sends after the head of a request.
 pub enum Received {
-    /// By HTTP/1.
-    Http1(Incoming),
+    /// By HTTP/1, off the connection.
+    Http1(Pin<Box<dyn Body<Data = Bytes, Error = io::Error>>>),
     /// By HTTP/2.
     Http2(Inflow),
     /// Nothing.
@@ -97,7 +97,7 @@ impl Body for Received {
     ) -> Poll<Option<Result<Frame<Bytes>, Lost>>> {
         match self.get_mut() {
             Self::Http1(incoming) => {
-                let polled = Pin::new(incoming).poll_frame(context);
+                let polled = incoming.as_mut().poll_frame(context);
                 polled.map(|frame| frame.map(|frame| frame.map_err(Lost::Http1)))
             }
             Self::Http2(inflow) => {
@@ -123,12 +123,6 @@ impl Body for Received {
             Self::Http2(_) | Self::None if self.is_end_stream() => SizeHint::with_exact(0),
             Self::Http2(_) | Self::None => SizeHint::default(),
         }
-    }
-}
-
-impl From<Incoming> for Received {
-    fn from(incoming: Incoming) -> Self {
-        Self::Http1(incoming)
     }
 }
 

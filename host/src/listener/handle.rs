@@ -1,6 +1,6 @@
 //! What the relay does with the stream that a request has come by, whichever version of HTTP it speaks.
 //!
-//! With HTTP/1 that is the whole connection, which hyper owns and requests follow each other on. With
+//! With HTTP/1 that is the whole connection, which requests follow each other on. With
 //! HTTP/2 each request has a stream to itself, and most of what matters to HTTP/1 is nothing to it.
 
 use std::rc::Rc;
@@ -9,9 +9,9 @@ use std::task::{Context, Poll};
 use http::Version;
 use tokio::time::Duration;
 
+use super::http1::Sole;
 use super::http2::Lane;
 use super::interim::Interim;
-use super::stream::Sole;
 use crate::wire::Fault;
 
 /// A stream by which requests come. Clones share it.

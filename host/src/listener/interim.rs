@@ -1,49 +1,41 @@
-//! Interim responses such as 103, which hyper's server cannot send.
+//! Interim responses such as 103.
 //!
-//! By HTTP/1 they may go out only where one response has ended and the next has not begun: see
-//! [`stream`](super::stream) for when that is.
+//! By HTTP/1 they may go out only where one response has ended and the next has not begun; requests are
+//! answered one by one, so that is wherever one is being served.
 
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
 
 use http::{HeaderMap, StatusCode};
 
 use super::http2::Lane;
+use crate::wire::encode::fields;
 
 /// The most bytes of interim responses that wait to be written.
 pub(super) const INTERIM_BYTES: usize = 64 * 1024;
 
 /// The interim responses that wait on one connection.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
-    /// hyper may have bytes left to write.
-    busy: Cell<bool>,
-    /// Those that go out before anything else, and those that wait for a flush.
-    next: RefCell<Vec<u8>>,
-    waiting: RefCell<Vec<u8>>,
-}
+pub(super) struct Queue(RefCell<Vec<u8>>);
 
 impl Queue {
     /// What goes out before anything else.
     pub(super) fn next(&self) -> RefMut<'_, Vec<u8>> {
-        self.next.borrow_mut()
+        self.0.borrow_mut()
     }
 
-    /// What waited for a flush goes out next.
-    pub(super) fn release(&self) {
-        self.next.borrow_mut().append(&mut self.waiting.borrow_mut());
-    }
-
-    pub(super) fn set_busy(&self, busy: bool) {
-        self.busy.set(busy);
-    }
-
-    pub(super) fn is_busy(&self) -> bool {
-        self.busy.get()
+    /// Adds a head. False if too many bytes wait already.
+    pub(super) fn put(&self, head: &[u8]) -> bool {
+        let mut next = self.next();
+        let fits = next.len() + head.len() <= INTERIM_BYTES;
+        if fits {
+            next.extend_from_slice(head);
+        }
+        fits
     }
 }
 
-/// The interim responses to one request. To be dropped when its final response is there.
+/// The interim responses to one request.
 #[must_use]
 pub struct Interim(Way);
 
@@ -82,26 +74,7 @@ impl Interim {
             Way::Between(queue) => queue,
             Way::Own(lane) => return lane.interim(status, headers),
         };
-        let head = encode(status, headers);
-        let mut next = queue.next.borrow_mut();
-        let mut waiting = queue.waiting.borrow_mut();
-        if next.len() + waiting.len() + head.len() > INTERIM_BYTES {
-            return false;
-        }
-        if queue.busy.get() {
-            waiting.extend_from_slice(&head);
-        } else {
-            next.extend_from_slice(&head);
-        }
-        true
-    }
-}
-
-impl Drop for Interim {
-    fn drop(&mut self) {
-        if let Way::Between(queue) = &self.0 {
-            queue.waiting.borrow_mut().clear();
-        }
+        queue.put(&encode(status, headers))
     }
 }
 
@@ -112,12 +85,7 @@ fn encode(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
     head.push(b' ');
     head.extend_from_slice(status.canonical_reason().unwrap_or("").as_bytes());
     head.extend_from_slice(b"\r\n");
-    for (name, value) in headers {
-        head.extend_from_slice(name.as_str().as_bytes());
-        head.extend_from_slice(b": ");
-        head.extend_from_slice(value.as_bytes());
-        head.extend_from_slice(b"\r\n");
-    }
+    fields(&mut head, headers);
     head.extend_from_slice(b"\r\n");
     head
 }

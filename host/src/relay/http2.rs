@@ -6,7 +6,6 @@
 //! have; who floods it with frames that do nothing, or takes back what it has asked for, is told to go.
 
 mod answer;
-mod date;
 mod head;
 mod request;
 mod tunnel;

@@ -69,19 +69,11 @@ pub(super) fn options() -> Response<Body> {
 /// Reads a body that has come with its head, as small ones do, and answers whether that was all of it.
 /// A client whose body is on its way still is not waited for.
 pub(super) async fn came_along(mut incoming: Received) -> bool {
-    /// hyper reads once in between.
-    const TURNS: usize = 3;
-    let mut turn = 0;
     poll_fn(|context| {
         loop {
             match Pin::new(&mut incoming).poll_frame(context) {
                 Poll::Ready(Some(Ok(_))) => {}
                 Poll::Ready(end) => return Poll::Ready(end.is_none()),
-                Poll::Pending if turn < TURNS => {
-                    turn += 1;
-                    context.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
                 Poll::Pending => return Poll::Ready(false),
             }
         }

@@ -1,32 +1,26 @@
-//! One downstream connection: whose it is and what it speaks, then, of HTTP/1, hyper's server over our
-//! stream, watched for silence.
+//! One downstream connection: whose it is and what it speaks, then, of HTTP/1, its requests one by one,
+//! watched for silence.
 //!
-//! hyper's own timer covers heads only, and cannot tell a slow head from an idle connection; here
-//! both are told apart by the bytes that have come. While a request is open the same clock measures
-//! that, if there is a limit.
+//! A slow head and an idle connection are told apart by the bytes that have come. While a request is open
+//! the same clock measures that, if there is a limit.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-use bytes::BytesMut;
-use http::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::io::AsyncWriteExt;
+use http::{Request, Response};
 
-use crate::body::Received;
+use crate::body::{Body, Received};
 use crate::config;
 use crate::deadline::Deadline;
 use crate::drain::Watcher;
 use crate::listener::accept::Accepted;
 use crate::listener::handle::Handle;
-use crate::listener::stream::{Downstream, Sole};
+use crate::listener::http1::{Connection, Sole};
 use crate::metrics::Refusal;
 use crate::relay::client::{Client, Peer};
 use crate::relay::introduction::{introduce, secure};
@@ -73,27 +67,12 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
             return Box::pin(connection.run(leaving())).await;
         }
     };
-    let limits = Limits {
-        head_bytes: settings.max_head_bytes,
-        fields: settings.max_headers,
-        target_bytes: settings.max_target_bytes,
-    };
-    let (downstream, sole) = Downstream::new(stream, limits, settings.body_timeout);
-    downstream.resume(&early);
+    let sole = Sole::new((stream, &early), limits(settings), settings.body_timeout);
     let client = Client::new(peer, Handle::Http1(sole.clone()));
-    let service = service_fn({
+    let mut connection = Connection::new(&sole, {
         let (worker, client) = (Rc::clone(&worker), Rc::clone(&client));
-        // hyper keeps the room of this future for as long as the connection lasts: boxed, it is small.
-        move |request: Request<Incoming>| {
-            let request = request.map(Received::from);
-            Box::pin(handle(Rc::clone(&worker), Rc::clone(&client), request))
-        }
+        move |request| handle(Rc::clone(&worker), Rc::clone(&client), request)
     });
-    let mut connection = http1::Builder::new()
-        // It takes a head that fills its buffer for one too large.
-        .max_buf_size(settings.max_head_bytes + 1)
-        .max_headers(settings.max_headers)
-        .serve_connection(TokioIo::new(downstream), service);
     let mut patience = Patience::with(settings);
     // Requests look the listener up anew: a connection that stays open keeps no old plugins.
     drop(listener);
@@ -104,31 +83,29 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
         let reason = &"it speaks TLS, and this listener has no `tls`";
         door.refuse(worker.index, caller_peer, Refusal::Tls, reason);
     }
-    if let Err(error) = &end {
-        tracing::debug!(listener = &*name, client = %client.peer.text, "connection ended: {error}");
-    }
-    if let Ok(End::Over) = end {
-        finish(connection.into_parts(), &client, &sole).await;
+    match end {
+        Ok(End::Over) => match client.agreed.take() {
+            Some(agreement) => {
+                if let Some((stream, early)) = connection.into_parts() {
+                    agreement.keep(tunnel::End { stream, early }).await;
+                }
+            }
+            None => drop(connection.close().await),
+        },
+        Ok(End::Silent) => {}
+        Err(error) => {
+            let client = &client.peer.text;
+            tracing::debug!(listener = &*name, client = %client, "connection ended: {error}");
+        }
     }
 }
 
-/// Takes over when hyper is done: what was agreed on goes on, and what it left open is closed.
-async fn finish<S>(parts: http1::Parts<TokioIo<Downstream>, S>, client: &Client, sole: &Sole) {
-    let mut downstream = parts.io.into_inner();
-    match client.agreed.take() {
-        // An answer that is not written whole can be followed by nothing.
-        Some(_) if sole.is_busy() => {}
-        Some(agreement) => {
-            let (stream, kept) = downstream.into_parts();
-            let mut early = BytesMut::from(parts.read_buf);
-            early.extend_from_slice(&kept);
-            agreement.keep(tunnel::End { stream, early: early.freeze() }).await;
-        }
-        // Where a client has asked for another protocol and not got it, hyper does not.
-        None if !downstream.is_shut() => {
-            let _ = downstream.shutdown().await;
-        }
-        None => {}
+/// What bounds the heads of a listener's requests.
+fn limits(settings: &config::Listener) -> Limits {
+    Limits {
+        head_bytes: settings.max_head_bytes,
+        fields: settings.max_headers,
+        target_bytes: settings.max_target_bytes,
     }
 }
 
@@ -140,9 +117,9 @@ impl Drop for Forget<'_> {
     }
 }
 
-/// How a connection's time with hyper has ended.
+/// How a connection's time with HTTP has ended.
 enum End {
-    /// hyper is done with it.
+    /// No request is to follow.
     Over,
     /// The client was silent for too long.
     Silent,
@@ -185,31 +162,25 @@ impl Patience {
 
     /// Drives a connection until it ends, the client is silent for too long, or it is told to leave
     /// and the open request is done.
-    async fn watch<C>(
+    async fn watch<S, F>(
         &mut self,
-        connection: &mut C,
+        connection: &mut Connection<S, F, Body>,
         (client, sole): (&Client, &Sole),
         leaving: impl Future<Output = ()>,
-    ) -> hyper::Result<End>
+    ) -> io::Result<End>
     where
-        C: Future<Output = hyper::Result<()>> + Graceful + Unpin,
+        S: FnMut(Request<Received>) -> F + Unpin,
+        F: Future<Output = Response<Body>>,
     {
-        let mut connection = Pin::new(connection);
         let mut leaving = pin!(leaving);
-        let (mut left, mut again) = (false, false);
+        let mut left = false;
         poll_fn(|context| {
             if !left && leaving.as_mut().poll(context).is_ready() {
                 left = true;
-                connection.as_mut().leave();
+                connection.leave();
             }
             loop {
-                if let Poll::Ready(result) = connection.as_mut().poll(context) {
-                    // Where a client has asked for another protocol, hyper is done before all is
-                    // written. If there is none, it goes on as after any last answer.
-                    if result.is_ok() && owes(client, sole) && !std::mem::replace(&mut again, true)
-                    {
-                        continue;
-                    }
+                if let Poll::Ready(result) = Pin::new(&mut *connection).poll(context) {
                     return Poll::Ready(result.map(|()| End::Over));
                 }
                 self.look(client, sole);
@@ -252,28 +223,5 @@ impl Patience {
             Phase::Idle => self.deadline.set(self.idle_timeout),
             Phase::Head => self.deadline.set(self.head_timeout),
         }
-    }
-}
-
-/// Whether an answer is not written whole that no other protocol follows.
-fn owes(client: &Client, sole: &Sole) -> bool {
-    sole.is_busy() && !client.agreed.is_there()
-}
-
-/// A connection that can be told to end after the request that is open.
-trait Graceful {
-    /// Tells it so.
-    fn leave(self: Pin<&mut Self>);
-}
-
-impl<S, B> Graceful for http1::Connection<TokioIo<Downstream>, S>
-where
-    S: hyper::service::HttpService<Incoming, ResBody = B>,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    B: http_body::Body + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    fn leave(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
     }
 }

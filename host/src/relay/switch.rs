@@ -39,11 +39,6 @@ impl Agreed {
         *self.0.borrow_mut() = Some(agreement);
     }
 
-    /// Whether one is there.
-    pub(crate) fn is_there(&self) -> bool {
-        self.0.borrow().is_some()
-    }
-
     /// Takes it away.
     pub(crate) fn take(&self) -> Option<Agreement> {
         self.0.borrow_mut().take()

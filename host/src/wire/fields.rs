@@ -199,7 +199,9 @@ mod tests {
     fn an_upgrade_takes_two_fields() {
         let upgrades = |lines: &[&str]| {
             let mut fields = Fields::default();
-            lines.iter().for_each(|line| drop(fields.line(line.as_bytes(), 9).unwrap()));
+            for line in lines {
+                fields.line(line.as_bytes(), 9).unwrap();
+            }
             fields.upgrades()
         };
         assert!(upgrades(&["Upgrade: websocket", "Connection: keep-alive, UPGRADE"]));

@@ -14,10 +14,10 @@ use http::header::{CONNECTION, DATE, HeaderName, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, Response};
 use http_body::Body as _;
 
-use super::date;
 use super::request::Clock;
 use crate::body::Body;
 use crate::deadline::Deadline;
+use crate::listener::date;
 use crate::listener::http2::Lane;
 use crate::relay::client::Client;
 

@@ -116,11 +116,11 @@ pub(super) fn serve(common: Common, arrived: Arrived) -> impl Future<Output = ()
 }
 
 /// Waits for the answer; none if the client has gone.
-async fn wait<E>(
+async fn wait(
     client: &Client,
     lane: &Lane,
     clock: &mut Clock,
-    answered: impl Future<Output = Result<Response<Body>, E>>,
+    answered: impl Future<Output = Response<Body>>,
 ) -> Option<Response<Body>> {
     let mut answered = pin!(answered);
     poll_fn(|context| {
@@ -128,10 +128,10 @@ async fn wait<E>(
             return Poll::Ready(None);
         }
         if let Poll::Ready(response) = answered.as_mut().poll(context) {
-            return Poll::Ready(response.ok());
+            return Poll::Ready(Some(response));
         }
         ready!(clock.poll(client, context));
-        answered.as_mut().poll(context).map(Result::ok)
+        answered.as_mut().poll(context).map(Some)
     })
     .await
 }

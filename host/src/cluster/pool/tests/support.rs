@@ -1,23 +1,19 @@
 //! Hand-written upstreams, and a proxy that is nothing but pool, bodies and streams.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::task::spawn_local;
 use tokio::time::{Duration, timeout};
 
-use crate::body::{Body, DownloadLimits, RequestBody, Upload, UploadLimits};
+use crate::body::{Body, DownloadLimits, Received, RequestBody, Upload, UploadLimits};
 use crate::cluster::peer::Peer;
 use crate::cluster::pool::{ConnectSettings, Pool, SendError, SendErrorKind, SendLimits, Slot};
 use crate::config::Protocol;
-use crate::listener::stream::{Downstream, Sole};
+use crate::listener::http1::{Connection, Sole};
 use crate::proxy_protocol::Subject;
 use crate::socket::Stream;
 use crate::wire::Limits;
@@ -186,20 +182,23 @@ impl Proxy {
     }
 
     fn serve(self, stream: Stream) {
-        let (stream, handle) = Downstream::new(stream, HEADS, Duration::from_secs(60));
         let this = Rc::new(self);
-        let service = service_fn(move |request| {
-            let (this, handle) = (Rc::clone(&this), handle.clone());
-            async move { Ok::<_, Infallible>(this.relay(&handle, request).await) }
+        let sole = Sole::new((stream, &[]), HEADS, Duration::from_secs(60));
+        let mut connection = Connection::new(&sole, {
+            let sole = sole.clone();
+            move |request| {
+                let (this, sole) = (Rc::clone(&this), sole.clone());
+                async move { this.relay(&sole, request).await }
+            }
         });
         spawn_local(async move {
-            let mut server = hyper::server::conn::http1::Builder::new();
-            server.max_buf_size(64 * 1024);
-            let _closed = server.serve_connection(TokioIo::new(stream), service).await;
+            if (&mut connection).await.is_ok() {
+                let _closed = connection.close().await;
+            }
         });
     }
 
-    async fn relay(&self, handle: &Sole, request: Request<Incoming>) -> Response<Body> {
+    async fn relay(&self, handle: &Sole, request: Request<Received>) -> Response<Body> {
         let interim = handle.interim(request.version());
         let (mut parts, incoming) = request.into_parts();
         parts.version = Version::HTTP_11;

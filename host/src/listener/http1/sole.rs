@@ -1,34 +1,36 @@
-//! What is done with a stream that hyper owns.
+//! What else can be done with a connection that is being served.
 
-use std::cell::RefMut;
 use std::fmt;
 use std::rc::Rc;
 
 use http::Version;
 use tokio::time::Duration;
 
-use super::Shared;
+use super::line::Line;
 use crate::listener::ahead::Ahead;
 use crate::listener::interim::Interim;
-use crate::wire::{Fault, Requests, Sluice};
+use crate::socket::Stream;
+use crate::wire::{Fault, Limits};
 
-/// What else can be done with a [`Downstream`](super::Downstream) that hyper owns. Clones share it.
+/// A [`Connection`](super::Connection), as those see it who answer its requests. Clones share it.
 #[derive(Clone)]
-pub struct Sole(pub(super) Rc<Shared>);
+pub struct Sole(pub(super) Rc<Line>);
 
 impl Sole {
-    /// hyper has handed over a request: to be told once for each.
+    /// For what comes by a stream, after bytes that were read of it before. Writing fails once the client has
+    /// taken nothing for `write_timeout`.
+    #[must_use]
+    pub fn new((stream, early): (Stream, &[u8]), limits: Limits, write_timeout: Duration) -> Self {
+        Self(Line::new(stream, early, limits, write_timeout))
+    }
+
+    /// A request was handed over.
     ///
     /// # Errors
     ///
-    /// Why the client's head was refused, in whose place hyper has read one of ours.
+    /// Why the client's head was refused, in whose place one of ours was handed over.
     pub fn begin(&self) -> Result<(), Fault> {
-        let begun = self.0.begun.get() + 1;
-        self.0.begun.set(begun);
-        match self.0.refused.get() {
-            Some(fault) if begun > self.0.gate.borrow().begun() => Err(fault),
-            _ => Ok(()),
-        }
+        self.0.refused.get().map_or(Ok(()), Err)
     }
 
     /// The first line of a head that was refused, as much as there is of it, without its end. It is
@@ -50,7 +52,6 @@ impl Sole {
     /// One request less is open.
     pub fn close_request(&self) {
         self.0.open.set(self.0.open.get().saturating_sub(1));
-        self.0.tell_end();
     }
 
     /// Whether a request is open.
@@ -58,15 +59,14 @@ impl Sole {
         self.0.open.get() > 0
     }
 
-    /// Whether a part of a head has come.
+    /// Whether a part of a head has come, if no request is open.
     pub fn is_within_head(&self) -> bool {
-        self.0.refused.get().is_none() && self.0.sluice.borrow().keeps()
+        self.0.refused.get().is_none() && self.0.has_input()
     }
 
     /// The head that is on its way is refused. The connection is to be polled then.
     pub fn refuse(&self, fault: Fault) {
-        let (mut gate, mut sluice) = self.borrow();
-        self.0.refuse(fault, &mut gate, &mut sluice);
+        self.0.refuse(fault);
     }
 
     /// The response that is about to be written is the last, which is not the client's wish.
@@ -81,21 +81,12 @@ impl Sole {
     }
 
     /// The protocol stays what it is, whatever the client has asked for in the request that is being
-    /// answered. What another asks for that is to be handed over yet is not decided by that.
+    /// answered.
     pub fn stay(&self) {
-        let (mut gate, mut sluice) = self.borrow();
-        if self.0.begun.get() < gate.begun() {
-            return;
-        }
-        gate.resume();
-        sluice.decided();
+        self.0.stay();
     }
 
-    fn borrow(&self) -> (RefMut<'_, Requests>, RefMut<'_, Sluice>) {
-        (self.0.gate.borrow_mut(), self.0.sluice.borrow_mut())
-    }
-
-    /// What hyper was given to write.
+    /// How far it is read ahead for the client.
     pub fn ahead(&self) -> &Ahead {
         &self.0.ahead
     }
@@ -117,7 +108,7 @@ impl Sole {
 
     /// Whether bytes for the client wait to be written.
     pub fn is_busy(&self) -> bool {
-        self.0.interim.is_busy()
+        self.0.busy.get()
     }
 
     /// For the interim responses to a request of this version: HTTP/1.0 knows none.
