@@ -53,7 +53,7 @@
 //!
 //! Every byte of a connection is judged before hyper reads it, in both directions ([`wire`]): what could
 //! be understood in two ways gets no further. A head that is refused is replaced by one of ours, so that
-//! it is answered in its turn ([`listener::stream`]).
+//! it is answered in its turn ([`listener::http1`]).
 //!
 //! TLS is a kind of stream ([`socket`]): once hands are shaken ([`listener::secure`]) nobody else knows of it,
 //! but for what the kernel cannot move by itself. Certificates are read with the configuration ([`tls`]) or

@@ -58,6 +58,9 @@ pub struct Listener {
 pub struct ClusterUse {
     /// The cluster.
     pub cluster: Arc<Cluster>,
+    /// The worker's own copy of its name: each request takes it some times, and what counts who has it
+    /// is not to be written by several workers.
+    name: Option<Name>,
     /// In the order in which they are asked.
     pub balancers: Vec<Plugin>,
     /// In the order of requests.
@@ -233,7 +236,9 @@ fn listener(
 fn cluster_use(cluster: &Arc<Cluster>, plugins: &HashMap<Use, Plugin>, make: &Make) -> ClusterUse {
     let settings = cluster.settings();
     let (on_request, on_response) = rewriters(&settings.rewriters, plugins);
+    let name = Some(&settings.name).filter(|name| !name.is_empty());
     ClusterUse {
+        name: name.map(|name| Name::from(&**name)),
         balancers: named(&settings.balancers, Some(&settings.name), plugins),
         on_request,
         on_response,
@@ -272,7 +277,7 @@ impl ClusterUse {
     /// The cluster's name; none if it is of an address that a router named.
     #[must_use]
     pub fn name(&self) -> Option<&Name> {
-        Some(self.cluster.name()).filter(|name| !name.is_empty())
+        self.name.as_ref()
     }
 
     /// What bounds a request's body.

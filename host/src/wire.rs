@@ -28,6 +28,7 @@ mod fault;
 mod fields;
 mod frames;
 mod lines;
+mod met;
 mod names;
 mod request;
 mod response;

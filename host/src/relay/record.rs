@@ -23,7 +23,7 @@ use crate::headers::X_REQUEST_ID;
 use crate::log::access::calls::{Calls, Cost};
 use crate::log::access::{AccessRecord, RequestLine, Times};
 use crate::log::id::RequestId;
-use crate::metrics::{ListenerMetrics, Tunnel};
+use crate::metrics::Tunnel;
 use crate::plugin::{Exchange, Plugin};
 use crate::relay::choice::Waited;
 use crate::relay::client::{Client, OpenRequest};
@@ -47,7 +47,6 @@ pub(crate) struct Record {
     version: Version,
     /// Its head was not understood.
     unread: bool,
-    metrics: Arc<ListenerMetrics>,
     /// That of the head which the client gets; none as long as there is none.
     status: Option<StatusCode>,
     /// The router that decided.
@@ -117,7 +116,6 @@ impl Record {
                 .into(),
             version: request.version,
             unread: false,
-            metrics: Arc::clone(&client.peer.metrics),
             status: None,
             route: None,
             cluster: None,
@@ -272,7 +270,7 @@ impl Record {
 
     /// Counts a tunnel as open as long as what this gives is held.
     pub(crate) fn tunnel(&self) -> Tunnel {
-        self.metrics.tunnel(self.worker.index)
+        self.client.peer.metrics.tunnel(self.worker.index)
     }
 
     /// Bytes have gone through the tunnel.
@@ -342,7 +340,7 @@ impl Drop for Record {
         // When a head that was refused began nobody knows, and how long a tunnel lasts is up to its ends.
         let total = self.started.elapsed();
         let timed = !self.unread && !self.tunnels;
-        self.metrics.request(self.worker.index, status, timed.then_some(total));
+        self.client.peer.metrics.request(self.worker.index, status, timed.then_some(total));
         if let Some(error) = self.failure() {
             self.worker.count_error(error);
         }

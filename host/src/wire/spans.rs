@@ -5,8 +5,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
-use super::Fault;
 use super::bytes::trim;
+use super::{Fault, met};
 
 /// The most fields that are noted without an allocation.
 const FIELDS: usize = 20;
@@ -58,7 +58,7 @@ impl Spans {
             .map_err(|_full| Fault::Fields)?;
         for span in &self.fields {
             let name = head.get(span.start..span.colon).unwrap_or_default();
-            let name = HeaderName::from_bytes(name).map_err(|_invalid| Fault::Name)?;
+            let name = met::name(name).map_err(|_invalid| Fault::Name)?;
             let value = trim(head.get(span.colon + 1..span.end).unwrap_or_default());
             // What is cut of the head itself is not copied.
             let value = HeaderValue::from_maybe_shared(head.slice_ref(value));

@@ -6,11 +6,11 @@ use http_body_util::{BodyExt as _, Full};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::task::{LocalSet, spawn_local};
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 
 use super::*;
 use crate::listener::interim::INTERIM_BYTES;
-use crate::wire::Fault;
+use crate::wire::{Fault, Limits};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const LIMITS: Limits = Limits { head_bytes: 4_096, fields: 20, target_bytes: 1_000 };
@@ -181,9 +181,10 @@ async fn what_a_client_still_sends_is_read_before_the_end_but_not_for_ever() {
         tokio::time::pause();
         let start = Instant::now();
         let mut serving = Box::pin(serving);
+        let mut answer = [0; 100];
         tokio::select! {
             ended = &mut serving => panic!("ended: {ended:?}"),
-            read = client.read(&mut [0; 100]) => assert_ne!(read.unwrap(), 0, "the answer"),
+            read = client.read(&mut answer) => assert_ne!(read.unwrap(), 0, "the answer"),
         }
         client.write_all(b"more").await.unwrap();
         let client = Some(client).filter(|_| !leaves);
