@@ -39,7 +39,7 @@ pub type TrailerFilter = fn(&mut HeaderMap);
 pub enum BodyError {
     /// The upstream connection broke, or what came was not HTTP.
     #[error("the upstream broke off its response")]
-    Broken(#[source] hyper::Error),
+    Broken(#[source] io::Error),
     /// The upstream reset the stream, or the connection that it shares broke.
     #[error("the upstream broke off its response")]
     Stream(#[source] Box<h2::Error>),

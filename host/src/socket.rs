@@ -248,6 +248,23 @@ impl Stream {
         }
     }
 
+    /// What there is to be read, as far as the runtime knows: the system is asked only if something may be
+    /// there, of which a byte is taken.
+    #[must_use]
+    pub fn glance(&mut self) -> Peeked {
+        let mut byte = [0];
+        let read = match self {
+            Self::Tcp(stream) => stream.try_read(&mut byte),
+            Self::Unix(stream) => stream.try_read(&mut byte),
+            Self::Tls(stream) => return peek_within(stream),
+        };
+        match read {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Peeked::Nothing,
+            Ok(1..) => Peeked::Bytes,
+            Ok(0) | Err(_) => Peeked::End,
+        }
+    }
+
     /// What there is to be read. Asks the system, which knows before the runtime does. Of TLS a byte is taken
     /// if there is one.
     #[must_use]

@@ -1,13 +1,12 @@
 //! The body of an upstream's response, and the connection that it comes through.
 
 use std::fmt;
+use std::mem;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::Duration;
 
 use super::{BodyError, TrailerFilter};
@@ -27,15 +26,19 @@ pub struct DownloadLimits {
 
 /// The connection that a body comes through, as far as the body is concerned.
 ///
-/// No task drives it: the body does, whenever it is asked for data. Dropping it closes the
-/// connection.
+/// The body drives it, whenever it is asked for data. Dropping it closes the connection.
 pub trait Transport {
-    /// Drives the connection, then polls the body.
+    /// Drives the connection; what comes next of the body.
     fn poll_frame(
         &mut self,
         context: &mut Context<'_>,
-        body: &mut Incoming,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>>;
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>>;
+
+    /// Whether nothing of the body comes any more.
+    fn is_over(&self) -> bool;
+
+    /// How many bytes of it are still to come, if that was known from the start.
+    fn left_bytes(&self) -> Option<u64>;
 
     /// Reads so much at a time from now on.
     fn limit(&mut self, bytes: usize);
@@ -81,81 +84,63 @@ pub struct UpstreamBody {
 /// Where it comes from.
 enum Source {
     /// A connection of HTTP/1.
-    Connection { incoming: Incoming, carrier: Carrier },
+    Connection(Box<dyn Transport>),
     /// A stream of HTTP/2.
     Channel(Box<dyn Channel>),
-    /// Nowhere any more.
-    Gone,
-}
-
-/// Who drives the connection.
-enum Carrier {
-    /// This body.
-    Lent(Box<dyn Transport>),
-    /// A task, which looks at the count of this to know whether the body is still read.
-    Task { _reader: Rc<()> },
-    /// Nobody: the body is over.
+    /// It is here: it came with the head.
+    Whole {
+        data: Bytes,
+        /// Whether its length was known from the start.
+        sized: bool,
+    },
+    /// It is over.
+    Over,
+    /// It has failed.
     Gone,
 }
 
 impl UpstreamBody {
-    /// A body that drives its own connection.
-    pub fn lent(incoming: Incoming, transport: Box<dyn Transport>, limits: DownloadLimits) -> Self {
-        let ended = incoming.is_end_stream();
-        let mut body = Self::connection(incoming, Carrier::Lent(transport), limits);
-        if ended {
-            body.release();
-        }
-        body
+    /// A body that comes through a connection of its own, or another protocol that follows the head.
+    pub fn connection(transport: Box<dyn Transport>, limits: DownloadLimits) -> Self {
+        Self::of(Source::Connection(transport), limits)
     }
 
     /// A body that comes through a stream.
     pub fn channel(channel: Box<dyn Channel>, limits: DownloadLimits) -> Self {
-        Self { source: Source::Channel(channel), limits, silence: Deadline::default() }
+        Self::of(Source::Channel(channel), limits)
     }
 
-    fn connection(incoming: Incoming, carrier: Carrier, limits: DownloadLimits) -> Self {
-        let source = Source::Connection { incoming, carrier };
+    /// A body that has come, and tells its length unless it did not say so at first.
+    pub fn whole(data: Bytes, sized: bool, limits: DownloadLimits) -> Self {
+        let none = sized && data.is_empty();
+        Self::of(if none { Source::Over } else { Source::Whole { data, sized } }, limits)
+    }
+
+    fn of(source: Source, limits: DownloadLimits) -> Self {
         Self { source, limits, silence: Deadline::default() }
     }
 
-    /// No body: what follows the head is of another protocol.
-    pub fn switched(
-        incoming: Incoming,
-        transport: Box<dyn Transport>,
-        limits: DownloadLimits,
-    ) -> Self {
-        Self::connection(incoming, Carrier::Lent(transport), limits)
-    }
-
-    /// The connection of a body that is [`switched`](Self::switched).
+    /// The connection, if another protocol goes on from here.
     pub fn switch(&mut self) -> Option<End> {
-        let Source::Connection { carrier, .. } = &mut self.source else { return None };
-        match std::mem::replace(carrier, Carrier::Gone) {
-            Carrier::Lent(transport) => transport.switch(),
-            Carrier::Task { .. } | Carrier::Gone => None,
+        match mem::replace(&mut self.source, Source::Over) {
+            Source::Connection(transport) => transport.switch(),
+            Source::Channel(_) | Source::Whole { .. } | Source::Over | Source::Gone => None,
         }
     }
 
-    /// A body whose connection is driven by a task, for as long as it likes but at least while
-    /// `reader` has other owners.
-    pub fn detached(incoming: Incoming, reader: Rc<()>, limits: DownloadLimits) -> Self {
-        Self::connection(incoming, Carrier::Task { _reader: reader }, limits)
-    }
-
-    /// So much may be read at a time from now on. Where a task drives the connection, what held when
-    /// it began goes on.
+    /// So much may be read at a time from now on.
     pub fn limit(&mut self, bytes: usize) {
         match &mut self.source {
-            Source::Connection { carrier: Carrier::Lent(transport), .. } => transport.limit(bytes),
+            Source::Connection(transport) => transport.limit(bytes),
             Source::Channel(channel) => channel.limit(bytes),
-            Source::Connection { .. } | Source::Gone => {}
+            Source::Whole { .. } | Source::Over | Source::Gone => {}
         }
     }
 
+    /// Nothing of it comes any more: a connection of its own may serve others.
     fn release(&mut self) {
-        if let Source::Connection { carrier, .. } = &mut self.source
-            && let Carrier::Lent(transport) = std::mem::replace(carrier, Carrier::Gone)
+        if let Source::Connection(_) = &self.source
+            && let Source::Connection(transport) = mem::replace(&mut self.source, Source::Over)
         {
             transport.release();
         }
@@ -165,24 +150,15 @@ impl UpstreamBody {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let (incoming, carrier) = match &mut self.source {
-            Source::Connection { incoming, carrier } => (incoming, carrier),
-            Source::Channel(channel) => return channel.poll_frame(context),
-            Source::Gone => return Poll::Ready(None),
-        };
-        let polled = match carrier {
-            Carrier::Lent(transport) => transport.poll_frame(context, incoming),
-            Carrier::Task { .. } => Pin::new(incoming).poll_frame(context),
-            Carrier::Gone => return Poll::Ready(None),
-        };
-        polled.map_err(BodyError::Broken)
-    }
-
-    /// It has failed: whatever it comes through is of no use any more.
-    fn cut(&mut self) {
         match &mut self.source {
-            Source::Connection { carrier, .. } => *carrier = Carrier::Gone,
-            Source::Channel(_) | Source::Gone => self.source = Source::Gone,
+            Source::Connection(transport) => transport.poll_frame(context),
+            Source::Channel(channel) => channel.poll_frame(context),
+            Source::Whole { data, .. } => {
+                let data = mem::take(data);
+                self.source = Source::Over;
+                Poll::Ready((!data.is_empty()).then(|| Ok(Frame::data(data))))
+            }
+            Source::Over | Source::Gone => Poll::Ready(None),
         }
     }
 }
@@ -205,7 +181,7 @@ impl Body for UpstreamBody {
             if let Source::Channel(channel) = &mut this.source {
                 channel.give_up();
             }
-            this.cut();
+            this.source = Source::Gone;
             return Poll::Ready(Some(Err(BodyError::Silent(this.limits.body_timeout))));
         };
         this.silence.clear();
@@ -215,7 +191,7 @@ impl Body for UpstreamBody {
                 Poll::Ready(None)
             }
             Some(Ok(mut frame)) => {
-                // Nothing follows trailers, and hyper asks for nothing after them.
+                // Nothing follows trailers, and nobody asks for anything after them.
                 let last = frame.is_trailers();
                 if let Some(trailers) = frame.trailers_mut() {
                     (this.limits.filter_trailers)(trailers);
@@ -226,7 +202,8 @@ impl Body for UpstreamBody {
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {
-                this.cut();
+                // Whatever it came through is of no use any more.
+                this.source = Source::Gone;
                 Poll::Ready(Some(Err(error)))
             }
         }
@@ -234,29 +211,33 @@ impl Body for UpstreamBody {
 
     fn is_end_stream(&self) -> bool {
         match &self.source {
-            Source::Connection { incoming, .. } => incoming.is_end_stream(),
+            Source::Connection(transport) => transport.is_over(),
             Source::Channel(channel) => channel.is_over(),
-            Source::Gone => false,
+            Source::Over => true,
+            Source::Whole { .. } | Source::Gone => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.source {
-            Source::Connection { incoming, .. } => incoming.size_hint(),
-            Source::Channel(channel) if channel.is_over() => SizeHint::with_exact(0),
-            Source::Channel(channel) => {
-                channel.left_bytes().map_or_else(SizeHint::default, SizeHint::with_exact)
-            }
-            Source::Gone => SizeHint::default(),
-        }
+        let left = match &self.source {
+            Source::Connection(transport) => transport.left_bytes(),
+            Source::Channel(channel) if channel.is_over() => Some(0),
+            Source::Channel(channel) => channel.left_bytes(),
+            Source::Whole { data, sized } => u64::try_from(data.len()).ok().filter(|_bytes| *sized),
+            Source::Over => Some(0),
+            Source::Gone => None,
+        };
+        left.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
 impl fmt::Debug for UpstreamBody {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let source = match &self.source {
-            Source::Connection { .. } => "Connection",
+            Source::Connection(_) => "Connection",
             Source::Channel(_) => "Channel",
+            Source::Whole { .. } => "Whole",
+            Source::Over => "Over",
             Source::Gone => "Gone",
         };
         formatter.debug_struct("UpstreamBody").field("source", &source).finish()

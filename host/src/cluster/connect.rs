@@ -31,9 +31,6 @@ pub enum ConnectError {
     /// Who answers has not proved to be the endpoint, or could not agree on TLS with us.
     #[error(transparent)]
     Tls(Failure),
-    /// There is a stream, but no HTTP to be spoken over it.
-    #[error("protocol set-up failed")]
-    Protocol(#[source] hyper::Error),
     /// There is a stream, but no HTTP/2 to be spoken over it.
     #[error("no HTTP/2 is spoken there")]
     Http2(#[source] h2::Error),
@@ -60,7 +57,6 @@ impl ConnectError {
             Self::Unreachable(error) => Self::Unreachable(copy(error)),
             Self::Exhausted(error) => Self::Exhausted(copy(error)),
             Self::Failed(error) => Self::Failed(copy(error)),
-            Self::Protocol(error) => Self::Failed(io::Error::other(error.to_string())),
             Self::Http2(error) => Self::Failed(io::Error::other(error.to_string())),
             Self::Tls(failure) => Self::Tls(failure.again()),
             Self::Unagreed => Self::Unagreed,

@@ -5,10 +5,10 @@
 //!
 //! No task drives a connection: the request drives it until the head of the response has come,
 //! then the body of the response does, whenever it is asked for data; when that has come to its
-//! end the connection goes back to the pool, and is driven by nobody. That it was closed there is
-//! noticed by its waker. Only a connection whose upstream answers before it has taken
-//! the whole request gets a task (see `Link::into_body`), for which a `LocalRuntime` or
-//! `LocalSet` must be around.
+//! end the connection goes back to the pool, and is driven by nobody. A body that comes with its head
+//! is taken at once. That a connection was closed in the pool shows when it is lent again, or at a sweep.
+//! Only a connection whose upstream answers before it has taken the whole request gets a task
+//! (`detached`), for which a `LocalRuntime` or `LocalSet` must be around.
 //!
 //! Idle connections are reused last in, first out, so that surplus ones grow old and go. Their
 //! age is measured from one [`sweep`](Pool::sweep) to another: nobody reads a clock per request.
@@ -18,16 +18,16 @@
 //! A connection that begins with a PROXY header tells of one downstream connection, and serves the
 //! requests of no other. When that one is gone it goes as well.
 
-mod driver;
+mod answer;
+mod detached;
 mod error;
 mod fate;
 mod link;
+mod sending;
 mod shelf;
-mod trunk;
 #[cfg(test)]
 mod tests;
-mod wakeups;
-mod gated;
+mod trunk;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -177,21 +177,20 @@ impl Pool {
         let offered = Protocol::Http1.offered();
         let patience = settings.connect_timeout;
         let stream = connect(to, patience, &header, offered, || self.relieve()).await?;
-        Self::linked(shelf, stream, to, settings, told).await
+        Ok(Self::linked(shelf, stream, to, settings, told))
     }
 
-    async fn linked(
+    fn linked(
         shelf: Rc<Shelf>,
         stream: Stream,
         to: Way<'_>,
         settings: &ConnectSettings,
         told: Option<(Version, &Rc<Subject>)>,
-    ) -> Result<Slot, ConnectError> {
-        let mut link =
-            Link::open(stream, to.peer, settings.heads).await.map_err(ConnectError::Protocol)?;
+    ) -> Slot {
+        let mut link = Link::new(stream, to.peer, settings.heads);
         link.told = told.map(|(_, told)| Rc::downgrade(told));
         link.home = Some(shelf);
-        Ok(Slot(Line::Link { link, reused: false }))
+        Slot(Line::Link { link, reused: false })
     }
 
     /// A slot on a shared connection that has room, or else on one that is being opened, or on a new one. If
@@ -228,7 +227,7 @@ impl Pool {
                 trunk::open(self, shelf, subject, settings.heads, dial)
             });
             if let Some(stream) = opening.wait().await? {
-                return Self::linked(Rc::clone(shelf), stream, to, settings, told).await;
+                return Ok(Self::linked(Rc::clone(shelf), stream, to, settings, told));
             }
         }
     }
@@ -341,7 +340,7 @@ impl Slot {
         let before = link.read_bytes();
         let (patience, read_bytes) = (limits.response_timeout, limits.download.read_bytes);
         match link.exchange(request, (patience, read_bytes), interim).await {
-            Ok(response) => Ok(response.map(|incoming| link.into_body(incoming, limits.download))),
+            Ok(head) => Ok(Response::from_parts(head, link.into_body(limits.download))),
             Err(failure) => {
                 let answered = link.read_bytes().wrapping_sub(before);
                 Err(SendError::new(failure, reused, answered))

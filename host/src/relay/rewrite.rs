@@ -8,6 +8,7 @@ use crate::headers;
 use crate::plugin::{Edit, Exchange, Plugin, Session};
 use crate::relay::error::Error;
 use crate::relay::record::Record;
+use crate::wire::Reason;
 
 /// Asks rewriters about a request, and does what they say. A new authority becomes `host`.
 pub(super) async fn request(
@@ -77,7 +78,7 @@ pub(super) async fn response(
                 Edit::Status(status) if has_body(response.status) => {
                     response.status = status;
                     // The upstream's own words for the status before.
-                    response.extensions.remove::<hyper::ext::ReasonPhrase>();
+                    response.extensions.remove::<Reason>();
                 }
                 Edit::Status(_) | Edit::Path(_) | Edit::Authority(_) => {}
                 Edit::TransformBody => {

@@ -19,6 +19,7 @@ use super::read::{Compressed, Leave, Part, Plain};
 use crate::body::{Body, FileBody};
 use crate::config::{Cluster, Compression};
 use crate::headers::{self, Fault};
+use crate::wire::Reason;
 
 /// What is compressed while it is sent: less is not worth it, more is not worth the time. lighttpd's
 /// limits.
@@ -180,7 +181,7 @@ fn has_range(headers: &HeaderMap) -> bool {
 fn set_status(parts: &mut response::Parts, status: StatusCode) {
     parts.status = status;
     // The upstream's own words for the status before.
-    parts.extensions.remove::<hyper::ext::ReasonPhrase>();
+    parts.extensions.remove::<Reason>();
 }
 
 /// Makes it an answer that says something about the file, and has none of it.

@@ -3,10 +3,8 @@
 use std::error::Error;
 use std::{fmt, io};
 
-use http::Request;
-
 use super::{link, trunk};
-use crate::body::{RequestBody, UploadError};
+use crate::body::UploadError;
 use crate::wire::Fault;
 
 /// Why there is no response.
@@ -39,8 +37,6 @@ pub enum SendErrorKind {
 pub struct SendError {
     /// Why.
     pub kind: SendErrorKind,
-    /// The request, if it is [`Unsent`](SendErrorKind::Unsent) over HTTP/1.
-    pub request: Option<Box<Request<RequestBody>>>,
     /// Whether the connection had served a request before.
     pub reused: bool,
     /// Bytes of a response that came, be it an informational one.
@@ -50,20 +46,28 @@ pub struct SendError {
 
 #[derive(Debug)]
 enum Cause {
-    Http1(hyper::Error),
+    /// The connection.
+    Io(io::Error),
+    /// What came by HTTP/1.
+    Http1(Fault),
+    /// The stream, or the connection that it shares.
     Http2(h2::Error),
-    Fault(Fault),
+    /// What came by HTTP/2.
+    Stream(Fault),
 }
 
 impl SendError {
     pub(super) fn new(failure: link::Failure, reused: bool, answered: u64) -> Self {
         use link::Failure;
-        let (kind, request, cause) = match failure {
-            Failure::Timeout => (SendErrorKind::Timeout, None, None),
-            Failure::Unsent(request, error) => (SendErrorKind::Unsent, Some(request), Some(error)),
-            Failure::Broken(error) => (SendErrorKind::of(&error), None, Some(error)),
+        let (kind, cause) = match failure {
+            Failure::Timeout => (SendErrorKind::Timeout, None),
+            Failure::Unsent => (SendErrorKind::Unsent, None),
+            Failure::Closed => (SendErrorKind::Broken, None),
+            Failure::Broken(error) => (SendErrorKind::Broken, Some(Cause::Io(error))),
+            Failure::Fault(fault) => (SendErrorKind::Malformed, Some(Cause::Http1(fault))),
+            Failure::Upload(error) => (SendErrorKind::of_upload(&error), None),
         };
-        Self { kind, request, reused, answered, cause: cause.map(Cause::Http1) }
+        Self { kind, reused, answered, cause }
     }
 
     /// The same of a stream.
@@ -74,19 +78,18 @@ impl SendError {
             Failure::Unsent(error) => (SendErrorKind::Unsent, Some(Cause::Http2(error))),
             Failure::Broken(error) => (SendErrorKind::Broken, Some(Cause::Http2(error))),
             Failure::Malformed(error) => (SendErrorKind::Malformed, Some(Cause::Http2(error))),
-            Failure::Fault(fault) => (SendErrorKind::Malformed, Some(Cause::Fault(fault))),
+            Failure::Fault(fault) => (SendErrorKind::Malformed, Some(Cause::Stream(fault))),
             Failure::Upload(error) => (SendErrorKind::of_upload(&error), None),
         };
-        Self { kind, request: None, reused, answered, cause }
+        Self { kind, reused, answered, cause }
     }
 
     /// What is wrong with what came, if a gate has found it.
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
         match &self.cause {
-            Some(Cause::Http1(error)) => Fault::of(error),
-            Some(Cause::Fault(fault)) => Some(*fault),
-            Some(Cause::Http2(_)) | None => None,
+            Some(Cause::Http1(fault) | Cause::Stream(fault)) => Some(*fault),
+            Some(Cause::Io(_) | Cause::Http2(_)) | None => None,
         }
     }
 
@@ -97,8 +100,9 @@ impl SendError {
             return write!(formatter, "reset the stream before answering: {reason:?}");
         }
         let (what, cause) = match &self.cause {
-            Some(Cause::Http1(error)) if !is_close(error) => {
-                ("the connection broke", error.source().map(ToString::to_string))
+            // Of TLS it ends so without a word.
+            Some(Cause::Io(error)) if error.kind() != io::ErrorKind::UnexpectedEof => {
+                ("the connection broke", Some(error.to_string()))
             }
             Some(Cause::Http2(error)) if !is_end(error) => {
                 ("the connection broke", Some(error.to_string()))
@@ -115,29 +119,15 @@ impl SendError {
 
     fn tell_malformed(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.cause {
-            None => formatter.write_str("its answer is not HTTP"),
-            Some(Cause::Fault(fault)) => write!(formatter, "its answer is not HTTP/2: {fault}"),
+            None | Some(Cause::Io(_)) => formatter.write_str("its answer is not HTTP"),
+            Some(Cause::Http1(fault)) => write!(formatter, "its answer is not HTTP/1: {fault}"),
+            Some(Cause::Stream(fault)) => write!(formatter, "its answer is not HTTP/2: {fault}"),
             Some(Cause::Http2(error)) => write!(formatter, "its answer is not HTTP/2: {error}"),
-            Some(Cause::Http1(error)) => match Fault::of(error) {
-                Some(fault) => write!(formatter, "its answer is not HTTP/1: {fault}"),
-                None => write!(formatter, "its answer is not HTTP/1: {error}"),
-            },
         }
     }
 }
 
 impl SendErrorKind {
-    fn of(error: &hyper::Error) -> Self {
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            if let Some(upload) = error.downcast_ref() {
-                return Self::of_upload(upload);
-            }
-            cause = error.source();
-        }
-        if error.is_parse() || Fault::of(error).is_some() { Self::Malformed } else { Self::Broken }
-    }
-
     fn of_upload(error: &UploadError) -> Self {
         match error {
             UploadError::TooLarge => Self::UploadTooLarge,
@@ -177,16 +167,7 @@ impl fmt::Display for SendError {
     }
 }
 
-/// Whether a connection was closed in an orderly way, only too early; of TLS also without a word.
-fn is_close(error: &hyper::Error) -> bool {
-    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
-    error.is_incomplete_message()
-        || error.is_closed()
-        || error.is_canceled()
-        || cause.is_some_and(|cause| cause.kind() == io::ErrorKind::UnexpectedEof)
-}
-
-/// The same of a connection of streams.
+/// Whether a connection of streams was closed in an orderly way, only too early; of TLS also without a word.
 fn is_end(error: &h2::Error) -> bool {
     use io::ErrorKind;
     let ends = [ErrorKind::BrokenPipe, ErrorKind::UnexpectedEof];

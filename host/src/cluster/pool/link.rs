@@ -1,45 +1,38 @@
 //! One upstream connection, driven by whoever uses it.
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::future::poll_fn;
+use std::io;
 use std::rc::{Rc, Weak};
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::{Bytes, BytesMut};
-use http::header::UPGRADE;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use bytes::Bytes;
+use http::header::{CONNECTION, UPGRADE};
+use http::{HeaderMap, Method, Request, StatusCode, Version, response};
 use http_body::{Body as _, Frame};
-use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
-use hyper::client::conn::http1::{Builder, SendRequest};
-use hyper_util::rt::TokioIo;
 use tokio::time::{Duration, Instant};
 
-use super::driver::{Driver, Turn};
+use super::answer::Answer;
+use super::detached::{self, Detached};
 use super::fate::Fate;
-use super::gated::{Gated, Meter};
+use super::sending::Sending;
 use super::shelf::Shelf;
-use super::wakeups::Wakeups;
-use crate::body::{DownloadLimits, RequestBody, Transport, Upload, UpstreamBody};
+use crate::body::{
+    BodyError, DownloadLimits, RequestBody, Transport, Upload, UploadError, UpstreamBody,
+};
 use crate::cluster::peer::Peer;
 use crate::deadline::Deadline;
 use crate::proxy_protocol::Subject;
-use crate::socket::Stream;
+use crate::socket::{Peeked, Stream};
 use crate::tunnel::End;
-use crate::wire::{Asked, Limits};
+use crate::wire::{Asked, Fault, Limits, Part};
 
-/// The most that is read or written at once, unless heads may be larger.
-const BUFFER_BYTES: usize = 64 << 10;
-/// The most fields that hyper has room for without an allocation.
-const FIELDS: usize = 100;
-
-/// A connection, its sender, and what they need. Boxed once, then moved between the pool, the
+/// A connection, and what goes through it. Boxed once, then moved between the pool, the
 /// request and the response body.
 pub(super) struct Link {
-    sender: SendRequest<RequestBody>,
-    driver: Driver,
-    meter: Rc<Meter>,
+    /// Absent once it goes on as something else.
+    stream: Option<Stream>,
+    sending: Sending,
+    answer: Answer,
     deadline: Deadline,
     /// What is being sent, until the connection is idle again.
     upload: Upload,
@@ -55,62 +48,41 @@ pub(super) struct Link {
     peer: Peer,
     /// It must not serve another request.
     spent: bool,
+    /// The response says that the connection ends with it.
+    last: bool,
+    /// Bytes came that nobody asked for.
+    unasked: bool,
     /// Why it is closed, should it be dropped now.
     pub(super) fate: Fate,
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
-        // A response that says so ends its connection.
-        let closed = self.fate == Fate::Dropped && self.driver.connection.is_none();
+        let closed = self.fate == Fate::Dropped && self.answer.has_ended();
         let why = if closed { Fate::Closed } else { self.fate }.words();
         tracing::trace!(endpoint = %self.peer, why, "connection closed");
     }
 }
 
 /// Why there is no response.
+#[derive(Debug)]
 pub(super) enum Failure {
-    /// The request was not even begun.
-    Unsent(Box<Request<RequestBody>>, hyper::Error),
-    Broken(hyper::Error),
+    /// Nothing of the request was written.
+    Unsent,
+    /// The connection has ended, or is ended, before the head has.
+    Closed,
+    Broken(io::Error),
+    Fault(Fault),
+    Upload(UploadError),
     Timeout,
 }
 
-impl From<TrySendError<Request<RequestBody>>> for Failure {
-    fn from(mut error: TrySendError<Request<RequestBody>>) -> Self {
-        match error.take_message() {
-            Some(request) => Self::Unsent(Box::new(request), error.into_error()),
-            None => Self::Broken(error.into_error()),
-        }
-    }
-}
-
 impl Link {
-    pub(super) async fn open(
-        stream: Stream,
-        peer: &Peer,
-        heads: Limits,
-    ) -> Result<Box<Self>, hyper::Error> {
-        let (gated, meter) = Gated::new(stream, heads);
-        let mut builder = Builder::new();
-        // hyper takes a head that fills its buffer for one too large.
-        builder.max_buf_size(heads.head_bytes.max(BUFFER_BYTES) + 1);
-        if heads.fields > FIELDS {
-            builder.max_headers(heads.fields);
-        }
-        let (sender, connection) = builder.handshake(TokioIo::new(gated)).await?;
-        let wakeups = Wakeups::new();
-        let waker = Waker::from(Arc::clone(&wakeups));
-        Ok(Box::new(Self {
-            sender,
-            driver: Driver {
-                connection: Some(connection),
-                switched: None,
-                meter: Rc::clone(&meter),
-                wakeups,
-                waker,
-            },
-            meter,
+    pub(super) fn new(stream: Stream, peer: &Peer, heads: Limits) -> Box<Self> {
+        Box::new(Self {
+            stream: Some(stream),
+            sending: Sending::default(),
+            answer: Answer::new(heads),
             deadline: Deadline::default(),
             upload: Upload::empty(),
             patience: Duration::ZERO,
@@ -120,8 +92,10 @@ impl Link {
             heads,
             peer: peer.clone(),
             spent: false,
+            last: false,
+            unasked: false,
             fate: Fate::Dropped,
-        }))
+        })
     }
 
     /// Whether it has told of just this, or of nothing.
@@ -138,23 +112,29 @@ impl Link {
     /// Whether an idle connection is open, as far as is known without asking the system. Closing it,
     /// and bytes that nobody asked for, show here.
     pub(super) fn is_open(&mut self) -> bool {
-        self.driver.look();
-        self.sender.is_ready() && self.meter.is_even()
+        let glance = self.stream.as_mut().map_or(Peeked::End, Stream::glance);
+        self.is_nothing(glance)
     }
 
     /// Whether nothing has come to an idle connection, not even the end, as far as the system knows.
-    pub(super) fn is_quiet(&self) -> bool {
-        self.meter.is_quiet()
+    pub(super) fn is_quiet(&mut self) -> bool {
+        let peeked = self.stream.as_mut().map_or(Peeked::End, Stream::peek);
+        self.is_nothing(peeked)
+    }
+
+    fn is_nothing(&mut self, peeked: Peeked) -> bool {
+        self.unasked |= peeked == Peeked::Bytes;
+        peeked == Peeked::Nothing
     }
 
     /// Whether bytes came that nobody asked for.
     pub(super) fn has_unasked(&self) -> bool {
-        self.meter.has_unasked()
+        self.unasked
     }
 
-    /// It has been idle for a while.
-    pub(super) fn rest(&self) {
-        self.driver.wakeups.leave_task();
+    /// It has been idle for a while: lets go of the task that used it last, whose memory the timer keeps.
+    pub(super) fn rest(&mut self) {
+        self.deadline = Deadline::default();
     }
 
     /// Says that its endpoint cannot be told to be over with a response.
@@ -172,7 +152,12 @@ impl Link {
     }
 
     pub(super) fn read_bytes(&self) -> u64 {
-        self.meter.read_bytes()
+        self.answer.read_bytes()
+    }
+
+    /// Bytes in both directions.
+    fn total_bytes(&self) -> u64 {
+        self.answer.read_bytes().wrapping_add(self.sending.written_bytes())
     }
 
     /// Sends `request` and waits for the head of its response.
@@ -181,116 +166,167 @@ impl Link {
         request: Request<RequestBody>,
         (response_timeout, read_bytes): (Duration, usize),
         mut interim: impl FnMut(StatusCode, HeaderMap),
-    ) -> Result<Response<Incoming>, Failure> {
-        self.upload = request.body().upload();
+    ) -> Result<response::Parts, Failure> {
+        let (head, body) = request.into_parts();
+        self.upload = body.upload();
         self.patience = response_timeout;
-        let head = request.method() == Method::HEAD;
-        let overlooked = !request.body().is_end_stream()
-            && matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-        let upgrade = request.headers().contains_key(UPGRADE);
-        self.meter.ask(Asked { head, upgrade });
-        self.meter.limit(read_bytes);
-        let mut answer = pin!(self.sender.try_send_request(request));
+        let asked = Asked {
+            head: head.method == Method::HEAD,
+            upgrade: head.headers.contains_key(UPGRADE),
+        };
+        let overlooked = !body.is_end_stream()
+            && matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
+        self.answer.ask(asked);
+        self.answer.limit(read_bytes);
+        self.sending.begin(head, body);
         self.deadline.set(response_timeout);
-        let mut sent = 0;
+        let before = self.sending.written_bytes();
+        let (mut begun, mut sent) = (false, 0);
         let response = poll_fn(|context| {
-            self.driver.drive(context, Turn::Connection, |context| {
-                self.meter.interims(|status, headers| match status {
-                    StatusCode::CONTINUE => self.upload.proceed(),
-                    _ => interim(status, headers),
-                });
-                if let Poll::Ready(answer) = answer.as_mut().poll(context) {
-                    return Poll::Ready(answer.map_err(Failure::from));
+            if begun {
+                if let Poll::Ready(answer) = self.poll_answer(context, &mut interim) {
+                    let unsent = self.sending.written_bytes() == before;
+                    return Poll::Ready(match answer {
+                        Err(Failure::Closed) if unsent => Err(Failure::Unsent),
+                        answer => answer,
+                    });
                 }
-                // The clock starts anew with each chunk that the upstream takes.
-                let read = self.upload.read_bytes();
-                if read != sent {
-                    sent = read;
-                    self.deadline.set(response_timeout);
+            } else {
+                begun = true;
+                // What comes before anything was asked for is no answer, and as a rule the end.
+                if self.hears(context) {
+                    return Poll::Ready(Err(Failure::Unsent));
                 }
-                while self.deadline.poll(context).is_ready() {
-                    if !self.upload.waits_for_client() {
-                        return Poll::Ready(Err(Failure::Timeout));
-                    }
-                    self.deadline.set(response_timeout);
+            }
+            if let Poll::Ready(Err(failure)) = self.poll_send(context) {
+                return Poll::Ready(Err(failure));
+            }
+            // The clock starts anew with each chunk that the upstream takes.
+            let read = self.upload.read_bytes();
+            if read != sent {
+                sent = read;
+                self.deadline.set(response_timeout);
+            }
+            while self.deadline.poll(context).is_ready() {
+                if !self.upload.waits_for_client() {
+                    return Poll::Ready(Err(Failure::Timeout));
                 }
-                Poll::Pending
-            })
+                self.deadline.set(response_timeout);
+            }
+            Poll::Pending
         })
         .await?;
-        // hyper takes HTTP/1.0 for all that the upstream understands, and would send it no body but one
-        // of known length. One that answers before it has the whole request may take the rest for another,
-        // and some do so with bodies of requests that seldom have any.
-        self.spent = response.version() < Version::HTTP_11 || !self.upload.finished() || overlooked;
+        // Whoever speaks HTTP/1.0 says when a connection ends, or not. One that answers before it has the whole
+        // request may take the rest for another, and some do so with bodies of requests that seldom have any.
+        self.spent = response.version < Version::HTTP_11 || !self.upload.finished() || overlooked;
+        self.last = says_close(&response.headers);
         Ok(response)
     }
 
-    /// The body of the response that this connection has begun to deliver.
-    ///
-    /// If the upstream answers before it has taken the whole request, a task drives the
-    /// connection: a client that reads only after it has sent everything would otherwise wait for
-    /// us, and we for it.
-    pub(super) fn into_body(
-        self: Box<Self>,
-        incoming: Incoming,
-        limits: DownloadLimits,
-    ) -> UpstreamBody {
+    fn poll_answer(
+        &mut self,
+        context: &mut Context<'_>,
+        interim: &mut impl FnMut(StatusCode, HeaderMap),
+    ) -> Poll<Result<response::Parts, Failure>> {
+        let Some(stream) = &mut self.stream else { return Poll::Ready(Err(Failure::Closed)) };
+        loop {
+            let (head, is_interim) = ready!(self.answer.poll_head(stream, context))?;
+            match head.status {
+                _ if !is_interim => return Poll::Ready(Ok(head)),
+                StatusCode::CONTINUE => self.upload.proceed(),
+                status => interim(status, head.headers),
+            }
+        }
+    }
+
+    /// Whether something comes although nothing is waited for, be it the end.
+    fn hears(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(stream) = &mut self.stream else { return true };
+        self.answer.poll_fill(stream, context).is_ready()
+    }
+
+    fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        match &mut self.stream {
+            Some(stream) => self.sending.poll(stream, context),
+            None => Poll::Ready(Err(Failure::Closed)),
+        }
+    }
+
+    /// The body of the response that this connection has begun to deliver. One that is there already needs
+    /// no connection.
+    pub(super) fn into_body(mut self: Box<Self>, limits: DownloadLimits) -> UpstreamBody {
         self.upload.refuse();
-        if self.meter.has_switched() {
-            return UpstreamBody::switched(incoming, self, limits);
+        if self.answer.has_switched() {
+            return UpstreamBody::connection(self, limits);
         }
-        if incoming.is_end_stream() || self.upload.finished() || self.upload.held() {
-            return UpstreamBody::lent(incoming, self, limits);
+        if let Some(whole) = self.answer.whole() {
+            self.release();
+            return UpstreamBody::whole(whole.data, whole.sized, limits);
         }
-        let reader = Rc::new(());
-        self.spawn(Rc::downgrade(&reader));
-        UpstreamBody::detached(incoming, reader, limits)
+        if self.upload.finished() || self.upload.held() {
+            return UpstreamBody::connection(self, limits);
+        }
+        UpstreamBody::connection(Box::new(Detached::new(self)), limits)
     }
 
-    /// Drives the connection in a task until it is idle or closed.
-    fn spawn(self: Box<Self>, reader: Weak<()>) {
-        tokio::task::spawn_local(self.see_out(reader));
-    }
-
-    async fn see_out(mut self: Box<Self>, reader: Weak<()>) {
-        let this = &mut *self;
-        let mut seen = this.meter.total_bytes();
-        this.deadline.set(this.patience);
-        let idle = poll_fn(|context| {
-            this.driver.drive(context, Turn::Connection, |context| {
-                if this.sender.is_ready() || this.sender.is_closed() {
-                    return Poll::Ready(this.sender.is_ready());
-                }
-                loop {
-                    ready!(this.deadline.poll(context));
-                    this.deadline.set(this.patience);
-                    // A client may be slow to send and slow to read. That nothing moves although
-                    // the client waits for neither is the upstream's doing.
-                    let total = this.meter.total_bytes();
-                    let ours = this.upload.waits_for_client()
-                        || (this.upload.finished() && reader.strong_count() > 0);
-                    if total == seen && !ours {
-                        return Poll::Ready(false);
-                    }
-                    seen = total;
-                }
-            })
+    /// What comes next of the body.
+    pub(super) fn poll_body(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(stream) = &mut self.stream else { return Poll::Ready(None) };
+        Poll::Ready(match ready!(self.answer.poll_part(stream, context)) {
+            Ok(Part::Data(data)) => Some(Ok(Frame::data(data))),
+            Ok(Part::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers))),
+            Ok(Part::End | Part::More) => None,
+            Err(error) => Some(Err(BodyError::Broken(error))),
         })
-        .await;
-        if idle {
-            self.park();
+    }
+
+    /// The clock begins for what is left of the request. How much has gone through until now.
+    pub(super) fn begin_rest(&mut self) -> u64 {
+        self.deadline.set(self.patience);
+        self.total_bytes()
+    }
+
+    /// Sends what is left of the request, while the body of the response `reads` or is over. Whether all of
+    /// it is sent, or the connection is of no use any more.
+    pub(super) fn poll_rest(
+        &mut self,
+        context: &mut Context<'_>,
+        reads: bool,
+        seen: &mut u64,
+    ) -> Poll<bool> {
+        if let Poll::Ready(sent) = self.poll_send(context) {
+            return Poll::Ready(sent.is_ok());
+        }
+        if !reads && self.hears(context) {
+            return Poll::Ready(false);
+        }
+        loop {
+            ready!(self.deadline.poll(context));
+            self.deadline.set(self.patience);
+            // A client may be slow to send and slow to read. That nothing moves although
+            // the client waits for neither is the upstream's doing.
+            let total = self.total_bytes();
+            let ours = self.upload.waits_for_client() || (self.upload.finished() && reads);
+            if total == *seen && !ours {
+                return Poll::Ready(false);
+            }
+            *seen = total;
         }
     }
 
     /// Goes back to the pool, unless more came than was asked for, or it must not be used again.
-    fn park(mut self: Box<Self>) {
+    pub(super) fn park(mut self: Box<Self>) {
         let Some(home) = self.home.take() else { return };
-        if !self.meter.is_even() {
+        if self.answer.keeps() {
             self.fate = Fate::Talkative;
-            home.beware(&self);
-        } else if !self.spent {
+        } else if self.last {
+            self.fate = Fate::Closed;
+        } else if !self.spent && !self.answer.has_ended() {
             self.upload = Upload::empty();
-            self.driver.wakeups.park();
+            self.answer.rest();
             home.put(self);
         }
     }
@@ -300,35 +336,50 @@ impl Transport for Link {
     fn poll_frame(
         &mut self,
         context: &mut Context<'_>,
-        body: &mut Incoming,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        // What has arrived is taken before the connection is polled for more.
-        self.driver.drive(context, Turn::Step, |context| Pin::new(&mut *body).poll_frame(context))
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        // The body has been handed over, which is not to say that it is written.
+        if !self.sending.is_done()
+            && let Poll::Ready(Err(Failure::Broken(error))) = self.poll_send(context)
+        {
+            return Poll::Ready(Some(Err(BodyError::Broken(error))));
+        }
+        self.poll_body(context)
+    }
+
+    fn is_over(&self) -> bool {
+        self.answer.is_over()
+    }
+
+    fn left_bytes(&self) -> Option<u64> {
+        self.answer.left_bytes()
     }
 
     fn limit(&mut self, bytes: usize) {
-        self.meter.limit(bytes);
+        self.answer.limit(bytes);
     }
 
     fn release(self: Box<Self>) {
-        if self.sender.is_ready() {
+        if self.sending.is_done() {
             self.park();
-        } else if self.driver.connection.is_some() && !self.upload.held() {
+        } else if !self.answer.has_ended() && !self.upload.held() {
             // The response is over, the request is not: an upstream that reads on gets the rest.
-            self.spawn(Weak::new());
+            detached::see_out(self);
         }
     }
 
     fn switch(mut self: Box<Self>) -> Option<End> {
-        self.driver.poll_connection();
-        if self.meter.is_busy() {
-            // What hyper has not written of the request would be missing before the rest.
+        if !matches!(self.poll_send(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(()))) {
+            // What is not written of the request would be missing before the rest.
             return None;
         }
-        let parts = self.driver.switched.take()?.into_parts();
-        let (stream, kept) = parts.io.into_inner().into_parts()?;
-        let mut early = BytesMut::from(parts.read_buf);
-        early.extend_from_slice(&kept);
-        Some(End { stream, early: early.freeze() })
+        let stream = self.stream.take()?;
+        Some(End { stream, early: self.answer.take_kept() })
     }
+}
+
+/// Whether a response says that its connection ends with it.
+fn says_close(fields: &HeaderMap) -> bool {
+    let lines = fields.get_all(CONNECTION).iter().map(http::HeaderValue::as_bytes);
+    let mut options = lines.flat_map(|line| line.split(|byte| *byte == b','));
+    options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
 }

@@ -138,7 +138,7 @@ impl Shelf {
     }
 
     /// Its endpoint sends more than it is asked.
-    pub(super) fn beware(&self, link: &Link) {
+    fn beware(&self, link: &Link) {
         if self.wary.replace(Some(self.clock.get() + WARINESS)).is_none() {
             link.warn();
         }
@@ -196,7 +196,7 @@ impl Shelf {
         let surplus = links.len().saturating_sub(self.max_idle.get());
         links.drain(..surplus).for_each(|mut link| link.fate = Fate::Surplus);
         Self::let_go(&mut links, now);
-        links.iter().for_each(|link| link.rest());
+        links.iter_mut().for_each(|link| link.rest());
         drop(links);
         over.into_iter().for_each(|mut link| self.is_over(&mut link));
     }

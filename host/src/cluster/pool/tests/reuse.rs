@@ -121,7 +121,7 @@ async fn sweeping_drops_closed_connections() {
 }
 
 #[tokio::test(flavor = "local")]
-async fn a_request_that_was_not_written_is_handed_back() {
+async fn a_request_that_was_not_written_is_known_not_to_be() {
     let (listener, peer) = upstream().await;
     let pool = Pool::new();
     let (_, stream) = tokio::join!(get(&pool, &peer), answer_once(&listener));
@@ -133,7 +133,6 @@ async fn a_request_that_was_not_written_is_handed_back() {
     let error = slot.send(request(Method::POST), &LIMITS, |_, _| {}).await.unwrap_err();
     assert_eq!(error.kind, SendErrorKind::Unsent);
     assert!(error.reused && error.answered == 0);
-    assert_eq!(error.request.unwrap().method(), Method::POST);
 }
 
 #[tokio::test(flavor = "local")]

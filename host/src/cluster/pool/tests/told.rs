@@ -64,8 +64,8 @@ async fn what_comes_back_after_its_client_left_is_not_kept() {
     serve(listener, vec![vec![OK]]);
     let told = nobody();
     let slot = pool.acquire(KEY, &peer, &TELLING, &told, true).await.unwrap();
-    let response = within(10, slot.send(request(Method::GET), &LIMITS, |_, _| {})).await.unwrap();
     drop(told);
+    let response = within(10, slot.send(request(Method::GET), &LIMITS, |_, _| {})).await.unwrap();
     within(10, response.into_body().collect()).await.unwrap();
     assert_eq!(pool.idle_count(), 0);
 }
