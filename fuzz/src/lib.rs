@@ -10,10 +10,10 @@ mod cut;
 mod forwarding;
 mod hello;
 mod introduction;
+mod messages;
 mod reference;
 mod requests;
 mod responses;
-mod sluice;
 
 /// A promise about any bytes.
 pub type Promise = fn(&[u8]);
@@ -23,7 +23,7 @@ pub const PROMISES: [(&str, Promise); 8] = [
     ("requests", requests),
     ("responses", responses),
     ("chunked", chunked),
-    ("sluice", sluice),
+    ("messages", messages),
     ("introduction", introduction),
     ("hello", hello),
     ("forwarding", forwarding),
@@ -53,10 +53,10 @@ pub fn chunked(input: &[u8]) {
     responses::hold(cuts, &[RESPONSE, bytes].concat());
 }
 
-/// A stream that is read through a gate gives what the gate lets pass, whatever it is read into.
-pub fn sluice(input: &[u8]) {
+/// What is taken apart of bytes are the messages that they are, however they are cut.
+pub fn messages(input: &[u8]) {
     let (cuts, bytes) = cut::split(input);
-    sluice::hold(cuts, bytes);
+    messages::hold(cuts, bytes);
 }
 
 /// What a proxy says of a connection is what the PROXY protocol has it say, however it is cut and

@@ -1,6 +1,6 @@
 //! Linkspan: a reverse proxy whose every decision is a WebAssembly component.
 //!
-//! The host accepts connections, tracks health and relays bytes natively, on hyper. Which cluster a
+//! The host accepts connections, tracks health and relays bytes natively, on tokio. Which cluster a
 //! request goes to, which endpoint serves it, and how heads are rewritten is decided per request by
 //! sandboxed plugins. `wit/` is the [`contract`] with them, and the one thing that host and plugins
 //! share.
@@ -51,9 +51,11 @@
 //!
 //! # How a request goes
 //!
-//! Every byte of a connection is judged before hyper reads it, in both directions ([`wire`]): what could
-//! be understood in two ways gets no further. A head that is refused is replaced by one of ours, so that
-//! it is answered in its turn ([`listener::http1`]).
+//! Every byte of a connection is judged before anything is made of it, in both directions ([`wire`]): what
+//! could be understood in two ways gets no further. HTTP/1 is read and written by the host itself, without
+//! tasks or channels between the sides: a request is part of its client's connection
+//! ([`listener::http1`]), and drives the upstream's ([`cluster::pool`]). A head that is refused is replaced
+//! by one of ours, so that it is answered in its turn.
 //!
 //! TLS is a kind of stream ([`socket`]): once hands are shaken ([`listener::secure`]) nobody else knows of it,
 //! but for what the kernel cannot move by itself. Certificates are read with the configuration ([`tls`]) or
@@ -71,7 +73,7 @@
 //! exchange, which is handed to the store of an instance for the length of a call and back, so nothing
 //! is copied ahead of a plugin asking ([`plugin`]). A body that plugins transform is pulled through
 //! them: each call is made when the client has taken what the last one gave ([`plugin::Session`]).
-//! Where client and upstream agree on another protocol, hyper hands both connections back, and what
+//! Where client and upstream agree on another protocol, HTTP lets go of both connections, and what
 //! comes from one goes to the other ([`tunnel`]).
 //!
 //! A listener can relay connections as they are instead ([`stream`]). Their first bytes are shown to a

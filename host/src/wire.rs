@@ -1,10 +1,10 @@
-//! The syntax of HTTP as it is on the wire, judged before a library reads it. Pure: no sockets, no time.
+//! HTTP/1 as it is on the wire: judged, taken apart, and written. Pure: no sockets, no time.
 //!
-//! hyper hides what two recipients can disagree about: line endings, folded lines, a Content-Length
-//! beside a Transfer-Encoding, what surrounds the size of a chunk. So a gate for each direction
-//! ([`Requests`], [`Responses`]) sees every byte of a connection first, knows where each message ends,
-//! and says how far the bytes may go. What it lets pass is what RFC 9112 says, without the liberties
-//! that it grants recipients:
+//! Recipients can disagree about line endings, folded lines, a Content-Length beside a
+//! Transfer-Encoding, what surrounds the size of a chunk. So a gate for each direction
+//! ([`Requests`], [`Responses`]) sees every byte of a head first, and says how far it goes and what it is;
+//! then it gives what judges its body and takes that off the bytes ([`Content`]). What it lets pass is what
+//! RFC 9112 says, without the liberties that it grants recipients:
 //!
 //! - Lines end in CR LF. A bare LF, and a CR without LF, end nothing and are refused (2.2).
 //! - No folded lines (5.2), no blanks before the colon (5.1), no controls in values (RFC 9110, 5.5).
@@ -16,7 +16,8 @@
 //!   query without `"` (RFC 3986 has none of them); other bytes are for the sender to escape.
 //! - One empty line before a request is skipped (2.2), others are refused.
 //!
-//! A head is let pass when it is complete, and not before. Bodies pass as they come.
+//! A head is let pass when it is complete, and not before. Bodies pass as they come. A gate judges whole
+//! streams as well, if nobody takes their bodies.
 //!
 //! Of HTTP/2 only the frames are looked at ([`Frames`]), while they pass to the library that speaks it.
 
@@ -32,7 +33,6 @@ mod met;
 mod names;
 mod request;
 mod response;
-mod sluice;
 mod spans;
 
 pub use content::{Content, Part};
@@ -40,7 +40,6 @@ pub use fault::{Fault, Kind};
 pub use frames::{Frames, PREFACE, Told};
 pub use request::{Requests, is_path};
 pub use response::{Asked, Reason, Responses};
-pub use sluice::{Reading, Sluice, Source};
 
 /// What bounds a head, and the trailers of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

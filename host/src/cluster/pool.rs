@@ -29,13 +29,15 @@ mod shelf;
 mod tests;
 mod trunk;
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 
-use http::{self, HeaderMap, Request, Response, StatusCode};
+use http::header::{EXPECT, HOST};
+use http::{self, HeaderMap, HeaderValue, Request, Response, StatusCode, request};
 use tokio::time::{Duration, Instant};
 
 pub use self::error::{SendError, SendErrorKind};
@@ -46,6 +48,7 @@ use crate::body::{DownloadLimits, RequestBody, UpstreamBody};
 use crate::cluster::connect::{ConnectError, connect};
 use crate::cluster::peer::Way;
 use crate::config::Protocol;
+use crate::headers;
 use crate::proxy_protocol::{Subject, Version, encode};
 use crate::socket::Stream;
 use crate::wire::Limits;
@@ -105,6 +108,44 @@ impl Hasher for KeyHasher {
 
     fn finish(&self) -> u64 {
         self.0
+    }
+}
+
+/// A request as an upstream is to get it. One of `http` becomes it as it is.
+#[derive(Debug)]
+pub struct Outgoing<'a> {
+    /// Its head, but for what stands below: borrowed, so that another attempt finds it as it was.
+    pub head: Cow<'a, request::Parts>,
+    /// The Host in place of that of the head.
+    pub host: Option<&'a HeaderValue>,
+    /// Whether the upstream is asked for consent, if the client has asked for it.
+    pub consent: bool,
+    /// The protocols that it may switch to, over HTTP/1, in place of what the head says.
+    pub offer: Option<HeaderValue>,
+    /// Its body. Where the head says nothing of its length, that is added.
+    pub body: RequestBody,
+}
+
+impl From<Request<RequestBody>> for Outgoing<'_> {
+    fn from(request: Request<RequestBody>) -> Self {
+        let (head, body) = request.into_parts();
+        Self { head: Cow::Owned(head), host: None, consent: true, offer: None, body }
+    }
+}
+
+impl Outgoing<'_> {
+    /// The same as one of `http`, without the offer.
+    fn into_request(self) -> Request<RequestBody> {
+        let Self { head, host, consent, offer: _, body } = self;
+        let mut head = head.into_owned();
+        if let Some(host) = host {
+            // There is room: heads are bounded far below.
+            let _ = headers::set(&mut head.headers, HOST, host.clone());
+        }
+        if !consent {
+            head.headers.remove(EXPECT);
+        }
+        Request::from_parts(head, body)
     }
 }
 
@@ -317,21 +358,22 @@ impl Slot {
     /// responses before it, all but 100 and 101; a 100 releases a [held](crate::body::Upload::hold)
     /// request body.
     ///
-    /// The request is written as it is: its version must be 1.1 (or 1.0), its target in the form
-    /// that the upstream is to get, Content-Length or Transfer-Encoding and Host as they should be. HTTP/2 gets
-    /// it in its own form. Dropping the future closes the connection, or resets the stream.
+    /// The request is written as it is, whatever its version says: its target has the form that the
+    /// upstream is to get. HTTP/2 gets it in its own form. Dropping the future closes the
+    /// connection, or resets the stream.
     pub async fn send(
         self,
-        request: Request<RequestBody>,
+        request: impl Into<Outgoing<'_>>,
         limits: &SendLimits,
         interim: impl FnMut(StatusCode, HeaderMap),
     ) -> Result<Response<UpstreamBody>, SendError> {
+        let request = request.into();
         let (mut link, reused) = match self.0 {
             Line::Link { link, reused } => (link, reused),
             Line::Stream(lease) => {
                 let reused = lease.reused;
                 // By itself: HTTP/1 would pay for the room.
-                let sent = Box::pin(lease.send(request, limits, interim)).await;
+                let sent = Box::pin(lease.send(request.into_request(), limits, interim)).await;
                 return sent.map_err(|(failure, answered)| {
                     SendError::of_stream(failure, reused, answered)
                 });

@@ -163,7 +163,9 @@ impl Attempts<'_> {
         begun: Instant,
     ) -> Result<Response<UpstreamBody>, Next> {
         let version = slot.version();
-        let request = self.request(endpoint, exchange, version);
+        let host = exchange.taken.host.clone();
+        let host = host.unwrap_or_else(|| self.host(endpoint, exchange));
+        let request = self.request(&host, exchange, version);
         let interim = self.client.stream.interim(exchange.request.version);
         let pass = |status: StatusCode, mut headers: HeaderMap| {
             clean_interim(&mut headers, version);

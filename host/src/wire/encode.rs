@@ -2,10 +2,10 @@
 
 use std::io::Write as _;
 
-use http::{HeaderMap, Method, Uri, Version};
+use http::{HeaderMap, Method, Uri};
 
-/// Appends the line that a request begins with. The target is written as it is.
-pub fn request_line(out: &mut Vec<u8>, method: &Method, target: &Uri, version: Version) {
+/// Appends the line that a request of HTTP/1.1 begins with. The target is written as it is.
+pub fn request_line(out: &mut Vec<u8>, method: &Method, target: &Uri) {
     out.extend_from_slice(method.as_str().as_bytes());
     out.push(b' ');
     match target.path_and_query() {
@@ -15,11 +15,7 @@ pub fn request_line(out: &mut Vec<u8>, method: &Method, target: &Uri, version: V
         // Writing to memory does not fail.
         _ => drop(write!(out, "{target}")),
     }
-    out.extend_from_slice(if version == Version::HTTP_10 {
-        b" HTTP/1.0\r\n"
-    } else {
-        b" HTTP/1.1\r\n"
-    });
+    out.extend_from_slice(b" HTTP/1.1\r\n");
 }
 
 /// Appends fields, one to a line.
@@ -60,7 +56,7 @@ mod tests {
     fn a_request_line_has_its_target_as_it_is() {
         for target in ["/", "/a?b=c", "*", "http://a:1/b?c", "a:1"] {
             let mut out = Vec::new();
-            request_line(&mut out, &Method::GET, &target.parse().unwrap(), Version::HTTP_11);
+            request_line(&mut out, &Method::GET, &target.parse().unwrap());
             assert_eq!(String::from_utf8(out).unwrap(), format!("GET {target} HTTP/1.1\r\n"));
         }
     }

@@ -7,18 +7,17 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, UPGRADE};
-use http::{HeaderMap, Method, Request, StatusCode, Version, response};
+use http::{HeaderMap, Method, StatusCode, Version, response};
 use http_body::{Body as _, Frame};
 use tokio::time::{Duration, Instant};
 
+use super::Outgoing;
 use super::answer::Answer;
 use super::detached::{self, Detached};
 use super::fate::Fate;
 use super::sending::Sending;
 use super::shelf::Shelf;
-use crate::body::{
-    BodyError, DownloadLimits, RequestBody, Transport, Upload, UploadError, UpstreamBody,
-};
+use crate::body::{BodyError, DownloadLimits, Transport, Upload, UploadError, UpstreamBody};
 use crate::cluster::peer::Peer;
 use crate::deadline::Deadline;
 use crate::proxy_protocol::Subject;
@@ -163,22 +162,22 @@ impl Link {
     /// Sends `request` and waits for the head of its response.
     pub(super) async fn exchange(
         &mut self,
-        request: Request<RequestBody>,
+        request: Outgoing<'_>,
         (response_timeout, read_bytes): (Duration, usize),
         mut interim: impl FnMut(StatusCode, HeaderMap),
     ) -> Result<response::Parts, Failure> {
-        let (head, body) = request.into_parts();
+        let (head, body) = (&request.head, &request.body);
         self.upload = body.upload();
         self.patience = response_timeout;
         let asked = Asked {
             head: head.method == Method::HEAD,
-            upgrade: head.headers.contains_key(UPGRADE),
+            upgrade: request.offer.is_some() || head.headers.contains_key(UPGRADE),
         };
         let overlooked = !body.is_end_stream()
             && matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
         self.answer.ask(asked);
         self.answer.limit(read_bytes);
-        self.sending.begin(head, body);
+        self.sending.begin(request);
         self.deadline.set(response_timeout);
         let before = self.sending.written_bytes();
         let (mut begun, mut sent) = (false, 0);

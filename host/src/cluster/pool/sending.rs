@@ -13,11 +13,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
-use http::header::{CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, request};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, HeaderName};
 use http_body::{Body as _, Frame};
 use tokio::io::AsyncWrite as _;
 
+use super::Outgoing;
 use super::link::Failure;
 use crate::body::RequestBody;
 use crate::socket::Stream;
@@ -75,34 +78,52 @@ enum State {
 
 impl Sending {
     /// Begins with a request. The one before has to be done.
-    pub(super) fn begin(&mut self, mut head: request::Parts, body: RequestBody) {
+    pub(super) fn begin(&mut self, request: Outgoing<'_>) {
+        let Outgoing { head, host, consent, offer, body } = request;
+        let fields = &head.headers;
         let length = body.size_hint().exact();
-        let fields = &mut head.headers;
-        self.rest = if body.is_end_stream() {
-            if length != Some(0) {
-                fields.remove(TRANSFER_ENCODING);
-            }
-            Rest::Nothing
-        } else {
-            match length.filter(|_| !fields.contains_key(TRANSFER_ENCODING)) {
-                Some(length) => Rest::Sized(length),
-                None => {
-                    fields.remove(CONTENT_LENGTH);
-                    Rest::Chunked(announced(fields))
-                }
-            }
+        let coded = fields.contains_key(TRANSFER_ENCODING);
+        self.rest = match length {
+            _ if body.is_end_stream() => Rest::Nothing,
+            Some(length) if !coded => Rest::Sized(length),
+            _ => Rest::Chunked(announced(fields)),
         };
+        let chunked = matches!(self.rest, Rest::Chunked(_));
         let mut buffer = Vec::with_capacity(HEAD);
-        encode::request_line(&mut buffer, &head.method, &head.uri, head.version);
-        encode::fields(&mut buffer, fields);
+        encode::request_line(&mut buffer, &head.method, &head.uri);
+        let (mut hosted, mut sized) = (host.is_none(), false);
+        for (name, value) in fields {
+            let mut value = value;
+            match *name {
+                HOST => match host {
+                    Some(_) if hosted => continue,
+                    Some(host) => (hosted, value) = (true, host),
+                    None => {}
+                },
+                EXPECT if !consent => continue,
+                CONNECTION | UPGRADE if offer.is_some() => continue,
+                TRANSFER_ENCODING => continue,
+                CONTENT_LENGTH if chunked => continue,
+                CONTENT_LENGTH => sized = true,
+                _ => {}
+            }
+            encode::field(&mut buffer, name.as_str(), value.as_bytes());
+        }
+        if let Some(host) = host.filter(|_| !hosted) {
+            encode::field(&mut buffer, HOST.as_str(), host.as_bytes());
+        }
+        if let Some(offer) = offer {
+            let nominated: &[u8] =
+                if fields.contains_key(TE) { b"te, upgrade" } else { b"upgrade" };
+            encode::field(&mut buffer, CONNECTION.as_str(), nominated);
+            encode::field(&mut buffer, UPGRADE.as_str(), offer.as_bytes());
+        }
         match &self.rest {
-            Rest::Sized(length) if !fields.contains_key(CONTENT_LENGTH) => {
+            Rest::Sized(length) if !sized => {
                 encode::field(&mut buffer, "content-length", length.to_string().as_bytes());
             }
-            Rest::Chunked(_) if !fields.contains_key(TRANSFER_ENCODING) => {
-                encode::field(&mut buffer, "transfer-encoding", b"chunked");
-            }
-            Rest::Nothing | Rest::Sized(_) | Rest::Chunked(_) => {}
+            Rest::Chunked(_) => encode::field(&mut buffer, "transfer-encoding", b"chunked"),
+            Rest::Nothing | Rest::Sized(_) => {}
         }
         buffer.extend_from_slice(b"\r\n");
         (self.buffer, self.place) = (buffer, 0);
