@@ -46,7 +46,7 @@ impl Served<'_> {
         headers::clean_response(&mut parts.headers);
         headers::append_via(&mut parts.headers, parts.version)
             .map_err(|_full| malformed("answers with too many header fields"))?;
-        // hyper answers each client in the version that it speaks.
+        // Each client is answered in the version that it speaks.
         parts.version = Version::HTTP_11;
         let body = match wish {
             None => Body::upstream(body),
