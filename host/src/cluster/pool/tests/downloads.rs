@@ -17,6 +17,7 @@ use super::support::{
 use crate::body::BodyError;
 use crate::cluster::peer::Peer;
 use crate::cluster::pool::Pool;
+use crate::wire::Fault;
 
 #[tokio::test(flavor = "local")]
 async fn a_truncated_body_is_an_error() {
@@ -77,6 +78,48 @@ async fn an_upstream_that_falls_silent_is_given_up() {
     let error = body.frame().await.unwrap().unwrap_err();
     assert!(matches!(error, BodyError::Silent(_)));
     assert_eq!(start.elapsed().as_secs(), LIMITS.download.body_timeout.as_secs());
+}
+
+#[tokio::test(flavor = "local")]
+async fn chunks_that_come_together_are_handed_on_one_by_one_with_their_trailers() {
+    let (listener, peer) = upstream().await;
+    let pool = Pool::new();
+    let answer = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n\
+                  5\r\nhello\r\n1\r\n \r\n5\r\nworld\r\n0\r\nx-sum: 1\r\nx-secret: 2\r\n\r\n";
+    serve(listener, vec![vec![answer; 2]]);
+    for _ in 0..2 {
+        let slot = acquire(&pool, &peer).await;
+        let response = within(10, slot.send(request(Method::GET), &LIMITS, |_, _| {})).await;
+        let mut body = response.unwrap().into_body();
+        assert_eq!(body.size_hint().exact(), None);
+        for data in ["hello", " ", "world"] {
+            assert!(!body.is_end_stream());
+            assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), data);
+        }
+        assert!(!body.is_end_stream());
+        let trailers = body.frame().await.unwrap().unwrap().into_trailers().unwrap();
+        assert_eq!((trailers.len(), &trailers["x-sum"]), (1, &"1".parse().unwrap()));
+        assert!(body.is_end_stream() && body.frame().await.is_none());
+        assert_eq!(pool.idle_count(), 1);
+    }
+}
+
+#[tokio::test(flavor = "local")]
+async fn what_is_wrong_in_a_body_is_told_after_all_before_it() {
+    let (listener, peer) = upstream().await;
+    let pool = Pool::new();
+    serve(
+        listener,
+        vec![vec!["HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\nx\r\n"]],
+    );
+    let slot = acquire(&pool, &peer).await;
+    let response = within(10, slot.send(request(Method::GET), &LIMITS, |_, _| {})).await;
+    let mut body = response.unwrap().into_body();
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "hello");
+    let error = body.frame().await.unwrap().unwrap_err();
+    assert_eq!(Fault::of(&error), Some(Fault::ChunkSize));
+    assert!(body.frame().await.is_none());
+    assert_eq!(pool.idle_count(), 0);
 }
 
 #[tokio::test(flavor = "local")]

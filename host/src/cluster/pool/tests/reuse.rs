@@ -82,6 +82,25 @@ async fn a_small_exchange_takes_two_polls() {
     }
 }
 
+#[tokio::test(flavor = "local")]
+async fn a_body_that_has_come_with_its_head_leaves_the_connection_to_others() {
+    let (listener, peer) = upstream().await;
+    serve(listener, vec![vec![HELLO, CHUNKED, HELLO]]);
+    let pool = Pool::new();
+    let mut bodies = Vec::new();
+    for known in [Some(5), None, Some(5)] {
+        let slot = acquire(&pool, &peer).await;
+        let sent = slot.send(request(Method::GET), &LIMITS, |_, _| {});
+        let body = within(10, sent).await.unwrap().into_body();
+        assert_eq!((body.size_hint().exact(), body.is_end_stream()), (known, false));
+        assert_eq!(pool.idle_count(), 1);
+        bodies.push(body);
+    }
+    for body in bodies {
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "hello");
+    }
+}
+
 #[derive(Default)]
 struct Wakes(AtomicUsize);
 
