@@ -33,6 +33,31 @@ fn a_body_is_not_lost_on_a_connection_that_an_upstream_of_http_1_0_keeps() {
 }
 
 #[test]
+fn a_response_in_chunks_is_whole_after_another_over_the_same_connection() {
+    // Each comes at once, so that its end is seen with its data, or its data before its end.
+    for pieces in [vec!["5\r\nhello\r\n0\r\n\r\n"], vec!["5\r\nhel", "lo\r\n0\r\n\r\n"]] {
+        let origin = Origin::scripted(move |peer| {
+            while peer.request().is_some() {
+                peer.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
+                pieces.iter().for_each(|piece| peer.send(*piece));
+            }
+        });
+        let proxy = to(&origin, "");
+        for _ in 0..5 {
+            assert_eq!(proxy.get("/").text(), "hello");
+        }
+        assert_eq!(origin.connections(), 1);
+    }
+    let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    let origin = Origin::answering(move |_| [head, "5\r\nhello\r\n0\r\n\r\n"].concat().into());
+    let proxy = to(&origin, "");
+    for _ in 0..5 {
+        assert_eq!(proxy.get("/").text(), "hello");
+    }
+    assert_eq!(origin.connections(), 1);
+}
+
+#[test]
 fn an_upstream_that_has_answered_early_takes_no_other_request_for_the_rest_of_the_body() {
     let (go_on, going) = channel::<()>();
     let going = Mutex::new(going);

@@ -41,6 +41,9 @@ fn responses(cuts: Cuts, bytes: &[u8]) {
     let mut gate = Responses::new(LIMITS);
     gate.ask(Asked { head: false, upgrade });
     let heads = |bytes: &mut BytesMut| loop {
+        if gate.has_switched() {
+            return None;
+        }
         let (count, last) = match gate.step(bytes) {
             Step::Pass(count) => (count, true),
             Step::Interim(count) => (count, false),

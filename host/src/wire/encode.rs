@@ -10,7 +10,12 @@ pub fn request_line(out: &mut Vec<u8>, method: &Method, target: &Uri) {
     out.push(b' ');
     match target.path_and_query() {
         Some(path) if target.scheme().is_none() && target.authority().is_none() => {
-            out.extend_from_slice(path.as_str().as_bytes());
+            // One that had no path has a slash, whatever it is made of.
+            out.extend_from_slice(path.path().as_bytes());
+            if let Some(query) = path.query() {
+                out.push(b'?');
+                out.extend_from_slice(query.as_bytes());
+            }
         }
         // Writing to memory does not fail.
         _ => drop(write!(out, "{target}")),
@@ -59,6 +64,11 @@ mod tests {
             request_line(&mut out, &Method::GET, &target.parse().unwrap());
             assert_eq!(String::from_utf8(out).unwrap(), format!("GET {target} HTTP/1.1\r\n"));
         }
+        let whole: Uri = "http://a?b".parse().unwrap();
+        let target = Uri::from(whole.path_and_query().unwrap().clone());
+        let mut out = Vec::new();
+        request_line(&mut out, &Method::GET, &target);
+        assert_eq!(out, b"GET /?b HTTP/1.1\r\n");
     }
 
     #[test]

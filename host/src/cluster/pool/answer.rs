@@ -73,6 +73,8 @@ impl Answer {
     pub(super) fn ask(&mut self, asked: Asked) {
         self.gate.ask(asked);
         self.much = false;
+        // That the body before has come to its end was seen without having been asked for.
+        (self.first, self.next) = (None, None);
     }
 
     /// So much is read at a time from now on.
