@@ -10,9 +10,11 @@ package() {
     cc) echo gcc libc6-dev ;;
     h2load | nghttp) echo nghttp2-client ;;
     nginx) echo nginx-light ;;
+    nginx-lua) echo nginx-light libnginx-mod-http-lua ;;
     nginx-stream) echo libnginx-mod-stream ;;
     pip3) echo python3-pip ;;
     systemd-analyze) echo systemd ;;
+    traffic_server) echo trafficserver ;;
     *) echo "$1" ;;
   esac
 }
@@ -20,6 +22,7 @@ package() {
 # Whether it is there: a program, or a module of nginx, which may be built in.
 there() {
   case $1 in
+    nginx-lua) [ -e /usr/lib/nginx/modules/ngx_http_lua_module.so ] ;;
     nginx-stream) [ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || nginx -V 2>&1 | grep -e '--with-stream ' >/dev/null ;;
     *) command -v "$1" >/dev/null ;;
   esac
