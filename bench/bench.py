@@ -1,394 +1,224 @@
 #!/usr/bin/env python3
-"""What the proxy costs, measured beside nginx and haproxy.
+"""What the proxy costs, measured beside every other that is here, in one run.
 
-    bench/bench.py cpu       CPU time of the proxy process per request, under wrk
-    bench/bench.py figures   starting, size, memory
+    bench/bench.py                                all of it, in less than half an hour: writes bench/RESULTS.md
+    bench/bench.py --only get,rules --rounds 2    a part of it, or less often: writes below target/bench
+    bench/bench.py --program FILE                 of another build
 
-Two cores: the origins (one nginx) and wrk share the first, the proxy under test has the second to
-itself. All proxies take their turn in every round, so that whatever else the machine does hits all
-of them; medians over the rounds are printed. Each proxy has one worker, three origins over
-keep-alive connections, and an access log in a file. Needs the release build of the proxy.
+The main table is about small requests over connections that are kept: the CPU time that each proxy takes for one, with
+three plugins in Linkspan's path, in seven rounds or more, in which all take their turn; and times at a fixed rate. Other
+scenarios have fewer rounds: see --only. Conditions are those of bench/base.py and bench/peers.py: two cores, of which the
+proxy under test has one to itself. Needs the release build of the proxy, nginx, memcached and wrk; the others are named
+if they are missing. Leave the machine alone meanwhile.
 """
 
-import argparse
-import http.client
+import collections
+import datetime
+import json
 import os
 import pathlib
+import platform
 import re
-import shutil
-import signal
-import socket
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-# Servers live where an ordinary user's PATH does not reach.
-os.environ["PATH"] += ":/usr/local/sbin:/usr/sbin:/sbin"
+import base
+import figures
+import pace
+import peers
+import report
+import scenarios
+from field import Field
+from peers import BARE, ENVOY, HAPROXY, NGINX, THREE
 
-ROUTER = r"""
-[plugins.by-path]
-component = "regex-match"
-config = { rules = [
-  { match = ['\.php$'], cluster = "php" },
-  { match = ['\.(jpg|png|css|js|html)$'], cluster = "static" },
-] }
-"""
+# What Linkspan with three plugins may cost of each, and what it had better: CPU time per request.
+WANTED = {
+    NGINX: (1.15, 1.00),
+    HAPROXY: (1.05, 0.90),
+    "haproxy, Lua": (0.70, 0.60),
+    "nginx, Lua": (0.85, 0.75),
+    ENVOY: (0.40, 0.35),
+    "envoy, Lua": (0.32, 0.28),
+    "envoy, proxy-wasm": (0.28, 0.25),
+    BARE: (1.15, 1.10),
+}
 
-REWRITER = """
-[plugins.stamp]
-component = "headers"
-config = { request = { set = { x-bench = "1" } }, response = { set = { x-proxy = "linkspan" } } }
-"""
-
-
-def free_ports(count):
-    """Ports that nobody listens on, all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+ROUNDS = 7
+PACE_ROUNDS = 2
+SHARES = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
 
 
-def wait_for(port, process, seconds=60, path="/w/index.html", host=None):
-    """Waits until somebody answers on a port: the proxy listens before its plugins are compiled."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if process.poll() is not None:
-            sys.exit(f"{process.args} ended with {process.returncode}")
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
-        try:
-            connection.request("GET", path, headers={"Host": host} if host else {})
-            if connection.getresponse().status == 200:
-                return
-        except OSError:
-            pass
-        finally:
-            connection.close()
-        time.sleep(0.02)
-    sys.exit(f"{process.args} does not answer on {port}")
-
-
-class Bench:
-    """A scratch directory, the cores, and all processes that were started."""
-
-    def __init__(self, options, directory):
-        self.options = options
-        self.directory = pathlib.Path(directory)
-        self.processes = []
-
-    def file(self, name, text):
-        path = self.directory / name
-        path.write_text(text)
-        return path
-
-    def start(self, core, *command, **how):
-        command = ["taskset", "-c", str(core), *map(str, command)]
-        how = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, **how}
-        process = subprocess.Popen(command, **how)
-        self.processes.append(process)
-        return process
-
-    def stop(self, process, how=signal.SIGTERM):
-        process.send_signal(how)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        self.processes.remove(process)
-
-    def stop_all(self):
-        for process in list(self.processes):
-            self.stop(process)
-
-    # What is measured, and what it talks to.
-
-    def nginx(self, name, core, settings):
-        temporary = "".join(
-            f"{kind}_temp_path {self.directory / name}/{kind};\n"
-            for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
-        return self.nginx_with(
-            name, core, f"http {{ {temporary} keepalive_requests 100000000; {settings} }}\n"
-        )
-
-    def nginx_with(self, name, core, blocks, modules="", connections=4096):
-        """An nginx with one worker and what stands in the blocks of its configuration."""
-        user = "user root;" if os.getuid() == 0 else ""
-        directory = self.directory / name
-        directory.mkdir()
-        conf = self.file(
-            f"{name}.conf",
-            f"{modules} {user} daemon off; worker_processes 1; pid {directory}/pid; error_log stderr error;\n"
-            f"events {{ worker_connections {connections}; }}\n{blocks}",
-        )
-        return self.start(core, "nginx", "-p", directory, "-c", conf)
-
-    def origins(self, ports):
-        body = "x" * self.options.bytes
-        servers = "".join(
-            f'server {{ listen 127.0.0.1:{port}; location / {{ return 200 "{body}"; }} }}\n'
-            for port in ports
-        )
-        process = self.nginx("origins", self.options.load_core, f"access_log off; {servers}")
-        for port in ports:
-            wait_for(port, process)
-
-    def linkspan_config(self, name, port, origins, chain, server=""):
-        """A configuration whose listener has these parts of the chain; `server` goes to [server]."""
-        endpoints = ", ".join(f'"127.0.0.1:{origin}"' for origin in origins)
-        router = "router" in chain
-        rewriter = "rewriter" in chain
-        balancer = "first-alive" if "first-alive" in chain else "round-robin"
-        clusters = "".join(
-            f'[clusters.{cluster}]\nendpoints = [{endpoints}]\nbalancer = "{balancer}"\n'
-            for cluster in ("php", "static")
-        )
-        return self.file(
-            f"{name}.toml",
-            f"""
-[log]
-level = "warn"
-access = "{self.directory}/{name}.log"
-[server]
-workers = 1
-cache-dir = "{self.directory}/cache"
-{server}
-[listeners.web]
-bind = "127.0.0.1:{port}"
-routers = [{'"by-path"' if router else ''}]
-rewriters = [{'"stamp"' if rewriter else ''}]
-default-cluster = "static"
-{clusters}
-{ROUTER if router else ''}
-{REWRITER if rewriter else ''}
-""",
-        )
-
-    def linkspan(self, name, port, origins, chain):
-        config = self.linkspan_config(name, port, origins, chain)
-        return self.start(self.options.proxy_core, self.options.program, "-c", config)
-
-    def nginx_proxy(self, port, origins):
-        servers = " ".join(f"server 127.0.0.1:{origin};" for origin in origins)
-        return self.nginx(
-            "nginx",
-            self.options.proxy_core,
-            f"access_log {self.directory}/nginx.log;"
-            f"upstream origins {{ {servers} keepalive 64; }}"
-            f"server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://origins;"
-            f' proxy_http_version 1.1; proxy_set_header Connection ""; }} }}',
-        )
-
-    def haproxy(self, port, origins):
-        servers = "\n".join(
-            f"  server s{place} 127.0.0.1:{origin}" for place, origin in enumerate(origins)
-        )
-        config = self.file(
-            "haproxy.cfg",
-            f"""
-global
-  nbthread 1
-  maxconn 4096
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 60s
-  timeout server 60s
-  http-reuse always
-frontend web
-  bind 127.0.0.1:{port}
-  default_backend origins
-backend origins
-  balance roundrobin
-{servers}
-""",
-        )
-        return self.start(self.options.proxy_core, "haproxy", "-f", config)
-
-
-def family(pid):
-    """A process and all its descendants."""
-    children = {}
-    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
-    found = [pid]
-    for member in found:
-        found.extend(children.get(member, []))
-    return found
-
-
-def cpu_seconds(pid):
-    """utime + stime of a process, all its threads, and all its descendants."""
-    total = 0
-    for member in family(pid):
-        fields = pathlib.Path(f"/proc/{member}/stat").read_text().rsplit(")", 1)[1].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / os.sysconf("SC_CLK_TCK")
-
-
-def load(bench, port, seconds, script=None):
-    """Runs wrk, perhaps with a script; gives the requests served and the requests per second."""
-    options = bench.options
-    command = [
-        "taskset", "-c", str(options.load_core),
-        "wrk", "-t1", f"-c{options.connections}", f"-d{seconds}s", "--timeout", "10s",
-        *(["-s", str(script)] if script else []),
-        f"http://127.0.0.1:{port}/w/index.html",
-    ]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    trouble = re.search(r"Non-2xx.*|Socket errors.*", output)
-    if trouble:
-        sys.exit(f"port {port}: {trouble[0]}")
-    requests = int(re.search(r"(\d+) requests in", output)[1])
-    rate = float(re.search(r"Requests/sec: +([\d.]+)", output)[1])
-    return requests, rate
-
-
-def turns(options, names):
-    """Each name in each round, with the round's number. Whoever follows whom changes from round to round."""
-    names = list(names)
-    for turn in range(options.rounds):
-        for name in names[turn % len(names):] + names[:turn % len(names)]:
-            yield turn + 1, name
-
-
-def cpu(bench):
-    """CPU time per request, each proxy in turn, for some rounds."""
-    options = bench.options
-    chains = {
-        "linkspan, regex-match + round-robin + headers": ["router", "rewriter"],
-        "linkspan, round-robin": [],
-        "linkspan, first-alive": ["first-alive"],
-    }
-    ports = free_ports(3 + len(chains) + 2)
-    origins, ports = ports[:3], ports[3:]
-    bench.origins(origins)
-    proxies = {}
-    for place, (name, chain) in enumerate(chains.items()):
-        port = ports.pop()
-        proxies[name] = (bench.linkspan(f"linkspan{place}", port, origins, chain), port)
-    baseline = "nginx, proxy_pass"
-    port = ports.pop()
-    proxies[baseline] = (bench.nginx_proxy(port, origins), port)
-    if shutil.which("haproxy"):
-        port = ports.pop()
-        proxies["haproxy, roundrobin, no access log"] = (bench.haproxy(port, origins), port)
-    for process, port in proxies.values():
-        wait_for(port, process)
-    compare(bench, proxies, baseline)
-
-
-def compare(bench, proxies, baseline, script=None):
-    """Loads each proxy in turn, for some rounds, and prints what a request costs each; `proxies`
-    are processes and ports by name, `baseline` is the name that all are compared with."""
-    options = bench.options
-    for _, port in proxies.values():
-        load(bench, port, 1, script)
-    costs = {name: [] for name in proxies}
-    rates = {name: [] for name in proxies}
-    for turn, name in turns(options, proxies):
-        process, port = proxies[name]
-        before = cpu_seconds(process.pid)
-        requests, rate = load(bench, port, options.seconds, script)
-        cost = (cpu_seconds(process.pid) - before) / requests * 1e6
-        costs[name].append(cost)
-        rates[name].append(rate)
-        print(f"round {turn}: {name}: {cost:.1f} us", file=sys.stderr)
-    base = statistics.median(costs[baseline])
-    # More than the two that this keeps running means that others were measured too.
-    busy = os.getloadavg()[0]
-    print(f"{options.rounds} rounds of {options.seconds} s, {options.connections} connections,"
-          f" {options.bytes} bytes a response; load average {busy:.1f}")
-    print("| proxy | CPU per request, median (least to most) | of nginx's | requests/s |")
-    print("|---|---|---|---|")
+def get(field):
+    """The main table."""
+    options = field.options
+    proxies = field.start(peers.PEERS)
+    costs, rates, failed = field.rounds({name: (process, field.wrk(port)) for name, (process, port) in proxies.items()})
+    memory = {name: base.resident(process) / 1024 for name, (process, _) in proxies.items()}
+    times = paced(field, {name: port for name, (_, port) in proxies.items() if name in costs}, failed)
+    field.stop(proxies)
+    rows = []
     for name, values in costs.items():
-        middle = statistics.median(values)
-        print(f"| {name} | {middle:.1f} us ({min(values):.1f} to {max(values):.1f})"
-              f" | {middle / base:.2f} | {statistics.median(rates[name]):.0f} |")
-
-
-def start_time(bench, config, *arguments):
-    """Starts the proxy; gives the process and the seconds until it said that it listens."""
-    begin = time.monotonic()
-    command = [bench.options.program, *arguments, "-c", config]
-    process = bench.start(bench.options.proxy_core, *command, stdout=subprocess.PIPE)
-    line = process.stdout.readline()
-    if not line.startswith(b"listening"):
-        sys.exit(f"the proxy does not start: {line!r}")
-    return process, time.monotonic() - begin
-
-
-def memory(pid, key):
-    text = pathlib.Path(f"/proc/{pid}/status").read_text()
-    return int(re.search(rf"{key}:\s+(\d+) kB", text)[1]) / 1024
-
-
-def figures(bench):
-    """Starting, size and memory, with the full chain."""
-    origins = free_ports(3)
-    config = bench.linkspan_config("linkspan", 0, origins, ["router", "rewriter"])
-    cold, warm, idle = [], [], []
-    for _ in range(bench.options.rounds):
-        shutil.rmtree(bench.directory / "cache", ignore_errors=True)
-        process, seconds = start_time(bench, config)
-        cold.append(seconds)
-        bench.stop(process)
-        process, seconds = start_time(bench, config)
-        warm.append(seconds)
-        time.sleep(1)
-        idle.append(memory(process.pid, "VmRSS"))
-        bench.stop(process)
-    size = bench.options.program.stat().st_size / 2**20
-    stripped = bench.directory / "stripped"
-    subprocess.run(["strip", "-o", stripped, bench.options.program], check=True)
-    print("| figure | value |")
-    print("|---|---|")
-    print(f"| cold start, three components compiled | {statistics.median(cold) * 1e3:.0f} ms |")
-    print(f"| start from cache | {statistics.median(warm) * 1e3:.0f} ms |")
-    print(f"| binary | {size:.1f} MiB, stripped {stripped.stat().st_size / 2**20:.1f} MiB |")
-    print(f"| RSS idle, one worker | {statistics.median(idle):.1f} MiB |")
-
-
-def run(description, modes, more=None):
-    """Parses the arguments and runs a mode: a function of a bench, by name. The first is the
-    default. `more` adds further arguments to a parser."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+        must, goal = WANTED.get(name, (None, None))
+        ratio = wanted = met = ""
+        if name != THREE and THREE in costs:
+            ratio = report.of(costs[THREE], values)
+        if must and ratio:
+            wanted, middle = f"{must:.2f} / {goal:.2f}", report.ratio(costs[THREE], values)[0]
+            met = "goal" if middle <= goal else "must" if middle <= must else "**no**"
+        late = " / ".join(report.short(times[name][share] * 1e3) for share in SHARES) if name in times else "-"
+        rows.append([name, report.spread(values), ratio, wanted, met, f"{statistics.median(rates[name]):.0f}", late,
+                     f"{memory[name]:.1f}"])
+    title = "Small requests"
+    note = (
+        f"GET, {options.bytes} bytes, {options.connections} connections that are kept, {options.rounds} rounds of"
+        f" {options.seconds} s. The ratio is that of {THREE} to each, of medians, and in brackets the least and the most"
+        f" within a round. p50, p99 and p99.9 are at {options.rate} requests a second (see bench/pace.py)."
     )
-    parser.add_argument("mode", choices=list(modes), nargs="?", default=next(iter(modes)))
-    parser.add_argument("--program", type=pathlib.Path, default=ROOT / "target/release/linkspan")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=5)
-    parser.add_argument("--connections", type=int, default=64)
-    parser.add_argument("--bytes", type=int, default=1024, help="size of a response")
-    parser.add_argument("--load-core", type=int, default=0)
-    parser.add_argument("--proxy-core", type=int, default=1)
-    if more:
-        more(parser)
-    options = parser.parse_args()
-    options.program = options.program.resolve()
-    if not options.program.exists():
-        sys.exit(f"{options.program} is missing: cargo build --release --locked")
-    # Whoever is told to end takes along what it has started.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    with tempfile.TemporaryDirectory() as directory:
-        bench = Bench(options, directory)
+    header = ["proxy", "µs of CPU per request", "ratio to it", "must / goal", "met", "requests/s",
+              f"{' / '.join(SHARES)}, ms", "RSS, MiB"]
+    faults = [f"{name}: {trouble}" for name, trouble in failed.items()]
+    faults += [f"{name} lacks {peers.PEERS[name].lacks}" for name in costs if peers.PEERS[name].lacks]
+    return [report.Table(
+        title, header, rows, note, faults,
+        raw={"unit": "µs of CPU per request", "costs": costs, "rates": rates, "memory_mib": memory, "seconds": times},
+        plots={title: report.bars(title, "µs of CPU per request", costs)} if costs else {},
+    )]
+
+
+def paced(field, ports, failed):
+    """What shares of all requests at a fixed rate take at most, by name."""
+    options, found = field.options, collections.defaultdict(list)
+    for turn, name in base.turns(options, ports, PACE_ROUNDS):
+        print(f"round {turn}: {name}, {options.rate} requests a second", file=sys.stderr)
         try:
-            modes[options.mode](bench)
-        finally:
-            bench.stop_all()
+            found[name] += pace.times(ports[name], options.rate, options.seconds, options.connections)
+        except base.Trouble as trouble:
+            failed[f"{name} at {options.rate} a second"] = str(trouble)
+        field.bench.trim()
+    for times in found.values():
+        times.sort()
+    return {
+        name: {share: times[min(len(times) - 1, int(part * len(times)))] for share, part in SHARES.items()}
+        for name, times in found.items()
+    }
+
+
+SCENARIOS = {
+    "get": get,
+    "requests": scenarios.requests,
+    "connections": scenarios.connections,
+    "bodies": scenarios.large,
+    "websocket": scenarios.websocket,
+    "tcp": scenarios.tcp,
+    "memcached": scenarios.memcached,
+    "endpoints": scenarios.endpoints,
+    "rules": scenarios.rules,
+    "rewriters": scenarios.rewriters,
+    "swaps": scenarios.swaps,
+    "start": figures.start,
+    "idle": figures.idle,
+    "growth": figures.growth,
+    "workers": figures.workers,
+}
+
+
+def measure(bench):
+    options = bench.options
+    begun, field, found = time.monotonic(), Field(bench), {}
+    load = os.getloadavg()[0]
+    for name in options.only:
+        print(f"== {name} ({time.monotonic() - begun:.0f} s)", file=sys.stderr)
+        before = list(bench.processes)
+        try:
+            found[name] = SCENARIOS[name](field)
+        except (base.Trouble, OSError) as trouble:
+            found[name] = [report.Table(name, [], [], faults=[f"not measured: {trouble}"])]
+            print(f"{name}: {trouble}", file=sys.stderr)
+        field.clear(before)
+    write(options, field, found, load, time.monotonic() - begun)
+
+
+def machine():
+    model = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
+    return {
+        "processor": model[1] if model else platform.machine(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+        "kernel": platform.release(),
+        "system": platform.freedesktop_os_release().get("PRETTY_NAME", platform.system()),
+    }
+
+
+def write(options, field, found, load, took):
+    """The tables, to standard output too, the plots and the raw data."""
+    results = options.out / "results"
+    results.mkdir(parents=True, exist_ok=True)
+    about, now = machine(), datetime.datetime.now(datetime.timezone.utc)
+    whole = options.out == base.ROOT / "bench"
+    parts = [
+        "# What Linkspan costs beside others",
+        f"Written by `make bench` on {now:%Y-%m-%d}, in {took / 60:.0f} minutes."
+        + ("" if whole else " **A try: not all, or not often enough.**"),
+        f"{about['processor']}, {about['cores']} cores, {about['memory_gib']} GiB, Linux {about['kernel']},"
+        f" {about['system']}; load average before: {load:.1f}. The proxy under test has core {options.proxy_core},"
+        f" origins and load have core {options.load_core}.",
+        "Seconds are those of this machine and this hour: what is claimed are ratios. Figures of CPU time are medians over"
+        " rounds, in which all take their turn. In tables, a **ratio** is what Linkspan takes of what the other does, with"
+        " the least and the most within a round; x2.00 is how much more it is than in the first row.",
+        report.table(["proxy", "version"], field.versions.items()),
+    ]
+    parts += ["\n".join(f"- {name} is missing: {why}" for name, why in field.missing.items())] if field.missing else []
+    raw = {
+        "date": f"{now:%Y-%m-%dT%H:%M:%SZ}", "machine": about, "versions": field.versions, "missing": field.missing,
+        "rounds": options.rounds, "seconds": options.seconds, "load_average": load, "scenarios": {},
+    }
+    for name, pieces in found.items():
+        for piece in pieces:
+            parts.append(f"## {piece.title}")
+            parts += [piece.note] if piece.note else []
+            parts += [piece.markdown()] if piece.raw else []
+            parts += ["\n".join(f"- {fault}" for fault in piece.faults)] if piece.faults else []
+            for title, plot in piece.plots.items():
+                file = re.sub(r"\W+", "-", title.lower()) + ".svg"
+                (results / file).write_text(plot)
+                parts.append(f"![{title}](results/{file})")
+            raw["scenarios"].setdefault(name, {})[piece.title] = piece.raw
+    text = "\n\n".join(parts) + "\n"
+    (options.out / "RESULTS.md").write_text(text)
+    (results / "raw.json").write_text(json.dumps(rounded(raw), indent=1) + "\n")
+    print(text)
+    print(f"written to {options.out}/RESULTS.md", file=sys.stderr)
+
+
+def rounded(value):
+    """Raw data without digits that tell nothing."""
+    if isinstance(value, dict):
+        return {key: rounded(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [rounded(each) for each in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value
+
+
+def main():
+    parser = base.arguments(__doc__)
+    parser.set_defaults(rounds=ROUNDS, seconds=3)
+    parser.add_argument("--only", default=",".join(SCENARIOS), help="these scenarios; all are: %(default)s")
+    parser.add_argument("--rate", type=int, default=2000, help="requests a second where the rate is fixed")
+    parser.add_argument("--minutes", type=float, default=2, help="how long it is watched whether memory grows")
+    parser.add_argument("--idle", type=int, default=2000, help="idle connections")
+    parser.add_argument("--hosts", type=int, default=10_000, help="hosts in memcached")
+    parser.add_argument("--gib", type=float, default=1, help="size of a TCP stream")
+    parser.add_argument("--parallel", type=int, default=32, help="TCP connections at a time")
+    parser.add_argument("--out", type=pathlib.Path, help="where to write to")
+    options = parser.parse_args()
+    options.only = options.only.split(",")
+    if unknown := set(options.only) - set(SCENARIOS):
+        parser.error(f"there is no scenario {', '.join(sorted(unknown))}")
+    whole = list(options.only) == list(SCENARIOS) and options.rounds >= ROUNDS
+    options.out = (options.out or base.ROOT / ("bench" if whole else "target/bench")).resolve()
+    base.within(options, measure)
 
 
 if __name__ == "__main__":
-    run(__doc__, {"cpu": cpu, "figures": figures})
+    main()

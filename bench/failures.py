@@ -28,7 +28,7 @@ import sys
 import tempfile
 import time
 
-from bench import ROOT, free_ports, wait_for
+from base import ROOT, free_ports, wait_for
 
 os.environ["PATH"] += ":/usr/local/sbin:/usr/sbin:/sbin"
 

@@ -4,17 +4,16 @@
     bench/hosts.py [--seconds 5] [--rounds 5] [--hosts 10000]
 
 Each request names a random host. `memcached-remap` asks a memcached for it, the router `host` and nginx's `map`
-have all of them in their configuration. Conditions are those of bench/bench.py: one worker each, three origins over
+have all of them in their configuration. Conditions are those of bench/base.py: one worker each, three origins over
 keep-alive connections, an access log in a file; memcached shares the core of wrk and the origins. Any answer but 200,
 and any broken connection, ends the run. Needs the release build of the proxy, nginx, wrk and memcached.
 """
 
 import os
 import socket
-import sys
 import time
 
-import bench as base
+import base
 
 
 def address(number):
@@ -33,10 +32,10 @@ def fill(port, hosts, origins):
     while not answer.endswith(b"END\r\n"):
         more = connection.recv(4096)
         if not more:
-            sys.exit("memcached closed the connection")
+            raise base.Trouble("memcached closed the connection")
         answer += more
     if not answer.startswith(b"VALUE "):
-        sys.exit(f"memcached does not hold the last host: {answer!r}")
+        raise base.Trouble(f"memcached does not hold the last host: {answer!r}")
 
 
 def memcached(bench, hosts, origins):
@@ -50,7 +49,7 @@ def memcached(bench, hosts, origins):
             return port
         except ConnectionRefusedError:
             if process.poll() is not None or time.monotonic() > end:
-                sys.exit("memcached does not answer")
+                raise base.Trouble("memcached does not answer")
             time.sleep(0.02)
 
 
@@ -90,17 +89,16 @@ def nginx(bench, port, hosts, origins):
     )
 
 
-def hosts(bench):
+def proxies(bench, origins):
+    """Processes and ports by name, and the script by which wrk asks for one host after another."""
     options = bench.options
-    origins = base.free_ports(3)
-    bench.origins(origins)
     store = memcached(bench, options.hosts, origins)
     entries = ", ".join(f'"{address(number)}" = "c{number % len(origins)}"' for number in range(options.hosts))
     clusters = "".join(
         f'[clusters.c{place}]\nendpoints = ["127.0.0.1:{origin}"]\n' for place, origin in enumerate(origins)
     )
     ports = base.free_ports(3)
-    proxies = {
+    found = {
         "linkspan, memcached-remap": (
             linkspan(
                 bench, "remap", ports[0],
@@ -126,7 +124,7 @@ timeout = "1s"
         ),
         "nginx, map": (nginx(bench, ports[2], options.hosts, origins), ports[2]),
     }
-    for process, port in proxies.values():
+    for process, port in found.values():
         base.wait_for(port, process, host=address(0))
     script = bench.file(
         "hosts.lua",
@@ -142,7 +140,14 @@ function request()
 end
 """,
     )
-    base.compare(bench, proxies, "nginx, map", script)
+    return found, script
+
+
+def hosts(bench):
+    origins = base.free_ports(3)
+    bench.origins(origins)
+    found, script = proxies(bench, origins)
+    base.compare(bench, found, "nginx, map", script)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 
 Builds each, then tells its size; the CPU time to compile it; how much later a proxy listens that loads it from the
 cache than one with a built-in balancer; the time of a call of `pick`, as the access log has it, over all requests of
-the rounds; and the memory of a proxy with one worker. Conditions are those of bench/bench.py. Needs the release build
+the rounds; and the memory of a proxy with one worker. Conditions are those of bench/base.py. Needs the release build
 of the proxy, nginx, wrk, and what the languages need: `tools/languages.sh c js python` fetches most of it.
 """
 
@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 
-import bench as base
+import base
 
 TOOLS = base.ROOT / "target/languages"
 

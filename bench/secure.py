@@ -8,7 +8,7 @@
     bench/secure.py idle       memory: 1,000 (--idle) connections over TLS that have made one request each by HTTP/2, and by
                                HTTP/1.1, and are idle
 
-Conditions are those of bench/bench.py: two cores, of which the proxy under test has one to itself; one worker each, which
+Conditions are those of bench/base.py: two cores, of which the proxy under test has one to itself; one worker each, which
 take turns in every round. Upstreams are spoken to in HTTP/1.1 in the clear. Certificates are ECDSA with P-256, sessions
 are not taken up again, and all write an access log but HAProxy. Linkspan has three plugins in the path (regex-match,
 round-robin, headers), and round-robin alone besides. Needs the release build of the proxy, and
@@ -25,7 +25,7 @@ import subprocess
 import sys
 import time
 
-import bench as base
+import base
 
 LINKSPAN, ALONE = "linkspan, three plugins", "linkspan, round-robin"
 NGINX, HAPROXY = "nginx", "haproxy, no access log"
@@ -242,10 +242,6 @@ def requests(field):
         bench.stop(process)
 
 
-def resident(process):
-    return sum(base.memory(pid, "VmRSS") for pid in base.family(process.pid)) * 1024
-
-
 def idle(field):
     options = field.bench.options
     print(f"| {options.idle} idle connections | before, KiB | with them | KiB each | after them |\n|---|---|---|---|---|")
@@ -256,15 +252,15 @@ def idle(field):
             for each in [request(secure, [protocol]) for _ in range(64)]:
                 each.close()
             time.sleep(1)
-            before = resident(process)
+            before = base.resident(process)
             streams = [request(secure, [protocol]) for _ in range(options.idle)]
             time.sleep(2)
-            within = resident(process)
+            within = base.resident(process)
             for each in streams:
                 each.close()
             time.sleep(2)
             print(f"| {name}, {protocol} | {before:.0f} | {within:.0f} | {(within - before) / options.idle:.1f}"
-                  f" | {resident(process):.0f} |", flush=True)
+                  f" | {base.resident(process):.0f} |", flush=True)
             field.bench.stop(process)
 
 

@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 
-from bench import ROOT, free_ports, wait_for
+from base import ROOT, free_ports, wait_for
 
 GUEST = ROOT / "target/guests/wasm32-wasip2/plugin/linkspan_test_waits.wasm"
 

@@ -8,7 +8,7 @@
                                send 64 bytes, get them back and close
     bench/streams.py idle      memory: 3,000 streams (--idle) that have each moved 64 KiB both ways and are open and idle
 
-Conditions are those of bench/bench.py: two cores, of which the proxy under test has one to itself; one worker each, which
+Conditions are those of bench/base.py: two cores, of which the proxy under test has one to itself; one worker each, which
 take turns in every one of 3 rounds (--rounds). Sixteen endpoints, round robin, and no access logs. Linkspan is there
 twice: without a router, and with one that decides by the first bytes. HAProxy is to splice always, which costs it
 less here than to choose when (`splice-auto`); nginx does not splice.
@@ -30,7 +30,7 @@ import subprocess
 import sys
 import time
 
-import bench as base
+import base
 import ends
 
 # So many endpoints, and clients' addresses, that nobody lacks ports: a closed connection keeps its for a minute.
@@ -110,20 +110,9 @@ def nginx(bench, port, origins):
         f"nginx-{port}",
         bench.options.proxy_core,
         f"stream {{ upstream far {{ {servers} }} server {{ listen 127.0.0.1:{port}; proxy_pass far; }} }}\n",
-        modules=stream_module(),
+        modules=base.nginx_module("ngx_stream_module"),
         connections=2 * bench.options.idle + OTHER_FILES,
     )
-
-
-def stream_module():
-    """What loads nginx's stream module, if that is a file of its own."""
-    built = subprocess.run(["nginx", "-V"], check=True, capture_output=True, text=True).stderr
-    if "--with-stream=dynamic" not in built:
-        return ""
-    module = pathlib.Path(re.search(r"--modules-path=(\S+)", built)[1]) / "ngx_stream_module.so"
-    if not module.exists():
-        sys.exit(f"{module} is missing: tools/need.sh nginx-stream")
-    return f"load_module {module};"
 
 
 PROXIES = {
@@ -157,10 +146,19 @@ class Field:
                 return process, port
             except OSError:
                 time.sleep(0.02)
-        sys.exit(f"{process.args} does not relay")
+        raise base.Trouble(f"{process.args} does not relay")
 
     def start_all(self):
         return {name: self.start(name) for name in PROXIES}
+
+    def visit(self, pool, port, count):
+        """Connections from many processes. Gives how many per second, and what failed how often."""
+        parallel = self.bench.options.parallel
+        each = [count // parallel + (place < count % parallel) for place in range(parallel)]
+        work = [(port, f"127.0.0.{2 + place % ENDPOINTS}", share) for place, share in enumerate(each)]
+        begun = time.monotonic()
+        failed = sum(pool.starmap(ends.visit, work, chunksize=1), collections.Counter())
+        return count / (time.monotonic() - begun), failed
 
     def fault(self, text):
         self.faults.append(text)
@@ -274,16 +272,10 @@ def short(field):
         proxies = field.start_all()
 
         def visit(name, count):
-            """Connections from many processes. Gives how many per second, and how many failed."""
-            each = [count // options.parallel + (place < count % options.parallel) for place in range(options.parallel)]
-            work = [
-                (proxies[name][1], f"127.0.0.{2 + place % ENDPOINTS}", share) for place, share in enumerate(each)
-            ]
-            begun = time.monotonic()
-            failed = sum(pool.starmap(ends.visit, work, chunksize=1), collections.Counter())
+            rate, failed = field.visit(pool, proxies[name][1], count)
             for error, times in failed.items():
                 field.fault(f"{name}: {times} times {error}")
-            return count / (time.monotonic() - begun), failed.total()
+            return rate, failed.total()
 
         for name in proxies:
             visit(name, options.connections // 20)
@@ -303,11 +295,6 @@ def short(field):
               f" | {statistics.median(rates[name]):.0f} | {sum(failures[name])} |", flush=True)
     for process, _ in proxies.values():
         field.bench.stop(process)
-
-
-def resident(process):
-    """What a proxy has in memory, in KiB."""
-    return 1024 * sum(base.memory(member, "VmRSS") for member in base.family(process.pid))
 
 
 def pipes(process):
@@ -332,7 +319,7 @@ def idle(field):
         for _ in range(16):
             field.move(name, port, 16 * MOVED_BYTES, 16 * MOVED_BYTES)
         time.sleep(1)
-        before, piped = resident(process), pipes(process)
+        before, piped = base.resident(process), pipes(process)
         streams = []
         try:
             for _ in range(options.idle):
@@ -340,16 +327,16 @@ def idle(field):
                 ends.echo(streams[-1])
                 ends.move(streams[-1], field.memory, MOVED_BYTES, MOVED_BYTES)
             time.sleep(2)
-            within, piped_within = resident(process), pipes(process)
+            within, piped_within = base.resident(process), pipes(process)
             for each in streams:
                 ends.echo(each)
         except OSError as error:
             field.fault(f"{name}: stream {len(streams)}: {error!r}")
-            within, piped_within = resident(process), pipes(process)
+            within, piped_within = base.resident(process), pipes(process)
         for each in streams:
             each.close()
         time.sleep(2)
-        print(f"| {name} | {before:.0f} | {within:.0f} | {(within - before) / options.idle:.1f} | {resident(process):.0f}"
+        print(f"| {name} | {before:.0f} | {within:.0f} | {(within - before) / options.idle:.1f} | {base.resident(process):.0f}"
               f" | {piped} | {piped_within} |", flush=True)
         if name.startswith(LINKSPAN) and piped_within > KEPT_PIPES:
             field.fault(f"{name}: idle streams hold {piped_within} descriptors of pipes")

@@ -10,7 +10,7 @@ place of one that is closed. A request is never sent twice. It has failed if it 
 body; a connection was reset if its end was anything but an end in order, idle or not. Times are those from when a request
 was due.
 
-Conditions are those of bench/bench.py, with a router: all processes of the proxy share a core. Ends with 1 if a request has
+Conditions are those of bench/base.py, with a router: all processes of the proxy share a core. Ends with 1 if a request has
 failed, a connection was reset, or a process that was replaced did not leave with 0. Needs the release build of the
 proxy, and nginx for the origins.
 """
@@ -24,7 +24,7 @@ import subprocess
 import sys
 import time
 
-import bench as base
+import base
 
 PATH = "/w/index.html"
 KEPT = f"GET {PATH} HTTP/1.1\r\nhost: test\r\n\r\n".encode()
