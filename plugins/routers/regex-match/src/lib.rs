@@ -11,30 +11,28 @@
 //! A request is answered with 400 if what was matched would lead a new path out of its place with dot
 //! segments, or name the server of a location.
 
-use crate::bindings::exports::linkspan::plugin::{lifecycle, router};
-use crate::bindings::linkspan::plugin::{clusters, request};
-use crate::rules::{Request, Rules};
+use crate::bindings::exports::linkspan::plugin::lifecycle;
+use crate::bindings::linkspan::plugin::clusters;
+use crate::rules::Rules;
 use linkspan_plugin_common::clusters::Clusters;
 use std::cell::RefCell;
 
 mod authority;
 mod config;
+pub mod export;
+pub mod lowered;
 mod patterns;
 mod rules;
 mod template;
 mod text;
 
 mod bindings {
-    wit_bindgen::generate!({ path: "../../../wit", world: "router-plugin" });
-}
-
-#[cfg(target_family = "wasm")]
-mod export {
-    #![expect(unsafe_code, reason = "the exported symbols of a component")]
-
-    use crate::Plugin;
-
-    crate::bindings::export!(Plugin with_types_in crate::bindings);
+    wit_bindgen::generate!({
+        path: "../../../wit",
+        world: "router-plugin",
+        // What most rules say is ready, and would be copied for each call.
+        skip: ["route"],
+    });
 }
 
 struct Plugin;
@@ -50,15 +48,6 @@ impl lifecycle::Guest for Plugin {
     }
 }
 
-impl router::Guest for Plugin {
-    fn route() -> router::Decision {
-        RULES.with_borrow_mut(|rules| match rules {
-            Some(rules) => rules.decide(request::path().as_bytes(), &Running),
-            None => router::Decision::Next,
-        })
-    }
-}
-
 /// The clusters that there are.
 struct Configured;
 
@@ -69,26 +58,5 @@ impl Clusters for Configured {
 
     fn names(&self) -> Vec<String> {
         clusters::names()
-    }
-}
-
-/// The request that the running call is about.
-struct Running;
-
-impl Request for Running {
-    fn authority(&self) -> String {
-        request::authority()
-    }
-
-    fn method(&self) -> String {
-        request::method()
-    }
-
-    fn header_values(&self, name: &str) -> Vec<Vec<u8>> {
-        request::header_values(name)
-    }
-
-    fn query(&self) -> Option<String> {
-        request::query()
     }
 }

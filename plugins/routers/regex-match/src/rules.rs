@@ -12,6 +12,7 @@ use linkspan_plugin_common::segments;
 use linkspan_plugin_common::table::Table;
 use linkspan_plugin_common::{authority, fields};
 use regex_automata::meta::Regex;
+use std::borrow::Cow;
 use std::cell::OnceCell;
 
 /// The most that the contract takes for an answer.
@@ -82,21 +83,27 @@ impl Rules {
     }
 
     /// What the first rule that holds says about a path as it is written.
-    pub(crate) fn decide(&mut self, written: &[u8], request: &impl Request) -> Decision {
-        let path: Vec<u8> = segments::decoded(written).collect();
+    pub(crate) fn decide(&mut self, written: &[u8], request: &impl Request) -> Cow<'_, Decision> {
+        let path = match written.contains(&b'%') {
+            true => Cow::Owned(segments::decoded(written).collect()),
+            false => Cow::Borrowed(written),
+        };
         let asked = Asked { request, authority: OnceCell::new(), method: OnceCell::new() };
         let rules = &self.rules;
         let rule =
             self.patterns.find(&path, |rule| rules.get(rule).filter(|rule| rule.holds(&asked)));
-        let Some(rule) = rule else { return Decision::Next };
-        let too_long = || Decision::Respond(text_response(414, "414 URI Too Long\n".to_owned()));
+        let Some(rule) = rule else { return Cow::Owned(Decision::Next) };
+        let says = |status, text: &str| {
+            Cow::Owned(Decision::Respond(text_response(status, text.to_owned())))
+        };
+        let too_long = || says(414, "414 URI Too Long\n");
         if rule.fills() && path.len() > MOST_FILLED_BYTES {
             return too_long();
         }
         match rule.decide(&path, written, request) {
-            Some(Decision::Forward(target)) if !fits(&target, written, request) => too_long(),
+            Some(decision) if !fits(&decision, written, request) => too_long(),
             Some(decision) => decision,
-            None => Decision::Respond(text_response(400, "400 Bad Request\n".to_owned())),
+            None => says(400, "400 Bad Request\n"),
         }
     }
 }
@@ -153,27 +160,32 @@ impl Rule {
     }
 
     /// What it says, unless a match would lead out of where it may.
-    fn decide(&self, path: &[u8], written: &[u8], request: &impl Request) -> Option<Decision> {
+    fn decide(
+        &self,
+        path: &[u8],
+        written: &[u8],
+        request: &impl Request,
+    ) -> Option<Cow<'_, Decision>> {
+        let Some(text) = &self.text else { return Some(Cow::Borrowed(&self.decision)) };
         let mut decision = self.decision.clone();
-        if let Some(text) = &self.text {
-            match &mut decision {
-                Decision::Forward(target) => target.path = Some(text.path(path, written)?),
-                Decision::Redirect(redirection) => {
-                    let location = text.location(path, written)?;
-                    redirection.location = text::with_query(&location, request.query().as_deref());
-                }
-                Decision::Next | Decision::Respond(_) => {}
+        match &mut decision {
+            Decision::Forward(target) => target.path = Some(text.path(path, written)?),
+            Decision::Redirect(redirection) => {
+                let location = text.location(path, written)?;
+                redirection.location = text::with_query(&location, request.query().as_deref());
             }
+            Decision::Next | Decision::Respond(_) => {}
         }
-        Some(decision)
+        Some(Cow::Owned(decision))
     }
 }
 
 /// Whether a new path and the request's query can be a target: escapes make a path longer.
-fn fits(target: &Target, old: &[u8], request: &impl Request) -> bool {
-    let Some(path) = target.path.as_ref().filter(|path| path.len() > old.len()) else {
+fn fits(decision: &Decision, old: &[u8], request: &impl Request) -> bool {
+    let Decision::Forward(Target { path: Some(path), .. }) = decision else { return true };
+    if path.len() <= old.len() {
         return true;
-    };
+    }
     let query =
         if path.contains('?') { 0 } else { request.query().map_or(0, |query| 1 + query.len()) };
     path.len() + query <= LONGEST_TARGET

@@ -40,7 +40,7 @@ fn compile(config: &str) -> Result<Rules, String> {
 
 /// A decision in short: `CLUSTER`, `CLUSTER PATH`, `STATUS LOCATION`, `STATUS`, `next`.
 fn decide(rules: &mut Rules, path: impl AsRef<[u8]>, request: &Fake) -> String {
-    match rules.decide(path.as_ref(), request) {
+    match rules.decide(path.as_ref(), request).into_owned() {
         Decision::Next => "next".to_owned(),
         Decision::Forward(Target { upstream: Upstream::Cluster(name), host: None, path: None }) => {
             name
