@@ -43,6 +43,7 @@ mod reading;
 mod recording;
 mod replay;
 mod shadow;
+mod shortcut;
 mod streams;
 mod tally;
 pub(crate) mod time;

@@ -15,6 +15,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::plugin::files;
+use crate::plugin::shortcut::WAY;
 
 /// What a file begins with; a new layout gets a new one.
 const MAGIC: &[u8; 16] = b"linkspan image 1";
@@ -40,7 +41,7 @@ impl Cache {
     pub(super) fn open(directory: &Path, max_bytes: u64, engine: &Engine) -> io::Result<Self> {
         files::open_directory(directory)?;
         let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
-        engine.precompile_compatibility_hash().hash(&mut hasher);
+        (engine.precompile_compatibility_hash(), WAY).hash(&mut hasher);
         let engine = format!("{:016x}", hasher.finish());
         Ok(Self { directory: directory.to_owned(), max_bytes, engine })
     }

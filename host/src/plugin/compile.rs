@@ -15,6 +15,7 @@ use tokio::process::Command;
 
 use crate::plugin::engine::settings;
 use crate::plugin::error::Refusal;
+use crate::plugin::shortcut::shortened;
 
 /// The name of the hidden command.
 pub const COMMAND: &str = "compile";
@@ -122,6 +123,12 @@ pub fn child(seconds: u64, memory_bytes: u64) -> Result<(), String> {
         return Err(format!("larger than {COMPONENT_BYTES} bytes"));
     }
     let engine = wasmtime::Engine::new(&settings()).map_err(|e| format!("{e:#}"))?;
-    let image = engine.precompile_component(&component).map_err(|error| format!("{error:#}"))?;
+    let compile = |component: &[u8]| engine.precompile_component(component);
+    let shorter = shortened(&component).and_then(|shorter| compile(&shorter).ok());
+    let image = match shorter {
+        Some(image) => image,
+        // What there is to complain about is about the component as it came.
+        None => compile(&component).map_err(|error| format!("{error:#}"))?,
+    };
     io::stdout().lock().write_all(&image).map_err(|error| error.to_string())
 }
