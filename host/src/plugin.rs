@@ -33,6 +33,7 @@ mod identity;
 mod imports;
 mod instance;
 mod members;
+mod memo;
 mod names;
 mod nursery;
 mod outcomes;

@@ -58,7 +58,10 @@ impl Plugin {
         let face = |faces: &Faces| faces.on_request;
         let call = Call { name: "on-request", face, params: (), running: Running::Request };
         let (mut exchange, result) = self.ask(call, exchange).await;
-        let kept = |(edits,)| self.kept(convert::request_edits(edits), "on-request", &mut exchange);
+        let kept = |(edits,)| {
+            let edits = self.pool.requests.checked(edits, convert::request_edits);
+            self.kept(edits, "on-request", &mut exchange)
+        };
         let edits = result.and_then(kept);
         (exchange, edits)
     }
@@ -70,7 +73,8 @@ impl Plugin {
         let (mut exchange, result) = self.ask(call, exchange).await;
         let transforms = self.pool.definition.component.transforms();
         let kept = |(edits,)| {
-            let edits = convert::response_edits(edits, transforms);
+            let check = |edits| convert::response_edits(edits, transforms);
+            let edits = self.pool.responses.checked(edits, check);
             self.kept(edits, "on-response", &mut exchange)
         };
         let edits = result.and_then(kept);

@@ -35,6 +35,7 @@ use crate::plugin::definition::{Definition, Newborn};
 use crate::plugin::error::Failure;
 use crate::plugin::exchange::Exchange;
 use crate::plugin::instance::{Call, Instance};
+use crate::plugin::memo::Memo;
 use crate::plugin::nursery::Nursery;
 use crate::plugin::pool::instances::{Delivery, Rest, Vacancy};
 use crate::plugin::pool::verdict::Probe;
@@ -76,6 +77,9 @@ pub(super) struct Pool {
     turn: Cell<u64>,
     /// Whether its instances are held for longer than a call, so that there may be several.
     lends: bool,
+    /// What the plugin said of the last request, and of the last response, if it is a rewriter.
+    pub(super) requests: Memo,
+    pub(super) responses: Memo,
     /// Held by each copy of a request that it is asked about beside another plugin.
     pub(super) copies: Rc<()>,
 }
@@ -108,6 +112,8 @@ impl Pool {
             rest: Rest::default(),
             turn: Cell::new(0),
             lends: false,
+            requests: Memo::default(),
+            responses: Memo::default(),
             copies: Rc::default(),
         })
     }
@@ -127,6 +133,8 @@ impl Pool {
             rest: Rest::default(),
             turn: Cell::new(0),
             lends: true,
+            requests: Memo::default(),
+            responses: Memo::default(),
             copies: Rc::default(),
         })
     }
