@@ -145,6 +145,13 @@ impl Cluster {
         if self.is_current(version, now) { version } else { self.scan(now) }
     }
 
+    /// The same at this time, which is not looked up while nothing is to happen at any.
+    pub fn refresh_now(&self) -> u64 {
+        let version = self.states.version.load(Ordering::Acquire);
+        let is_current = self.is_current(version, u64::MAX - 1);
+        if is_current { version } else { self.refresh(health::now()) }
+    }
+
     /// What a balancer is told about a member. Exact after a [`refresh`](Self::refresh).
     #[must_use]
     pub fn state_of(&self, member: &Member, now: u64) -> EndpointState {

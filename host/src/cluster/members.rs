@@ -13,18 +13,21 @@ use crate::plugin::{self, EndpointId, Figure, Members, Siblings};
 /// A cluster as its balancers see it. It stays the same over reloads, so that balancers that are
 /// configured alike go on with their state; what it shows is replaced with the snapshot.
 #[derive(Debug)]
-pub struct View(ArcSwap<Cluster>);
+pub struct View {
+    id: u32,
+    cluster: ArcSwap<Cluster>,
+}
 
 impl View {
     /// Shows a cluster.
     #[must_use]
     pub fn new(cluster: Arc<Cluster>) -> Self {
-        Self(ArcSwap::new(cluster))
+        Self { id: cluster.id(), cluster: ArcSwap::new(cluster) }
     }
 
     /// Shows another state of the same cluster from now on.
     pub fn show(&self, cluster: Arc<Cluster>) {
-        self.0.store(cluster);
+        self.cluster.store(cluster);
     }
 }
 
@@ -35,19 +38,24 @@ fn state(cluster: &Cluster, member: &super::Member, now: u64) -> plugin::Endpoin
 
 impl Members for View {
     fn cluster(&self) -> u32 {
-        self.0.load().id()
+        self.id
     }
 
     fn membership_version(&self) -> u64 {
-        self.0.load().membership().version()
+        self.cluster.load().membership().version()
     }
 
     fn states_version(&self) -> u64 {
-        self.0.load().refresh(health::now())
+        self.cluster.load().refresh_now()
+    }
+
+    fn versions(&self) -> (u64, u64) {
+        let cluster = self.cluster.load();
+        (cluster.membership().version(), cluster.refresh_now())
     }
 
     fn endpoints(&self) -> (u64, Vec<plugin::Endpoint>) {
-        let (cluster, now) = (self.0.load(), health::now());
+        let (cluster, now) = (self.cluster.load(), health::now());
         let membership = cluster.membership();
         let endpoint = |member: &super::Member| plugin::Endpoint {
             id: member.endpoint.id(),
@@ -59,18 +67,18 @@ impl Members for View {
     }
 
     fn states(&self) -> Vec<(EndpointId, plugin::EndpointState)> {
-        let (cluster, now) = (self.0.load(), health::now());
+        let (cluster, now) = (self.cluster.load(), health::now());
         let membership = cluster.membership();
         let members = membership.members().iter();
         members.map(|member| (member.endpoint.id(), state(&cluster, member, now))).collect()
     }
 
     fn has(&self, id: EndpointId) -> bool {
-        self.0.load().membership().endpoint(id).is_some()
+        self.cluster.load().membership().endpoint(id).is_some()
     }
 
     fn figure(&self, id: EndpointId, figure: Figure) -> u64 {
-        let cluster = self.0.load();
+        let cluster = self.cluster.load();
         let membership = cluster.membership();
         let Some(endpoint) = membership.endpoint(id) else { return 0 };
         match figure {
@@ -84,11 +92,11 @@ impl Members for View {
     }
 
     fn reported(&self, id: EndpointId, name: &str) -> Option<u64> {
-        self.0.load().membership().endpoint(id)?.report().number(name)
+        self.cluster.load().membership().endpoint(id)?.report().number(name)
     }
 
     fn reported_of_all(&self, name: &str, younger_than: u64) -> Vec<Option<u64>> {
-        let (cluster, now) = (self.0.load(), health::now());
+        let (cluster, now) = (self.cluster.load(), health::now());
         let membership = cluster.membership();
         let number = |member: &super::Member| {
             let report = member.endpoint.report();
@@ -98,18 +106,18 @@ impl Members for View {
     }
 
     fn report(&self, id: EndpointId) -> Vec<(String, u64)> {
-        let cluster = self.0.load();
+        let cluster = self.cluster.load();
         let membership = cluster.membership();
         let endpoint = membership.endpoint(id);
         endpoint.map(|endpoint| endpoint.report().numbers()).unwrap_or_default()
     }
 
     fn report_age(&self, id: EndpointId) -> Option<u64> {
-        self.0.load().membership().endpoint(id)?.report().age(health::now())
+        self.cluster.load().membership().endpoint(id)?.report().age(health::now())
     }
 
     fn in_flight_of_all(&self) -> Vec<u32> {
-        let cluster = self.0.load();
+        let cluster = self.cluster.load();
         let membership = cluster.membership();
         membership.members().iter().map(|member| member.endpoint.in_flight()).collect()
     }

@@ -181,8 +181,7 @@ impl Instance {
 
     /// Whether its cluster has changed since it was told.
     pub(super) fn is_stale(&self, members: &dyn Members) -> bool {
-        self.told.membership != members.membership_version()
-            || self.told.states != members.states_version()
+        (self.told.membership, self.told.states) != members.versions()
     }
 
     /// Tells a balancer what has changed about its cluster, within a deadline for so many members.

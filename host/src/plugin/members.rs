@@ -23,6 +23,11 @@ pub trait Members: Send + Sync {
     /// Rises with every change of a state.
     fn states_version(&self) -> u64;
 
+    /// Both: [`Self::membership_version`] and [`Self::states_version`].
+    fn versions(&self) -> (u64, u64) {
+        (self.membership_version(), self.states_version())
+    }
+
     /// The members in configured order, and the membership version that they are of.
     fn endpoints(&self) -> (u64, Vec<Endpoint>);
 
