@@ -155,9 +155,10 @@ impl Pool {
             Ok(probe) => probe,
             Err(parked) => return uncalled(exchange, parked),
         };
-        let acquired = match &self.shared {
-            Some(shared) => self.acquire_shared(shared).await,
-            None => self.acquire().await,
+        let acquired = match self.at_hand() {
+            Some(acquired) => Ok(acquired),
+            // Boxed, as calls that need not wait are not to carry its room.
+            None => Box::pin(self.acquire_any()).await,
         };
         let (instance, vacancy) = match acquired {
             Ok(acquired) => acquired,
@@ -231,10 +232,7 @@ impl Pool {
 
     /// Asks an instance for the state that its successor is to take.
     pub(super) async fn save(self: &Rc<Self>) -> Result<Vec<u8>, Failure> {
-        let (instance, vacancy) = match &self.shared {
-            Some(shared) => self.acquire_shared(shared).await?,
-            None => self.acquire().await?,
-        };
+        let (instance, vacancy) = self.acquire_any().await?;
         self.definition.machine.ticker.touch();
         let pool = Rc::clone(self);
         let saved = async move {
@@ -262,7 +260,9 @@ impl Pool {
             self.judge(failure, about, probe);
             return self.replace();
         }
-        self.judge(None, about, probe);
+        if probe.is_some() {
+            self.judge(None, about, probe);
+        }
         if instance.has_letters() {
             self.deliver(instance, vacancy);
         } else {

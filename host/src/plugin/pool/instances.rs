@@ -32,18 +32,28 @@ const REST: u32 = 60;
 const AT_ONCE: usize = 16;
 
 impl Pool {
-    /// Takes an instance, or waits for one.
+    /// Takes an instance of its own that is idle.
+    pub(super) fn at_hand(self: &Rc<Self>) -> Option<(Box<Instance>, Vacancy)> {
+        let mut idle = self.idle.borrow_mut();
+        let instance = idle.pop();
+        self.rest.left(idle.len());
+        Some((instance?, Vacancy::own(self)))
+    }
+
+    /// Takes an instance of its own, or waits for one.
     pub(super) async fn acquire(self: &Rc<Self>) -> Result<(Box<Instance>, Vacancy), Failure> {
-        let (idle, left) = {
-            let mut idle = self.idle.borrow_mut();
-            (idle.pop(), idle.len())
-        };
-        self.rest.left(left);
-        let instance = match idle {
-            Some(instance) => instance,
-            None => self.wait().await?,
-        };
-        Ok((instance, Vacancy::own(self)))
+        match self.at_hand() {
+            Some(acquired) => Ok(acquired),
+            None => Ok((self.wait().await?, Vacancy::own(self))),
+        }
+    }
+
+    /// Takes an instance of its own, or the shared one, or waits for one.
+    pub(super) async fn acquire_any(self: &Rc<Self>) -> Result<(Box<Instance>, Vacancy), Failure> {
+        match &self.shared {
+            Some(shared) => self.acquire_shared(shared).await,
+            None => self.acquire().await,
+        }
     }
 
     /// Takes the instance whose mailbox this is, unless it is at work, or gone.

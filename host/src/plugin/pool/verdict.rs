@@ -15,11 +15,16 @@ use crate::plugin::time;
 
 impl Pool {
     /// Whether the plugin may be called; and with what, if that is a probe.
+    #[inline]
     pub(super) fn permission(&self) -> Result<Option<Probe>, Failure> {
-        let identity = &self.definition.identity;
-        if !identity.parking.concerns() {
-            return Ok(None);
+        match self.definition.identity.parking.concerns() {
+            false => Ok(None),
+            true => self.permission_of_parked(),
         }
+    }
+
+    fn permission_of_parked(&self) -> Result<Option<Probe>, Failure> {
+        let identity = &self.definition.identity;
         match identity.parking.permission(time::since_start()) {
             Permission::Call => Ok(None),
             Permission::Probe => Ok(Some(Probe(Some(Arc::clone(identity))))),
