@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::header::{COOKIE, HeaderName, HeaderValue, LOCATION};
@@ -147,6 +148,20 @@ pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]>
             (key.trim_ascii() == name.as_bytes()).then(|| value.get(1..).map(<[u8]>::trim_ascii))?
         })
         .next()
+}
+
+/// An address as it is written. Most are of four numbers, which need no machinery of formats.
+pub(super) fn address(address: IpAddr) -> String {
+    let IpAddr::V4(address) = address else { return address.to_string() };
+    let mut text = String::with_capacity("255.255.255.255".len());
+    for (place, number) in address.octets().into_iter().enumerate() {
+        let digit = |digit: u8| char::from(b'0' + digit % 10);
+        text.extend((place > 0).then_some('.'));
+        text.extend((number >= 100).then(|| digit(number / 100)));
+        text.extend((number >= 10).then(|| digit(number / 10)));
+        text.push(digit(number));
+    }
+    text
 }
 
 /// The first value of a name.
@@ -297,5 +312,19 @@ fn header_edit(edit: edits::Edit) -> Result<Edit, Failure> {
         | edits::Edit::Path(_)
         | edits::Edit::Authority(_)
         | edits::Edit::Status(_) => Err(contract("the change does not fit the phase")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_written_as_they_are_elsewhere() {
+        for number in 0..=u8::MAX {
+            let ip = IpAddr::from([number, 0, 255 - number, number / 2]);
+            assert_eq!(address(ip), ip.to_string());
+        }
+        assert_eq!(address(IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])), "::1");
     }
 }

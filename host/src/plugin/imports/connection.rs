@@ -4,6 +4,7 @@ use wasmtime::Result;
 
 use crate::hello::{ClientHello, Reading, read};
 use crate::plugin::bindings::connection::{self, Hello};
+use crate::plugin::convert;
 use crate::plugin::exchange::Exchange;
 use crate::plugin::guest::{Guest, Running};
 
@@ -29,7 +30,7 @@ impl Guest {
 impl connection::Host for Guest {
     fn client_address(&mut self) -> Result<String> {
         let client = self.stream()?.0.connection.client;
-        Ok(client.map(|client| client.ip().to_canonical().to_string()).unwrap_or_default())
+        Ok(client.map(|client| convert::address(client.ip().to_canonical())).unwrap_or_default())
     }
 
     fn client_port(&mut self) -> Result<u16> {

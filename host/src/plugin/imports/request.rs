@@ -50,7 +50,7 @@ impl request::Host for Guest {
 
     fn client_address(&mut self) -> Result<String> {
         let client = self.exchange()?.connection.client;
-        Ok(client.map(|client| client.ip().to_canonical().to_string()).unwrap_or_default())
+        Ok(client.map(|client| convert::address(client.ip().to_canonical())).unwrap_or_default())
     }
 
     fn client_port(&mut self) -> Result<u16> {
