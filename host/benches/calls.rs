@@ -319,8 +319,9 @@ fn exchange() -> Box<Exchange> {
         .body(());
     let response = http::Response::builder()
         .header("content-type", "text/html")
-        .header("content-length", "1024")
-        .body(());
+        .header("content-length", "1024");
+    let response = (0..8).fold(response, |it, n| it.header(format!("x-field-{n}"), "a value"));
+    let response = response.body(());
     let (client, slot) = (Some(([127, 0, 0, 1], 40_000).into()), 0);
     let (scheme, tls) = ("http", None);
     Box::new(Exchange {
