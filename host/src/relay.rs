@@ -4,6 +4,7 @@
 //! goes wrong becomes an [`error::Error`], and that a response, in one place. Assumes nothing about
 //! framing: bodies are streams, in both directions.
 
+mod aside;
 mod attempt;
 pub(crate) mod choice;
 pub(crate) mod client;

@@ -27,8 +27,9 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, EXPECT};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, request};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, request};
 use http_body::Body;
+use smallvec::SmallVec;
 
 use crate::body::Received;
 use crate::socket::Stream;
@@ -88,27 +89,28 @@ enum What {
 impl Asked {
     fn of(request: &request::Parts) -> Self {
         let old = request.version < Version::HTTP_11;
-        let says = |option| nominates(&request.headers, option);
+        let mut values = request.headers.get_all(CONNECTION).iter().peekable();
+        let more = match values.peek() {
+            Some(_) => {
+                let values: SmallVec<[&HeaderValue; 2]> = values.collect();
+                let says = |option| values.iter().any(|value| says(value, option));
+                !says("close") && (!old || says("keep-alive"))
+            }
+            None => !old,
+        };
         let what = match request.method {
             Method::HEAD => What::Head,
             Method::CONNECT => What::Tunnel,
             _ => What::Other,
         };
-        let more = match request.headers.contains_key(CONNECTION) {
-            true => !says("close") && (!old || says("keep-alive")),
-            false => !old,
-        };
         Self { what, old, more }
     }
 }
 
-/// Whether Connection has an option.
-fn nominates(headers: &HeaderMap, option: &str) -> bool {
-    let says = |value: &HeaderValue| {
-        let mut options = value.as_bytes().split(|byte| *byte == b',');
-        options.any(|said| said.trim_ascii().eq_ignore_ascii_case(option.as_bytes()))
-    };
-    headers.get_all(CONNECTION).iter().any(says)
+/// Whether a value of Connection has an option.
+fn says(value: &HeaderValue, option: &str) -> bool {
+    let mut options = value.as_bytes().split(|byte| *byte == b',');
+    options.any(|said| said.trim_ascii().eq_ignore_ascii_case(option.as_bytes()))
 }
 
 impl<S, F, B> Connection<S, F, B>

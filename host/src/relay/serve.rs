@@ -6,7 +6,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, ready};
@@ -22,6 +22,7 @@ use crate::listener::accept::Accepted;
 use crate::listener::handle::Handle;
 use crate::listener::http1::{Connection, Sole};
 use crate::metrics::Refusal;
+use crate::relay::aside::Aside;
 use crate::relay::client::{Client, Peer};
 use crate::relay::introduction::{introduce, secure};
 use crate::relay::version::{self, Spoken};
@@ -172,10 +173,10 @@ impl Patience {
         S: FnMut(Request<Received>) -> F + Unpin,
         F: Future<Output = Response<Body>>,
     {
-        let mut leaving = pin!(leaving);
+        let mut leaving = Aside::new(leaving);
         let mut left = false;
         poll_fn(|context| {
-            if !left && leaving.as_mut().poll(context).is_ready() {
+            if !left && leaving.poll(context).is_ready() {
                 left = true;
                 connection.leave();
             }

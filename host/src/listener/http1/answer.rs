@@ -7,11 +7,11 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRAILER, TRANSFER_ENCODING};
-use http::{HeaderMap, Response, StatusCode, response};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, response};
 use http_body::{Body, Frame};
 
 use super::line::Line;
-use super::{Asked, What, is_interim, nominates};
+use super::{Asked, What, is_interim, says};
 use crate::listener::date;
 use crate::wire::Reason;
 use crate::wire::encode::{chunk_size, field, last_chunk};
@@ -65,7 +65,7 @@ where
     pub(super) fn begin(response: Response<B>, asked: Asked, leaving: bool) -> io::Result<Self> {
         let (parts, body) = response.into_parts();
         let more = asked.more && !leaving;
-        let mut gathered = Vec::with_capacity(room(&parts));
+        let mut gathered = Vec::with_capacity(room(&parts, &body));
         let (end, more) = head(&mut gathered, &parts, &body, asked, more)?;
         let body = Some(body).filter(|_| end != End::None);
         let (chunk, behind) = Default::default();
@@ -201,10 +201,12 @@ where
 }
 
 /// About as many bytes as a head has, with a small body.
-fn room(parts: &response::Parts) -> usize {
-    const FIELD_BYTES: usize = 40;
-    const BODY_BYTES: usize = 256;
-    parts.headers.len() * FIELD_BYTES + BODY_BYTES
+fn room<B: Body>(parts: &response::Parts, body: &B) -> usize {
+    const FIELD_BYTES: usize = 48;
+    const OTHER_BYTES: usize = 128;
+    let small = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
+    let small = small.filter(|bytes| *bytes <= SMALL_BYTES).unwrap_or_default();
+    parts.headers.len() * FIELD_BYTES + OTHER_BYTES + small
 }
 
 /// Writes a head: the fields as they are, then what says where the body ends, and the date, if they do not
@@ -226,6 +228,7 @@ fn head<B: Body>(
     let for_head = asked.what == What::Head;
     status_line(out, parts, asked.old);
     let (mut length, mut dated, mut announced) = (None, false, false);
+    let mut said = Persistence::default();
     let chunks = !asked.old && !for_head && !bodyless;
     let known = if body.is_end_stream() { Some(0) } else { body.size_hint().exact() };
     for (name, value) in &parts.headers {
@@ -241,6 +244,7 @@ fn head<B: Body>(
                 length = said;
             }
             TRANSFER_ENCODING => continue,
+            CONNECTION => said.add(value),
             TRAILER if !chunks => continue,
             TRAILER => announced = true,
             DATE => dated = true,
@@ -248,7 +252,7 @@ fn head<B: Body>(
         }
         field(out, name.as_str(), value.as_bytes());
     }
-    let mut more = more && !switches && !nominates(&parts.headers, "close");
+    let mut more = more && !switches && !said.close;
     let end = match (length.or(known), bodyless || for_head) {
         (_, true) => End::None,
         (Some(length), false) => End::Length(length),
@@ -270,7 +274,7 @@ fn head<B: Body>(
         End::Closing => more = false,
     }
     if !switches {
-        persistence(out, &parts.headers, asked.old, more);
+        said.write(out, asked.old, more);
     }
     if !dated {
         date::with_now(|now| field(out, DATE.as_str(), now.as_bytes()));
@@ -295,15 +299,25 @@ fn status_line(out: &mut Vec<u8>, parts: &response::Parts, old: bool) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Says whether the connection stays open where its client would not know.
-fn persistence(out: &mut Vec<u8>, headers: &HeaderMap, old: bool, more: bool) {
-    match (old, more) {
-        (true, true) if !nominates(headers, "keep-alive") => {
-            field(out, CONNECTION.as_str(), b"keep-alive");
+/// What a response says of its connection.
+#[derive(Default)]
+struct Persistence {
+    close: bool,
+    keep_alive: bool,
+}
+
+impl Persistence {
+    fn add(&mut self, value: &HeaderValue) {
+        self.close |= says(value, "close");
+        self.keep_alive |= says(value, "keep-alive");
+    }
+
+    /// Says whether the connection stays open where its client would not know.
+    fn write(&self, out: &mut Vec<u8>, old: bool, more: bool) {
+        match (old, more) {
+            (true, true) if !self.keep_alive => field(out, CONNECTION.as_str(), b"keep-alive"),
+            (false, false) if !self.close => field(out, CONNECTION.as_str(), b"close"),
+            _ => {}
         }
-        (false, false) if !nominates(headers, "close") => {
-            field(out, CONNECTION.as_str(), b"close");
-        }
-        _ => {}
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use http::HeaderMap;
 use http_body_util::{BodyExt as _, Full};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
