@@ -39,7 +39,7 @@ pub(super) struct Answer {
     next: Option<Result<Part, Fault>>,
     /// How much is read at a time.
     most: usize,
-    /// The last time there was more than is read to the stack.
+    /// The last time there was as much as was to be read.
     much: bool,
     ended: bool,
     read: u64,
@@ -233,7 +233,7 @@ impl Answer {
             Some(room) => ready!(self.poll_much(stream, context, room))?,
             None => ready!(self.poll_some(stream, context))?,
         };
-        self.much = read >= SOME;
+        self.much = read >= SOME.min(self.most);
         self.read = self.read.wrapping_add(u64::try_from(read).unwrap_or(0));
         self.ended |= read == 0;
         Poll::Ready(Ok(read))
