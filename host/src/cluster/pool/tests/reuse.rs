@@ -85,10 +85,10 @@ async fn a_small_exchange_takes_two_polls() {
 #[tokio::test(flavor = "local")]
 async fn a_body_that_has_come_with_its_head_leaves_the_connection_to_others() {
     let (listener, peer) = upstream().await;
-    serve(listener, vec![vec![HELLO, CHUNKED, HELLO]]);
+    serve(listener, vec![vec![HELLO, CHUNKED, CHUNKED, HELLO]]);
     let pool = Pool::new();
     let mut bodies = Vec::new();
-    for known in [Some(5), None, Some(5)] {
+    for known in [Some(5), None, None, Some(5)] {
         let slot = acquire(&pool, &peer).await;
         let sent = slot.send(request(Method::GET), &LIMITS, |_, _| {});
         let body = within(10, sent).await.unwrap().into_body();
