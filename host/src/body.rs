@@ -168,7 +168,7 @@ impl Body {
 
     /// The same body, watched. A body that is empty from the start ends when it is dropped.
     ///
-    /// hyper never asks for the body of an answer to HEAD: give it [`Body::empty`], or the
+    /// Nobody asks for the body of an answer to HEAD: it has to be [`Body::empty`], or the
     /// observer hears of an abandoned body.
     pub fn observed(mut self, observer: Box<dyn Observer>) -> Self {
         self.observer = Some(observer);
@@ -238,8 +238,8 @@ impl http_body::Body for Body {
             }
             Some(Err(error)) => {
                 self.end(Ended::Broken(error.how()));
-                // On an error hyper drops what it has not written yet, perhaps even the head. It
-                // gets a turn to write that.
+                // On an error what is not written yet goes, perhaps even the head. There is a turn to
+                // write that.
                 self.broken = Some(error);
                 context.waker().wake_by_ref();
                 Poll::Pending
@@ -248,7 +248,7 @@ impl http_body::Body for Body {
                 if let (Some(observer), Some(data)) = (&mut self.observer, frame.data_ref()) {
                     observer.data(data.len());
                 }
-                // hyper asks no more once the end is in sight, and for nothing after trailers.
+                // Nobody asks any more once the end is in sight, or for anything after trailers.
                 if frame.is_trailers() || self.is_end_stream() {
                     self.end(Ended::Complete);
                 }

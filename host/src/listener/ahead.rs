@@ -3,8 +3,8 @@
 //! What a client does not take is kept as long as it takes nothing, here and in the buffer that it was
 //! read into. So it is read in small pieces, and the next only when the last is written. A client that
 //! takes what it gets gets more at a time: whatever is beyond what the kernel keeps for it
-//! (`UNSENT_BYTES`) can only have been taken. In the end hyper alone says how much it has to write: some
-//! 128 KiB at most. Where many streams share a connection nobody says so but this.
+//! (`UNSENT_BYTES`) can only have been taken. In the end it is a piece of `MOST_BYTES` that waits to be
+//! written. Where many streams share a connection they share a limit as well.
 
 use std::cell::{Cell, RefCell};
 use std::task::{Context, Poll, Waker};
@@ -13,8 +13,7 @@ use smallvec::SmallVec;
 
 use crate::socket::Stream;
 
-/// The most at a time for a client of which nothing is known. hyper's buffers have at least so much,
-/// and grow when one is filled.
+/// The most at a time for a client of which nothing is known.
 pub const LEAST_BYTES: usize = (8 << 10) - 1;
 
 /// The most at a time for any.
@@ -29,7 +28,7 @@ const UNSENT_BYTES: u32 = 16 << 10;
 /// The same for others: enough not to fall dry until there is more.
 const MOST_UNSENT_BYTES: u32 = 256 << 10;
 
-/// What hyper was given to write, and how much that may be.
+/// What was given to be written, and how much that may be.
 #[derive(Debug)]
 pub struct Ahead {
     /// What it has not written.
@@ -94,8 +93,8 @@ impl Ahead {
     /// Waits until it can be given more, and how much then.
     pub fn poll_room(&self, context: &mut Context<'_>) -> Poll<usize> {
         let most = self.most.get();
-        // A piece that is small leaves room for another. Who has taken much costs fewer writes if hyper
-        // gets what it asks for.
+        // A piece that is small leaves room for another. Who has taken much costs fewer writes if there is
+        // always more.
         if self.bytes.get() <= if most == MOST_BYTES { self.limit } else { most / 2 } {
             return Poll::Ready(most);
         }

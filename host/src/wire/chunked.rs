@@ -5,8 +5,7 @@ use super::{Fault, Limits};
 
 /// The most bytes of extensions in one body.
 const EXTENSION_BYTES: usize = 16 << 10;
-/// The most bytes of trailers, their lines' ends and the last empty line included. hyper fails at the
-/// next one, and could not say why: so it must not get that.
+/// The most bytes of trailers, their lines' ends and the last empty line included.
 const TRAILER_BYTES: usize = (16 << 10) - 1;
 /// The most digits of a size.
 const DIGITS: u8 = 16;
