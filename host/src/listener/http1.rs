@@ -2,7 +2,7 @@
 //! is written.
 //!
 //! No task but the one that polls it has a part in it, and nothing is passed through channels: a request's
-//! future, what its body is read by, and what writes its answer share the [`Line`], which owns the stream.
+//! future, what its body is read by, and what writes its answer share what owns the stream.
 //! Bytes are judged by the gate of [`wire`](crate::wire) when their turn has come, so a head that is
 //! refused is answered after all requests before it; the relay asks for the verdict
 //! ([`Sole::begin`]). What is wrong within a body is an error of that body.
