@@ -21,6 +21,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::marker::PhantomData;
 use std::mem;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -45,12 +46,29 @@ pub use sole::Sole;
 /// client is gone within a request or takes nothing, and when the body of an answer does.
 #[must_use]
 pub struct Connection<S, F, B> {
-    line: Rc<Line>,
+    line: Owned,
     service: S,
     at: At<F, B>,
     /// The request that is open is the last, or else there is to be none.
     leaving: bool,
     body: PhantomData<B>,
+}
+
+/// The stream goes with the connection, whoever reads on in a body of it.
+struct Owned(Rc<Line>);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        drop(self.0.release());
+    }
+}
+
+impl Deref for Owned {
+    type Target = Rc<Line>;
+
+    fn deref(&self) -> &Rc<Line> {
+        &self.0
+    }
 }
 
 /// What is going on.
@@ -122,7 +140,7 @@ where
 {
     /// Has what comes by a stream answered by `service`.
     pub fn new(sole: &Sole, service: S) -> Self {
-        let line = Rc::clone(&sole.0);
+        let line = Owned(Rc::clone(&sole.0));
         Self { line, service, at: At::Head, leaving: false, body: PhantomData }
     }
 

@@ -241,3 +241,25 @@ async fn a_request_that_comes_in_pieces_is_one() {
     served.unwrap();
     assert_eq!(*seen.borrow(), ["/a?b", "*"]);
 }
+
+#[tokio::test]
+async fn the_stream_ends_with_its_connection_whoever_reads_on_in_a_body() {
+    let (ours, mut client) = UnixStream::pair().unwrap();
+    client.write_all(b"POST / HTTP/1.1\r\ncontent-length: 9\r\n\r\nabc").await.unwrap();
+    let kept = Rc::new(RefCell::new(None));
+    let keep = Rc::clone(&kept);
+    let (serving, _) = served(ours, move |_, request: Request<Received>| {
+        keep.replace(Some(request.into_body()));
+        Box::pin(async { text("no") })
+    });
+    let mut serving = Box::pin(serving);
+    let mut answer = [0; 100];
+    tokio::select! {
+        ended = &mut serving => panic!("the body is not over: {ended:?}"),
+        read = client.read(&mut answer) => assert_ne!(read.unwrap(), 0),
+    }
+    drop(serving);
+    assert_eq!(client.read(&mut answer).await.unwrap(), 0);
+    let mut body = kept.take().unwrap();
+    assert!(body.frame().await.unwrap().is_err());
+}
