@@ -17,7 +17,7 @@ use std::mem::{self, MaybeUninit};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use http::header::CONNECTION;
 use http::{HeaderValue, Method, Request, Uri, request};
 use tokio::io::ReadBuf;
@@ -88,6 +88,9 @@ struct Input {
     content: Content,
 }
 
+/// A head, or why it is refused.
+type Judged = Result<request::Parts, Fault>;
+
 #[derive(Default)]
 struct Clocks {
     stalled: Deadline,
@@ -156,10 +159,7 @@ impl Line {
     ) -> Poll<io::Result<Option<request::Parts>>> {
         let mut input = self.input.borrow_mut();
         let judged = match input.unseen && !input.bytes.is_empty() {
-            true => {
-                let bytes = mem::take(&mut input.bytes);
-                self.judge(&bytes, &mut input)
-            }
+            true => self.judge_kept(&mut input),
             false => None,
         };
         let judged = match judged {
@@ -180,11 +180,15 @@ impl Line {
                 let fresh = buffer.filled();
                 input.ended = fresh.is_empty();
                 let judged = match input.bytes.is_empty() {
-                    true => self.judge(fresh, &mut input),
+                    true => {
+                        let (judged, used) = self.judge(fresh, &mut input);
+                        input.bytes = BytesMut::from(fresh.get(used..).unwrap_or_default());
+                        judged
+                    }
+                    // A head that comes byte by byte is not copied with each of them.
                     false => {
-                        let mut bytes = mem::take(&mut input.bytes);
-                        bytes.extend_from_slice(fresh);
-                        self.judge(&bytes, &mut input)
+                        input.bytes.extend_from_slice(fresh);
+                        self.judge_kept(&mut input)
                     }
                 };
                 if let Some(judged) = judged {
@@ -206,9 +210,21 @@ impl Line {
         }
     }
 
-    /// Shows the gate all that has come and not had its turn. What goes on having none is kept.
-    fn judge(&self, mut bytes: &[u8], input: &mut Input) -> Option<Result<request::Parts, Fault>> {
+    /// Shows the gate what was kept. What goes on having no turn stays.
+    fn judge_kept(&self, input: &mut Input) -> Option<Judged> {
+        let mut bytes = mem::take(&mut input.bytes);
+        let (judged, used) = self.judge(&bytes, input);
+        bytes.advance(used.min(bytes.len()));
+        if !bytes.is_empty() {
+            input.bytes = bytes;
+        }
+        judged
+    }
+
+    /// Shows the gate bytes that have their turn now. How many of them have had it.
+    fn judge(&self, all: &[u8], input: &mut Input) -> (Option<Judged>, usize) {
         let mut gate = self.gate.borrow_mut();
+        let mut bytes = all;
         let judged = loop {
             if bytes.is_empty() {
                 break None;
@@ -227,9 +243,8 @@ impl Line {
                 Step::Fault(fault) => break Some(Err(fault)),
             }
         };
-        input.bytes = BytesMut::from(bytes);
         input.unseen = judged.is_some();
-        judged
+        (judged, all.len() - bytes.len())
     }
 
     /// A request has begun. Whether a body is to come with it, for which the client perhaps waits for
