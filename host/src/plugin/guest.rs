@@ -180,8 +180,9 @@ impl Clock {
             self.spent += if self.yields { since.min(TICK) } else { since };
         }
         self.last = now;
-        // The first tick comes up to one tick after the start.
-        if self.ticks > self.budget && (self.forgiven == 0 || self.really_spent()) {
+        // The first tick comes up to one tick after the start. Ticks can be late, so they are not all that counts.
+        let all_seen = self.ticks > self.budget && (self.forgiven == 0 || self.really_spent());
+        if all_seen || self.spent >= self.deadline {
             self.expired = true;
             return Tick::Expired;
         }
@@ -348,6 +349,17 @@ mod tests {
             compute(TICK);
             assert!(matches!(clock.tick(), Tick::Expired), "yields: {yields}");
         }
+    }
+
+    #[test]
+    fn a_guest_that_computes_gains_nothing_by_late_ticks() {
+        let mut clock = Clock::default();
+        clock.start(Duration::from_millis(10), false);
+        for _ in 0..3 {
+            assert!(!matches!(clock.tick(), Tick::Expired));
+            compute(4 * TICK);
+        }
+        assert!(matches!(clock.tick(), Tick::Expired));
     }
 
     #[test]
