@@ -35,6 +35,8 @@ pub(super) struct Answer<B> {
     behind: &'static [u8],
     /// Something was written of which the stream may keep a part.
     unflushed: bool,
+    /// Why there is no more of it, which is to be seen once that is written which there is.
+    broken: Option<io::Error>,
     /// Whether another request may follow.
     more: bool,
 }
@@ -69,7 +71,17 @@ where
         let (end, more) = head(&mut gathered, &parts, &body, asked, more)?;
         let body = Some(body).filter(|_| end != End::None);
         let (chunk, behind) = Default::default();
-        Ok(Self { body, end, gathered, gone: 0, chunk, behind, unflushed: false, more })
+        Ok(Self {
+            body,
+            end,
+            gathered,
+            gone: 0,
+            chunk,
+            behind,
+            unflushed: false,
+            broken: None,
+            more,
+        })
     }
 
     /// Writes it. Whether another request may follow.
@@ -80,7 +92,7 @@ where
     ) -> Poll<io::Result<bool>> {
         ready!(line.poll_interim(context))?;
         loop {
-            self.gather(context)?;
+            self.gather(context);
             while self.has_unwritten() {
                 let count = ready!(self.poll_some(context, line))?;
                 self.written(count);
@@ -94,6 +106,9 @@ where
                 line.flushed();
             } else if self.body.is_some() {
                 return Poll::Pending;
+            }
+            if let Some(error) = self.broken.take() {
+                return Poll::Ready(Err(error));
             }
             if self.body.is_none() {
                 line.busy.set(false);
@@ -129,7 +144,7 @@ where
     }
 
     /// Takes of the body what is there, as long as there is room.
-    fn gather(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+    fn gather(&mut self, context: &mut Context<'_>) {
         while let Some(body) = &mut self.body
             && self.chunk.is_empty()
             && self.gathered.len() < GATHERED_BYTES
@@ -140,24 +155,27 @@ where
                     let over = body.is_end_stream();
                     self.add(frame);
                     if over {
-                        self.end(None)?;
+                        self.end(None);
                     }
                 }
-                Some(Err(error)) => return Err(io::Error::other(error)),
-                None => self.end(None)?,
+                Some(Err(error)) => {
+                    self.body = None;
+                    self.broken = Some(io::Error::other(error));
+                }
+                None => self.end(None),
             }
         }
-        Ok(())
     }
 
     fn add(&mut self, frame: Frame<Bytes>) {
-        let frame = match frame.into_data() {
-            Ok(data) => return self.data(data),
-            Err(frame) => frame,
-        };
-        if let Ok(trailers) = frame.into_trailers() {
-            // Nothing comes after them.
-            let _ = self.end(Some(&trailers));
+        match frame.into_data() {
+            Ok(data) => self.data(data),
+            Err(frame) => {
+                if let Ok(trailers) = frame.into_trailers() {
+                    // Nothing comes after them.
+                    self.end(Some(&trailers));
+                }
+            }
         }
     }
 
@@ -183,20 +201,19 @@ where
     }
 
     /// The body has come to its end, with these trailers.
-    fn end(&mut self, trailers: Option<&HeaderMap>) -> io::Result<()> {
+    fn end(&mut self, trailers: Option<&HeaderMap>) {
         if self.body.take().is_none() {
-            return Ok(());
+            return;
         }
         match self.end {
             // The client was promised more.
-            End::Length(1..) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            End::Length(1..) => self.broken = Some(io::ErrorKind::UnexpectedEof.into()),
             End::Chunks(announced) if self.chunk.is_empty() => {
                 last_chunk(&mut self.gathered, trailers.filter(|_| announced));
             }
             End::Chunks(_) => self.behind = b"\r\n0\r\n\r\n",
             End::Length(0) | End::None | End::Closing => {}
         }
-        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use http::HeaderMap;
+use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -262,4 +263,40 @@ async fn the_stream_ends_with_its_connection_whoever_reads_on_in_a_body() {
     assert_eq!(client.read(&mut answer).await.unwrap(), 0);
     let mut body = kept.take().unwrap();
     assert!(body.frame().await.unwrap().is_err());
+}
+
+/// A body of ten bytes that breaks off after three.
+struct Breaks(bool);
+
+impl Body for Breaks {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let begun = mem::replace(&mut self.0, true);
+        let error = || Err(io::ErrorKind::ConnectionReset.into());
+        Poll::Ready(Some(if begun { error() } else { Ok(Frame::data(Bytes::from_static(b"abc"))) }))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(10)
+    }
+}
+
+#[tokio::test]
+async fn what_there_is_of_an_answer_that_breaks_off_at_once_is_written() {
+    let (ours, mut client) = UnixStream::pair().unwrap();
+    client.write_all(GET.as_bytes()).await.unwrap();
+    let sole = Sole::new((Stream::Unix(ours), &[]), LIMITS, PATIENCE);
+    let mut connection =
+        Connection::new(&sole, |_| std::future::ready(Response::new(Breaks(false))));
+    let ended = (&mut connection).await.unwrap_err();
+    assert_eq!(ended.to_string(), io::Error::from(io::ErrorKind::ConnectionReset).to_string());
+    drop(connection);
+    let mut seen = String::new();
+    client.read_to_string(&mut seen).await.unwrap();
+    assert_eq!(undated(&seen), "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc");
 }
