@@ -65,6 +65,10 @@
 //! its requests has a task, and goes the way of all others ([`listener::handle`]): what makes its body and
 //! its answer those of a stream is at both ends of that.
 //!
+//! What has been read is decided on first, of all connections that something has come over; then requests and
+//! answers are written, one after the other ([`turn`]): to wake a peer for each of them costs more than to
+//! decide.
+//!
 //! [`relay`] reads like a table of contents: vet, route, complete, rewrite, attempt, respond. The
 //! upstream connection has no task of its own: the request drives it until the head of the response is
 //! there, then the response's body does ([`cluster::pool`]); one of HTTP/2 has a task, and carries many
@@ -109,6 +113,7 @@ pub mod takeover;
 pub mod tls;
 pub mod memory;
 pub mod deadline;
+pub mod turn;
 pub mod tunnel;
 pub mod wire;
 pub mod drain;

@@ -16,6 +16,7 @@ use crate::relay::serve::serve;
 use crate::snapshot::{Snapshot, Wish};
 use crate::status::Sources;
 use crate::stream;
+use crate::turn;
 use crate::view::Make;
 use crate::worker::Worker;
 
@@ -24,6 +25,11 @@ const FLUSH: Duration = Duration::from_millis(100);
 
 /// The most threads of a worker that wait for files.
 const FILE_THREADS: usize = 8;
+
+/// The most that is looked at before the network is asked again, and the most that is done in between.
+const EVENTS: usize = 256;
+/// See [`EVENTS`].
+const POLLS: u32 = 256;
 
 /// Flushes between two sweeps of idle connections.
 const SWEEP: u32 = 10;
@@ -47,6 +53,7 @@ impl Start {
     pub(super) fn run(self) {
         let mut builder = Builder::new_current_thread();
         builder.enable_all().max_blocking_threads(FILE_THREADS);
+        builder.max_io_events_per_tick(EVENTS).event_interval(POLLS);
         match builder.build_local(LocalOptions::default()) {
             Ok(runtime) => {
                 runtime.block_on(self.serve());
@@ -61,6 +68,7 @@ impl Start {
         let Self { make, sources, access, mut connections, wishes } = self;
         let drain = sources.drain.clone();
         let worker = Worker::new(make, sources, access);
+        spawn_local(turn::end());
         spawn_local(keep_house(Rc::clone(&worker)));
         spawn_local(hand_over(Rc::clone(&worker), wishes));
         while let Some(accepted) = connections.recv().await {

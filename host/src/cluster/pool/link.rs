@@ -23,6 +23,7 @@ use crate::deadline::Deadline;
 use crate::proxy_protocol::Subject;
 use crate::socket::{Peeked, Stream};
 use crate::tunnel::End;
+use crate::turn;
 use crate::wire::{Asked, Fault, Limits, Part};
 
 /// A connection, and what goes through it. Boxed once, then moved between the pool, the
@@ -180,7 +181,7 @@ impl Link {
         self.sending.begin(request);
         self.deadline.set(response_timeout);
         let before = self.sending.written_bytes();
-        let (mut begun, mut sent) = (false, 0);
+        let (mut begun, mut sent, mut turn) = (false, 0, turn::End::default());
         let response = poll_fn(|context| {
             if begun {
                 if let Poll::Ready(answer) = self.poll_answer(context, &mut interim) {
@@ -197,6 +198,7 @@ impl Link {
                     return Poll::Ready(Err(Failure::Unsent));
                 }
             }
+            ready!(turn.poll(context));
             if let Poll::Ready(Err(failure)) = self.poll_send(context) {
                 return Poll::Ready(Err(failure));
             }

@@ -13,6 +13,7 @@ use http_body::{Body, Frame};
 use super::line::Line;
 use super::{Asked, What, is_interim, says};
 use crate::listener::date;
+use crate::turn;
 use crate::wire::Reason;
 use crate::wire::encode::{chunk_size, field, last_chunk};
 
@@ -35,6 +36,7 @@ pub(super) struct Answer<B> {
     behind: &'static [u8],
     /// Something was written of which the stream may keep a part.
     unflushed: bool,
+    turn: turn::End,
     /// Why there is no more of it, which is to be seen once that is written which there is.
     broken: Option<io::Error>,
     /// Whether another request may follow.
@@ -79,6 +81,7 @@ where
             chunk,
             behind,
             unflushed: false,
+            turn: turn::End::default(),
             broken: None,
             more,
         })
@@ -93,6 +96,7 @@ where
         ready!(line.poll_interim(context))?;
         loop {
             self.gather(context);
+            ready!(self.turn.poll(context));
             while self.has_unwritten() {
                 let count = ready!(self.poll_some(context, line))?;
                 self.written(count);
