@@ -17,7 +17,7 @@ use super::line::Timestamps;
 use super::sink::{Sink, Stream};
 
 /// A worker's buffer is handed over when it holds this much.
-const BATCH_BYTES: usize = 16 << 10;
+const BATCH_BYTES: usize = 64 << 10;
 
 /// What is written of a request target; the rest is left out.
 const MAX_TARGET_BYTES: usize = 4 << 10;
