@@ -9,8 +9,14 @@ use linkspan::{commands, memory, plugin};
 #[global_allocator]
 static ALLOCATOR: memory::Allocator = memory::Allocator;
 
+/// What the system runs before anything is allocated.
+#[used]
+#[expect(unsafe_code, reason = "there is no other place before the allocator's first page")]
+#[unsafe(link_section = ".init_array")]
+static EARLY: extern "C" fn() = memory::use_small_pages;
+
 fn main() -> ExitCode {
-    memory::use_small_pages();
+    memory::keep_nothing();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return commands::misused(&error),

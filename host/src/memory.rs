@@ -6,8 +6,8 @@
 use std::alloc::{GlobalAlloc, Layout};
 
 use libmimalloc_sys::{
-    mi_collect, mi_free, mi_malloc, mi_malloc_aligned, mi_realloc, mi_realloc_aligned, mi_zalloc,
-    mi_zalloc_aligned,
+    mi_collect, mi_free, mi_malloc, mi_malloc_aligned, mi_option_set, mi_option_t, mi_realloc,
+    mi_realloc_aligned, mi_zalloc, mi_zalloc_aligned,
 };
 
 /// In how many calls it is looked once whether most is over.
@@ -19,6 +19,13 @@ const MANY: usize = 256;
 /// How often all is given back then, which is for a minute: some is freed later, such as idle upstream
 /// connections, and what other threads free.
 const TIMES: u32 = 6;
+
+/// The allocator's option of how many milliseconds a page stays that is free (`mi_option_purge_delay`), which
+/// the bindings leave out.
+const PURGE_DELAY: mi_option_t = 15;
+
+/// How long one stays while the process serves, which is what the allocator does unasked.
+const KEPT_MS: std::ffi::c_long = 1_000;
 
 /// How every block is aligned that has as many bytes. A smaller one is by its size.
 const ALIGNED: usize = 16;
@@ -81,10 +88,29 @@ unsafe impl GlobalAlloc for Allocator {
 }
 
 /// For the whole process, and those that it starts: no huge pages. A buffer that is hardly used would
-/// take all of one.
-pub fn use_small_pages() {
+/// take all of one. To be called before anything is allocated, which is before `main`.
+pub extern "C" fn use_small_pages() {
     // Kernels that do not know of it have no huge pages to speak of.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
+}
+
+/// From now on, what is freed goes back at once: a process that starts reads, checks and loads much that it never
+/// needs again.
+pub fn keep_nothing() {
+    keep(0);
+}
+
+/// From now on, what is freed stays for a second, in which a process that serves needs most of it again.
+pub fn keep_for_a_second() {
+    keep(KEPT_MS);
+}
+
+fn keep(milliseconds: std::ffi::c_long) {
+    // SAFETY: options may be set by any thread at any time.
+    #[expect(unsafe_code, reason = "there is no other way to tell the allocator")]
+    unsafe {
+        mi_option_set(PURGE_DELAY, milliseconds);
+    }
 }
 
 /// Gives back all that this thread has freed, and others of what was its own. Takes longer, the more that is:
@@ -147,6 +173,14 @@ mod tests {
         assert_eq!(given, [0, 0, 1, 1, 1, 1]);
         let given: Vec<_> = [100; 8].map(&mut rounds).into();
         assert_eq!(given, [1, 1, 1, 1, 1, 0, 0, 0]);
+    }
+
+    #[test]
+    fn the_option_is_the_one_that_is_meant() {
+        #[expect(unsafe_code, reason = "there is no other way to ask the allocator")]
+        // SAFETY: options may be read by any thread at any time.
+        let unasked = unsafe { libmimalloc_sys::mi_option_get(PURGE_DELAY) };
+        assert_eq!(unasked, KEPT_MS);
     }
 
     #[test]

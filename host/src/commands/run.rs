@@ -230,6 +230,8 @@ impl Service {
     /// if it can be.
     pub(super) async fn serve(mut self, source: Option<(&Run, &Path)>) -> ExitCode {
         self.introduce(source.map(|(_, path)| path));
+        memory::give_back_all();
+        memory::keep_for_a_second();
         let leaving = self.attend(source).await;
         self.leave(leaving).await;
         ExitCode::SUCCESS
