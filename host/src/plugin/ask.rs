@@ -10,18 +10,29 @@ use crate::plugin::exchange::Exchange;
 use crate::plugin::guest::Running;
 use crate::plugin::instance::{Call, Faces};
 use crate::plugin::members::{Members, Picked};
-use crate::plugin::pool::About;
+use crate::plugin::pool::{About, AtOnce};
 use crate::plugin::{Pick, Plugin};
 
 /// An answer, or why there is none, with the exchange that it is about.
 pub(super) type Answered<T> = (Box<Exchange>, Result<T, Failure>);
+
+/// Makes a call, without a future if that can be.
+macro_rules! asked {
+    ($plugin:ident, $call:ident, $exchange:ident) => {
+        match $plugin.ask_at_once($call, $exchange) {
+            Ok(answered) => answered,
+            // Boxed, as hardly a call needs the room.
+            Err((call, exchange)) => Box::pin($plugin.ask(call, exchange)).await,
+        }
+    };
+}
 
 impl Plugin {
     /// Where a request goes.
     pub(super) async fn decide(&self, exchange: Box<Exchange>) -> Answered<Decision> {
         let face = |faces: &Faces| faces.route;
         let call = Call { name: "route", face, params: (), running: Running::Request };
-        let (mut exchange, result) = self.ask(call, exchange).await;
+        let (mut exchange, result) = asked!(self, call, exchange);
         let kept = |(decision,)| self.kept(convert::decision(decision), "route", &mut exchange);
         let decision = result.and_then(kept);
         (exchange, decision)
@@ -39,7 +50,7 @@ impl Plugin {
         let params = (cluster, attempt, previous);
         let face = |faces: &Faces| faces.pick;
         let call = Call { name: "pick", face, params, running: Running::Request };
-        let (mut exchange, result) = self.ask(call, exchange).await;
+        let (mut exchange, result) = asked!(self, call, exchange);
         let has = |picked: &Picked| members.is_some_and(|members| members.has(picked.id));
         let pick = result.and_then(|(choice,)| match choice {
             Choice::Endpoint(picked) if has(&picked) => Ok(Pick::Endpoint(picked)),
@@ -57,7 +68,7 @@ impl Plugin {
     pub(super) async fn edit_request(&self, exchange: Box<Exchange>) -> Answered<Vec<Edit>> {
         let face = |faces: &Faces| faces.on_request;
         let call = Call { name: "on-request", face, params: (), running: Running::Request };
-        let (mut exchange, result) = self.ask(call, exchange).await;
+        let (mut exchange, result) = asked!(self, call, exchange);
         let kept = |(edits,)| {
             let edits = self.pool.requests.checked(edits, convert::request_edits);
             self.kept(edits, "on-request", &mut exchange)
@@ -70,7 +81,7 @@ impl Plugin {
     pub(super) async fn edit_response(&self, exchange: Box<Exchange>) -> Answered<Vec<Edit>> {
         let face = |faces: &Faces| faces.on_response;
         let call = Call { name: "on-response", face, params: (), running: Running::Response };
-        let (mut exchange, result) = self.ask(call, exchange).await;
+        let (mut exchange, result) = asked!(self, call, exchange);
         let transforms = self.pool.definition.component.transforms();
         let kept = |(edits,)| {
             let check = |edits| convert::response_edits(edits, transforms);
@@ -79,6 +90,20 @@ impl Plugin {
         };
         let edits = result.and_then(kept);
         (exchange, edits)
+    }
+
+    /// Makes a call without a future, if that can be; gives back what it was given otherwise.
+    #[inline]
+    fn ask_at_once<P, R>(&self, call: Call<P, R>, exchange: Box<Exchange>) -> AtOnce<P, R>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift + 'static,
+    {
+        match self.shadow {
+            // What is compared is measured.
+            Some(_) => Err((call, exchange)),
+            None => self.pool.call_at_once(call, exchange),
+        }
     }
 
     pub(super) async fn ask<P, R>(

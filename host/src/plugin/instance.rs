@@ -246,6 +246,7 @@ impl Instance {
     }
 
     /// Calls a function about an exchange, synchronously.
+    #[inline]
     pub(super) fn call<P, R>(
         &mut self,
         call: Call<P, R>,
@@ -286,6 +287,7 @@ impl Instance {
         self.store.data_mut().given_up.take()
     }
 
+    #[inline]
     fn begin(&mut self, running: Running, deadline: std::time::Duration, yields: bool) {
         self.store.set_epoch_deadline(1);
         let guest = self.store.data_mut();
@@ -294,6 +296,7 @@ impl Instance {
         guest.running = running;
     }
 
+    #[inline]
     fn end<R>(&mut self, result: wasmtime::Result<R>) -> (Box<Exchange>, Result<R, Failure>) {
         let guest = self.store.data_mut();
         guest.running = Running::Other;

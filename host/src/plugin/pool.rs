@@ -11,6 +11,7 @@
 
 mod bodies;
 mod instances;
+mod now;
 mod post;
 mod shared;
 mod verdict;
@@ -21,7 +22,6 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -42,6 +42,7 @@ use crate::plugin::pool::verdict::Probe;
 
 pub(super) use bodies::Bodies;
 pub use bodies::{Session, Transformed};
+pub(super) use now::AtOnce;
 pub use shared::Shared;
 pub(super) use verdict::About;
 
@@ -85,7 +86,7 @@ pub(super) struct Pool {
 }
 
 /// An answer, or why there is none, with the exchange that it was about.
-type Answered<R> = (Box<Exchange>, Result<R, Failure>);
+pub(super) type Answered<R> = (Box<Exchange>, Result<R, Failure>);
 
 impl Pool {
     /// A pool that begins with one instance of its own, or with the shared one.
@@ -171,23 +172,13 @@ impl Pool {
         exchange.trail.chooser = instance.address();
         let definition = &self.definition;
         definition.machine.ticker.touch();
-        let stale = definition.members.as_deref().is_some_and(|m| instance.is_stale(m));
-        if stale || definition.component.waits || definition.identity.yields.load(Ordering::Relaxed)
-        {
-            let held = Held { instance, vacancy, stale };
+        let stale = self.is_stale(&instance);
+        let held = Held { instance, vacancy, stale };
+        if stale || self.needs_task() {
             // Boxed, as calls that need no task are not to carry its room.
             return Box::pin(self.call_apart(held, call, exchange, probe)).await;
         }
-        let sampled = self.sampled();
-        let begun = (sampled || self.measures(&exchange)).then(Instant::now);
-        let (mut instance, name) = (instance, call.name);
-        let (mut exchange, result) = instance.call(call, exchange);
-        let time = begun.map(|begun| begun.elapsed());
-        let failure = result.as_ref().err();
-        self.observe(&mut exchange, time, sampled, failure);
-        let about = About { call: name, exchange: Some(&exchange) };
-        self.end(Held { instance, vacancy, stale }, failure, about, probe);
-        (exchange, result)
+        self.call_now(held, call, exchange, probe)
     }
 
     /// Makes a call in a task of its own, which is not dropped with its request.
@@ -246,6 +237,7 @@ impl Pool {
     }
 
     /// Puts an instance back, or leaves its place to another, and draws the consequences.
+    #[inline]
     fn end(
         self: &Rc<Self>,
         held: Held,
@@ -271,6 +263,7 @@ impl Pool {
     }
 
     /// Writes down what a call took: for its request, and among those that stand for others.
+    #[inline]
     fn observe(
         &self,
         exchange: &mut Exchange,

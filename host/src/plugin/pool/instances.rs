@@ -40,6 +40,15 @@ impl Pool {
         Some((instance?, Vacancy::own(self)))
     }
 
+    /// Takes an instance of its own that is idle and knows its cluster. Its place is the caller's to keep.
+    #[inline]
+    pub(super) fn informed_at_hand(&self) -> Option<Box<Instance>> {
+        let mut idle = self.idle.borrow_mut();
+        let instance = idle.pop_if(|instance| !self.is_stale(instance))?;
+        self.rest.left(idle.len());
+        Some(instance)
+    }
+
     /// Takes an instance of its own, or waits for one.
     pub(super) async fn acquire(self: &Rc<Self>) -> Result<(Box<Instance>, Vacancy), Failure> {
         match self.at_hand() {
@@ -95,7 +104,16 @@ impl Pool {
     }
 
     /// Gives an instance to whoever waits longest, or to nobody yet.
+    #[inline]
     fn give(self: &Rc<Self>, instance: Box<Instance>) {
+        let waits = !self.waiting.borrow().is_empty();
+        if waits {
+            return self.give_to_waiting(instance);
+        }
+        self.idle.borrow_mut().push(instance);
+    }
+
+    fn give_to_waiting(self: &Rc<Self>, instance: Box<Instance>) {
         let mut instance = instance;
         loop {
             let next = self.waiting.borrow_mut().pop_front();
@@ -241,7 +259,7 @@ enum Place {
 }
 
 impl Vacancy {
-    fn own(pool: &Rc<Pool>) -> Self {
+    pub(super) fn own(pool: &Rc<Pool>) -> Self {
         Self(Some(Place::Own(Rc::clone(pool))))
     }
 
