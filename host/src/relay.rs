@@ -338,7 +338,9 @@ impl Served<'_> {
 /// Whether a client waits for consent before it sends its body.
 fn expects(request: &request::Parts) -> bool {
     let consent = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
-    request.version >= Version::HTTP_11 && request.headers.get(EXPECT).is_some_and(consent)
+    request.version >= Version::HTTP_11
+        && headers::has(&request.headers, &EXPECT)
+        && request.headers.get(EXPECT).is_some_and(consent)
 }
 
 /// Why a head is refused.

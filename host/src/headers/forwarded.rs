@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::header::{CONNECTION, TE, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
-use super::{Fault, append, set};
+use super::{Fault, append, has, set};
 use crate::config::ForwardedHeaders;
 use crate::log::id::RequestId;
 
@@ -52,7 +52,7 @@ pub fn complete_request(headers: &mut HeaderMap, with: &Forwarding<'_>) -> Resul
         (with.enabled.x_host, X_HOST, with.sent_host),
     ];
     for (enabled, name, value) in forwarded {
-        let told = headers.contains_key(&name);
+        let told = has(headers, &name);
         match value {
             _ if !enabled && told => {
                 headers.remove(name);
@@ -74,7 +74,7 @@ pub fn complete_request(headers: &mut HeaderMap, with: &Forwarding<'_>) -> Resul
         }
         set(headers, X_REQUEST_ID, with.id.header())?;
     }
-    if headers.contains_key(TE) {
+    if has(headers, &TE) {
         set(headers, CONNECTION, HeaderValue::from_static("te"))?;
     }
     append_via(headers, with.version)

@@ -4,12 +4,15 @@ use bytes::Bytes;
 use http::header::{CONNECTION, TE, UPGRADE};
 use http::{HeaderMap, HeaderValue, Version, request};
 
-use super::{Fault, members, set};
+use super::{Fault, has, members, set};
 
 /// The protocols that a client would switch to: of Upgrade, if Connection nominates it (RFC 9110, 7.8).
 /// Several fields count as the first; whoever switches by them is told to one.
 #[must_use]
 pub fn upgrade(request: &request::Parts) -> Option<HeaderValue> {
+    if !has(&request.headers, &UPGRADE) {
+        return None;
+    }
     let value = request.headers.get(UPGRADE)?;
     let mut nominated = request.headers.get_all(CONNECTION).iter().flat_map(members);
     let nominated = nominated.any(|option| option.eq_ignore_ascii_case(b"upgrade"));

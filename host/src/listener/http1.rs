@@ -30,9 +30,9 @@ use bytes::Bytes;
 use http::header::{CONNECTION, EXPECT};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, request};
 use http_body::Body;
-use smallvec::SmallVec;
 
 use crate::body::Received;
+use crate::headers::has;
 use crate::socket::Stream;
 use answer::Answer;
 use inflow::Inflow;
@@ -107,14 +107,12 @@ enum What {
 impl Asked {
     fn of(request: &request::Parts) -> Self {
         let old = request.version < Version::HTTP_11;
-        let mut values = request.headers.get_all(CONNECTION).iter().peekable();
-        let more = match values.peek() {
-            Some(_) => {
-                let values: SmallVec<[&HeaderValue; 2]> = values.collect();
-                let says = |option| values.iter().any(|value| says(value, option));
-                !says("close") && (!old || says("keep-alive"))
-            }
-            None => !old,
+        let more = if has(&request.headers, &CONNECTION) {
+            let values = request.headers.get_all(CONNECTION);
+            let says = |option| values.iter().any(|value| says(value, option));
+            !says("close") && (!old || says("keep-alive"))
+        } else {
+            !old
         };
         let what = match request.method {
             Method::HEAD => What::Head,
@@ -177,7 +175,9 @@ where
     /// Hands a request over.
     fn begin(&mut self, parts: request::Parts) -> At<F, B> {
         let asked = Asked::of(&parts);
-        let waits = !asked.old && parts.headers.get(EXPECT).is_some_and(is_consent);
+        let waits = !asked.old
+            && has(&parts.headers, &EXPECT)
+            && parts.headers.get(EXPECT).is_some_and(is_consent);
         let body = match self.line.expects_body(waits) {
             true => Received::Http1(Box::pin(Inflow::new(&self.line))),
             false => Received::None,

@@ -4,10 +4,13 @@
 use http::header::{MAX_FORWARDS, VIA};
 use http::{HeaderMap, HeaderValue, Method, request};
 
-use crate::headers::PSEUDONYM;
+use crate::headers::{PSEUDONYM, has};
 
 /// How many proxies of our name a request has passed.
 pub(super) fn passed(headers: &HeaderMap) -> usize {
+    if !has(headers, &VIA) {
+        return 0;
+    }
     let values = headers.get_all(VIA).iter();
     values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).filter(is_ours).count()
 }

@@ -33,7 +33,7 @@ impl Served<'_> {
             Error::Malformed(format!("{endpoint}: {what}").into())
         };
         let switched = parts.status == StatusCode::SWITCHING_PROTOCOLS;
-        let protocol = parts.headers.get(UPGRADE).cloned().filter(|_| switched);
+        let protocol = switched.then(|| parts.headers.get(UPGRADE).cloned()).flatten();
         let upstream = switched.then(|| {
             body.switch().ok_or_else(|| {
                 malformed("switches to another protocol before it has taken the request")

@@ -23,6 +23,7 @@ use tokio::io::AsyncWrite as _;
 use super::Outgoing;
 use super::link::Failure;
 use crate::body::RequestBody;
+use crate::headers::has;
 use crate::socket::Stream;
 use crate::wire::encode;
 
@@ -82,7 +83,7 @@ impl Sending {
         let Outgoing { head, host, consent, offer, body } = request;
         let fields = &head.headers;
         let length = body.size_hint().exact();
-        let coded = fields.contains_key(TRANSFER_ENCODING);
+        let coded = has(fields, &TRANSFER_ENCODING);
         self.rest = match length {
             _ if body.is_end_stream() => Rest::Nothing,
             Some(length) if !coded => Rest::Sized(length),
