@@ -8,7 +8,7 @@
 //! Tasks run in the order in which they were woken, so the one that the first to wait wakes comes after all
 //! that were woken before.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::mem;
 use std::task::{Context, Poll, Waker};
@@ -17,6 +17,8 @@ use tokio::task::yield_now;
 
 thread_local! {
     static TURN: RefCell<Turn> = const { RefCell::new(Turn { last: None, waiting: Vec::new() }) };
+    /// Whether somebody has begun to wait.
+    static WAITS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// That of a thread.
@@ -69,6 +71,14 @@ impl Drop for Last {
     }
 }
 
+/// Polls something, and tells whether it has begun to wait for the end of the turn: then it is polled again at that, and
+/// what else the task looks after can be left until then.
+pub fn waits<T>(poll: impl FnOnce() -> Poll<T>) -> (Poll<T>, bool) {
+    WAITS.set(false);
+    let polled = poll();
+    (polled, WAITS.get())
+}
+
 /// Waits for the end of one turn.
 #[derive(Debug, Default)]
 pub struct End {
@@ -88,6 +98,7 @@ impl End {
             }
             turn.waiting.push(context.waker().clone());
             self.waits = true;
+            WAITS.set(true);
             Poll::Pending
         })
     }
@@ -178,6 +189,21 @@ mod tests {
             for task in spawn(3, &Rc::default()) {
                 task.await.unwrap();
             }
+        });
+    }
+
+    #[test]
+    fn who_waits_for_a_turn_is_told_apart_from_who_waits_for_something_else() {
+        run(async {
+            let ends = spawn_local(end());
+            yield_now().await;
+            let mut end = End::default();
+            let seen = poll_fn(|context| Poll::Ready(waits(|| end.poll(context)))).await;
+            assert_eq!(seen, (Poll::Pending, true));
+            let seen = poll_fn(|context| Poll::Ready(waits(|| end.poll(context)))).await;
+            assert_eq!(seen, (Poll::Ready(()), false));
+            assert_eq!(waits(|| Poll::<()>::Pending), (Poll::Pending, false));
+            ends.abort();
         });
     }
 }

@@ -34,6 +34,7 @@ use http_body::Body;
 use crate::body::Received;
 use crate::headers::has;
 use crate::socket::Stream;
+use crate::turn;
 use answer::Answer;
 use inflow::Inflow;
 use line::Line;
@@ -195,16 +196,18 @@ where
                 };
             }
             At::Serving(serving, asked) => {
-                let Poll::Ready(response) = serving.as_mut().poll(context) else {
-                    return self.line.poll_gone(context);
+                let (polled, waits) = turn::waits(|| serving.as_mut().poll(context));
+                let Poll::Ready(response) = polled else {
+                    return if waits { Poll::Pending } else { self.line.poll_gone(context) };
                 };
                 let answer = Answer::begin(response, *asked, self.leaving)?;
                 self.line.begin_answer();
                 self.at = At::Writing(answer);
             }
             At::Writing(answer) => {
-                let Poll::Ready(written) = answer.poll(context, &self.line) else {
-                    return self.line.poll_gone(context);
+                let (polled, waits) = turn::waits(|| answer.poll(context, &self.line));
+                let Poll::Ready(written) = polled else {
+                    return if waits { Poll::Pending } else { self.line.poll_gone(context) };
                 };
                 self.at = At::Written(written?);
             }

@@ -28,6 +28,7 @@ use crate::relay::introduction::{introduce, secure};
 use crate::relay::version::{self, Spoken};
 use crate::relay::{handle, http2};
 use crate::tunnel;
+use crate::turn;
 use crate::wire::{Fault, Limits};
 use crate::worker::Worker;
 
@@ -181,8 +182,11 @@ impl Patience {
                 connection.leave();
             }
             loop {
-                if let Poll::Ready(result) = Pin::new(&mut *connection).poll(context) {
-                    return Poll::Ready(result.map(|()| End::Over));
+                let (polled, waits) = turn::waits(|| Pin::new(&mut *connection).poll(context));
+                match polled {
+                    Poll::Ready(result) => return Poll::Ready(result.map(|()| End::Over)),
+                    Poll::Pending if waits => return Poll::Pending,
+                    Poll::Pending => {}
                 }
                 self.look(client, sole);
                 ready!(self.deadline.poll(context));

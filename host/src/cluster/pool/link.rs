@@ -192,13 +192,13 @@ impl Link {
                     });
                 }
             } else {
+                ready!(turn.poll(context));
                 begun = true;
                 // What comes before anything was asked for is no answer, and as a rule the end.
                 if self.hears(context) {
                     return Poll::Ready(Err(Failure::Unsent));
                 }
             }
-            ready!(turn.poll(context));
             if let Poll::Ready(Err(failure)) = self.poll_send(context) {
                 return Poll::Ready(Err(failure));
             }
