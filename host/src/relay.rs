@@ -269,7 +269,8 @@ impl Served<'_> {
             Upstream::Address(url) => {
                 let (id, listener) = (record.id(), record.listener());
                 let naming = direct::Naming { router, id, listener, read: Location::from_url };
-                direct::cluster(self.worker, self.view, url, naming).await?
+                // Apart, as most requests have no use for the room.
+                Box::pin(direct::cluster(self.worker, self.view, url, naming)).await?
             }
             Upstream::Cluster(name) => match self.view.cluster(&name) {
                 Some(cluster) => Rc::clone(cluster),

@@ -25,6 +25,7 @@ mod fate;
 mod link;
 mod sending;
 mod shelf;
+mod slot;
 #[cfg(test)]
 mod tests;
 mod trunk;
@@ -37,14 +38,16 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 
 use http::header::{EXPECT, HOST};
-use http::{self, HeaderMap, HeaderValue, Request, Response, StatusCode, request};
+use http::{self, HeaderValue, Request, request};
 use tokio::time::{Duration, Instant};
 
 pub use self::error::{SendError, SendErrorKind};
 use self::link::Link;
 use self::shelf::Shelf;
-use self::trunk::{Dial, Lease};
-use crate::body::{DownloadLimits, RequestBody, UpstreamBody};
+use self::slot::Line;
+pub use self::slot::Slot;
+use self::trunk::Dial;
+use crate::body::{DownloadLimits, RequestBody};
 use crate::cluster::connect::{ConnectError, connect};
 use crate::cluster::peer::Way;
 use crate::config::Protocol;
@@ -147,18 +150,6 @@ impl Outgoing<'_> {
         }
         Request::from_parts(head, body)
     }
-}
-
-/// The right to send one request over a connection. Dropped unused, it closes the connection, unless others
-/// share that.
-#[must_use]
-pub struct Slot(Line);
-
-enum Line {
-    /// A connection.
-    Link { link: Box<Link>, reused: bool },
-    /// A stream of one.
-    Stream(Box<Lease>),
 }
 
 impl Pool {
@@ -333,66 +324,5 @@ impl Default for Pool {
 impl fmt::Debug for Pool {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Pool").field("idle", &self.idle_count()).finish()
-    }
-}
-
-impl Slot {
-    /// Whether the connection has served a request before, so that the upstream may just have
-    /// closed it.
-    pub fn reused(&self) -> bool {
-        match &self.0 {
-            Line::Link { reused, .. } => *reused,
-            Line::Stream(lease) => lease.reused,
-        }
-    }
-
-    /// The version of HTTP that is spoken over it.
-    pub fn version(&self) -> http::Version {
-        match &self.0 {
-            Line::Link { .. } => http::Version::HTTP_11,
-            Line::Stream(_) => http::Version::HTTP_2,
-        }
-    }
-
-    /// Sends `request` and waits for the head of its response. `interim` gets the informational
-    /// responses before it, all but 100 and 101; a 100 releases a [held](crate::body::Upload::hold)
-    /// request body.
-    ///
-    /// The request is written as it is, whatever its version says: its target has the form that the
-    /// upstream is to get. HTTP/2 gets it in its own form. Dropping the future closes the
-    /// connection, or resets the stream.
-    pub async fn send(
-        self,
-        request: impl Into<Outgoing<'_>>,
-        limits: &SendLimits,
-        interim: impl FnMut(StatusCode, HeaderMap),
-    ) -> Result<Response<UpstreamBody>, SendError> {
-        let request = request.into();
-        let (mut link, reused) = match self.0 {
-            Line::Link { link, reused } => (link, reused),
-            Line::Stream(lease) => {
-                let reused = lease.reused;
-                // By itself: HTTP/1 would pay for the room.
-                let sent = Box::pin(lease.send(request.into_request(), limits, interim)).await;
-                return sent.map_err(|(failure, answered)| {
-                    SendError::of_stream(failure, reused, answered)
-                });
-            }
-        };
-        let before = link.read_bytes();
-        let (patience, read_bytes) = (limits.response_timeout, limits.download.read_bytes);
-        match link.exchange(request, (patience, read_bytes), interim).await {
-            Ok(head) => Ok(Response::from_parts(head, link.into_body(limits.download))),
-            Err(failure) => {
-                let answered = link.read_bytes().wrapping_sub(before);
-                Err(SendError::new(failure, reused, answered))
-            }
-        }
-    }
-}
-
-impl fmt::Debug for Slot {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Slot").field("reused", &self.reused()).finish_non_exhaustive()
     }
 }

@@ -64,7 +64,8 @@ pub(super) async fn response(
         if edits.contains(&Edit::TransformBody) && sends_body(&exchange, record) {
             // Before the edits are made: the plugin is asked about the body that it decided on.
             let begun;
-            (exchange, begun) = rewriter.begin_body(exchange).await;
+            // Apart, as most responses have no use for the room.
+            (exchange, begun) = Box::pin(rewriter.begin_body(exchange)).await;
             record.called(rewriter, &exchange);
             match begun.map_err(|rejected| failed("rewriter", rewriter, &rejected))? {
                 Some(session) => sessions.push(session),

@@ -11,10 +11,12 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use http::response;
+use http::header::CONNECTION;
+use http::{HeaderMap, HeaderValue, response};
 use tokio::io::{AsyncRead as _, AsyncReadExt as _, ReadBuf};
 
 use super::link::Failure;
+use crate::headers::has;
 use crate::socket::Stream;
 use crate::wire::{Asked, Content, Fault, Gate as _, Limits, Part, Responses, Step};
 
@@ -285,4 +287,14 @@ impl Answer {
         }
         Poll::Ready(Ok(read))
     }
+}
+
+/// Whether a response says that its connection ends with it.
+pub(super) fn says_close(fields: &HeaderMap) -> bool {
+    if !has(fields, &CONNECTION) {
+        return false;
+    }
+    let lines = fields.get_all(CONNECTION).iter().map(HeaderValue::as_bytes);
+    let mut options = lines.flat_map(|line| line.split(|byte| *byte == b','));
+    options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
 }

@@ -6,13 +6,13 @@ use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, UPGRADE};
+use http::header::UPGRADE;
 use http::{HeaderMap, Method, StatusCode, Version, response};
 use http_body::{Body as _, Frame};
 use tokio::time::{Duration, Instant};
 
 use super::Outgoing;
-use super::answer::Answer;
+use super::answer::{Answer, says_close};
 use super::detached::{self, Detached};
 use super::fate::Fate;
 use super::sending::Sending;
@@ -20,6 +20,7 @@ use super::shelf::Shelf;
 use crate::body::{BodyError, DownloadLimits, Transport, Upload, UploadError, UpstreamBody};
 use crate::cluster::peer::Peer;
 use crate::deadline::Deadline;
+use crate::headers::has;
 use crate::proxy_protocol::Subject;
 use crate::socket::{Peeked, Stream};
 use crate::tunnel::End;
@@ -75,6 +76,13 @@ pub(super) enum Failure {
     Fault(Fault),
     Upload(UploadError),
     Timeout,
+}
+
+/// A request that is about to be sent.
+pub(super) struct Begun {
+    /// It has a body, which some do not look for.
+    overlooked: bool,
+    response_timeout: Duration,
 }
 
 impl Link {
@@ -160,19 +168,19 @@ impl Link {
         self.answer.read_bytes().wrapping_add(self.sending.written_bytes())
     }
 
-    /// Sends `request` and waits for the head of its response.
-    pub(super) async fn exchange(
+    /// Begins to send `request`: what is left to do does without it.
+    pub(super) fn begin(
         &mut self,
         request: Outgoing<'_>,
-        (response_timeout, read_bytes): (Duration, usize),
-        mut interim: impl FnMut(StatusCode, HeaderMap),
-    ) -> Result<response::Parts, Failure> {
+        response_timeout: Duration,
+        read_bytes: usize,
+    ) -> Begun {
         let (head, body) = (&request.head, &request.body);
         self.upload = body.upload();
         self.patience = response_timeout;
         let asked = Asked {
             head: head.method == Method::HEAD,
-            upgrade: request.offer.is_some() || head.headers.contains_key(UPGRADE),
+            upgrade: request.offer.is_some() || has(&head.headers, &UPGRADE),
         };
         let overlooked = !body.is_end_stream()
             && matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
@@ -180,6 +188,15 @@ impl Link {
         self.answer.limit(read_bytes);
         self.sending.begin(request);
         self.deadline.set(response_timeout);
+        Begun { overlooked, response_timeout }
+    }
+
+    /// Sends what was begun and waits for the head of its response.
+    pub(super) async fn exchange(
+        &mut self,
+        Begun { overlooked, response_timeout }: Begun,
+        mut interim: impl FnMut(StatusCode, HeaderMap),
+    ) -> Result<response::Parts, Failure> {
         let before = self.sending.written_bytes();
         let (mut begun, mut sent, mut turn) = (false, 0, turn::End::default());
         let response = poll_fn(|context| {
@@ -376,11 +393,4 @@ impl Transport for Link {
         let stream = self.stream.take()?;
         Some(End { stream, early: self.answer.take_kept() })
     }
-}
-
-/// Whether a response says that its connection ends with it.
-fn says_close(fields: &HeaderMap) -> bool {
-    let lines = fields.get_all(CONNECTION).iter().map(http::HeaderValue::as_bytes);
-    let mut options = lines.flat_map(|line| line.split(|byte| *byte == b','));
-    options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
 }
