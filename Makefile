@@ -1,6 +1,6 @@
 # Two commands do everything: `make run` to try it, `make test` to test it.
 
-.PHONY: run test languages check bench calls streams secure soak fuzz target
+.PHONY: run test languages check optimized bench calls streams secure soak fuzz target
 
 # Builds the proxy and serves a demo: three origins of its own behind the built-in plugins. Not as a
 # release, which takes three times as long to build.
@@ -33,14 +33,18 @@ check: target
 	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked
 	cargo deny check bans licenses sources
 
+# The program as fast as it gets, target/optimized/linkspan: compiled by what it was seen to do. Twenty minutes.
+optimized: target
+	tools/need.sh nginx memcached wrk h2load openssl python3
+	tools/optimized.sh
+
 # What requests cost beside every other proxy that is here or can be fetched, and how that grows: less than half an hour on
-# two quiet cores. Writes bench/RESULTS.md. OPTIONS are those of bench/bench.py, such as `--only get,rules --rounds 2`.
+# two quiet cores, after what it takes to build. Writes bench/RESULTS.md. OPTIONS are those of bench/bench.py, such as
+# `--only get,rules --rounds 2`.
 BESIDE = nginx-lua nginx-stream haproxy lighttpd traffic_server
-bench: target
-	tools/need.sh nginx memcached wrk python3
+bench: optimized
 	@for each in $(BESIDE); do tools/need.sh $$each || echo "without $$each" >&2; done
-	cargo build --release --locked
-	python3 bench/bench.py $(OPTIONS)
+	python3 bench/bench.py --program "$${CARGO_TARGET_DIR:-target}/optimized/linkspan" $(OPTIONS)
 
 # What a call costs, with the plugins that come along and with those in other languages; some minutes on two quiet cores.
 calls: target

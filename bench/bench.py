@@ -8,8 +8,8 @@
 The main table is about small requests over connections that are kept: the CPU time that each proxy takes for one, with
 three plugins in Linkspan's path, in seven rounds or more, in which all take their turn; and times at a fixed rate. Other
 scenarios have fewer rounds: see --only. Conditions are those of bench/base.py and bench/peers.py: two cores, of which the
-proxy under test has one to itself. Needs the release build of the proxy, nginx, memcached and wrk; the others are named
-if they are missing. Leave the machine alone meanwhile.
+proxy under test has one to itself. Needs a build of the proxy, nginx, memcached and wrk; the others are named if they are
+missing. `make bench` measures the build of tools/optimized.sh. Leave the machine alone meanwhile.
 """
 
 import collections
@@ -150,6 +150,13 @@ def machine():
     }
 
 
+def program(options):
+    """What is measured, in words."""
+    if options.program.parent.name != "optimized":
+        return f"`{options.program.name}` of the profile `{options.program.parent.name}`"
+    return "compiled by what it did under such loads, TLS, HTTP/2, TCP and more among them (`tools/optimized.sh`)"
+
+
 def write(options, field, found, load, took):
     """The tables, to standard output too, the plots and the raw data."""
     results = options.out / "results"
@@ -166,6 +173,7 @@ def write(options, field, found, load, took):
         "Seconds are those of this machine and this hour: what is claimed are ratios. Figures of CPU time are medians over"
         " rounds, in which all take their turn. In tables, a **ratio** is what Linkspan takes of what the other does, with"
         " the least and the most within a round; x2.00 is how much more it is than in the first row.",
+        f"Linkspan is {program(options)}. The others are as Debian and PyPI have them.",
         report.table(["proxy", "version"], field.versions.items()),
     ]
     parts += ["\n".join(f"- {name} is missing: {why}" for name, why in field.missing.items())] if field.missing else []

@@ -115,7 +115,7 @@ class Field:
         self.bench = bench
         self.files = certificate(bench)
         self.origins = base.free_ports(3)
-        bench.origins(self.origins)
+        bench.origins(self.origins, "secure-origins")
 
     def start(self, name, turn=""):
         secure, clear = base.free_ports(2)

@@ -33,6 +33,7 @@ mod limits;
 mod loading;
 mod logs;
 mod names;
+mod optimized;
 mod outcomes;
 mod proxy_protocol;
 mod queueing;
