@@ -9,6 +9,9 @@ target=$(mkdir -p "${CARGO_TARGET_DIR:-target}" && cd "${CARGO_TARGET_DIR:-targe
 host=$(rustc -vV | sed -n 's/^host: //p')
 counts=$target/optimized/counts
 
+# Hot functions lie side by side, away from the others.
+together=-Clink-arg=-Wl,-z,keep-text-section-prefix
+
 # Named by its target, so that what only runs while building is built as ever.
 build() {
   CARGO_ENCODED_RUSTFLAGS=$2 cargo build --release --locked -p linkspan --bin linkspan \
@@ -19,5 +22,5 @@ build counting "-Cprofile-generate=$counts"
 rm -rf "$counts"
 python3 bench/train.py --program "$target/optimized/counting/$host/release/linkspan"
 tools/profdata.py "$target/optimized/linkspan.profdata" "$counts"/*.profraw
-build counted "-Cprofile-use=$target/optimized/linkspan.profdata"
-cp "$target/optimized/counted/$host/release/linkspan" "$target/optimized/linkspan"
+build counted "-Cprofile-use=$target/optimized/linkspan.profdata"$'\x1f'"$together"
+cp --remove-destination "$target/optimized/counted/$host/release/linkspan" "$target/optimized/linkspan"
