@@ -7,6 +7,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -25,6 +26,17 @@ pub(super) const COMPONENT_BYTES: u64 = 128 << 20;
 
 /// The largest complaint of a child that is read.
 const COMPLAINT_BYTES: u64 = 16 << 10;
+
+/// The most threads that compile one component, and the memory that each of them is to have.
+const THREADS: u64 = 4;
+/// See [`THREADS`].
+const THREAD_BYTES: u64 = 256 << 20;
+
+/// How many threads compile a component that may take so much memory.
+fn threads(memory_bytes: u64) -> u64 {
+    let processors = available_parallelism().map_or(1, |count| count.get() as u64);
+    processors.min(THREADS).min(memory_bytes / THREAD_BYTES).max(1)
+}
 
 /// How components are compiled.
 #[derive(Debug, Clone)]
@@ -61,6 +73,7 @@ impl Compiler {
             // The allocator would reserve a gigabyte before the child limits itself, and give from
             // that whatever the limit is.
             .env("MIMALLOC_ARENA_RESERVE", "0")
+            .env("RAYON_NUM_THREADS", threads(self.memory_bytes).to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -6,6 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::thread::available_parallelism;
+
+use futures_util::stream::{self, StreamExt as _};
 
 use super::crew::Inheritance;
 use super::{Crew, Means, Refused, Snapshot, Staffed, Use, Uses, uses_by_plugin};
@@ -45,6 +48,13 @@ struct Unfit {
     digest: Option<Arc<str>>,
 }
 
+/// The most components that are compiled at a time.
+const AT_ONCE: usize = 4;
+
+fn most_at_once() -> usize {
+    available_parallelism().map_or(1, |count| count.get().min(AT_ONCE))
+}
+
 impl<'s> Staffing<'s> {
     pub(super) fn with(
         Means { host, crew, quiet, .. }: Means<'s>,
@@ -64,10 +74,7 @@ impl Snapshot {
     ) -> Vec<Refused> {
         let mut all: Vec<Refused> = Vec::new();
         // Before any state is saved, which would be old when the last one is compiled.
-        let mut loaded = match previous {
-            Some(previous) => self.load_all(means, previous).await,
-            None => BTreeMap::new(),
-        };
+        let mut loaded = self.load_all(means, previous, committed).await;
         for (name, uses) in uses_by_plugin(&self.config) {
             let Some(plugin) = self.config.plugins.get(&name) else { continue };
             let beside = plugin.beside.as_ref();
@@ -89,21 +96,43 @@ impl Snapshot {
         all
     }
 
-    /// What is there for plugins that do not go on as they were, compiled.
-    async fn load_all(&self, means: Means<'_>, previous: &Self) -> BTreeMap<Name, Loaded> {
+    /// What is there for plugins that do not go on as they were, compiled: several at a time where nothing
+    /// serves yet that could be disturbed.
+    async fn load_all(
+        &self,
+        means: Means<'_>,
+        previous: Option<&Self>,
+        committed: &Committed,
+    ) -> BTreeMap<Name, Loaded> {
         let Means { host, quiet, .. } = means;
-        let mut all = BTreeMap::new();
+        let (mut firsts, mut others, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
         for (name, uses) in uses_by_plugin(&self.config) {
             let Some(plugin) = self.config.plugins.get(&name) else { continue };
-            if self.kept(previous, plugin, &uses).is_some() {
+            if previous.is_some_and(|previous| self.kept(previous, plugin, &uses).is_some()) {
                 continue;
             }
             let Ok(found) = host.find(&plugin.component, quiet) else { continue };
-            let stays = previous.serving(plugin).is_some();
-            if !stays || !previous.keeps_back(plugin, &found) {
-                let component = self.load(host, &found).await;
-                all.insert(name, (found, component));
+            let stays = previous.is_some_and(|previous| {
+                previous.serving(plugin).is_some() && previous.keeps_back(plugin, &found)
+            });
+            let kept = committed.plugins.get(&*plugin.name);
+            // Then it is seen first whether what served before can go on.
+            let waits = kept.is_some_and(|kept| *kept.digest != *found.digest);
+            if !stays && !waits {
+                // The same bytes are compiled once, and found when others want them.
+                let first = seen.insert(Arc::clone(&found.digest));
+                (if first { &mut firsts } else { &mut others }).push((name, found));
             }
+        }
+        let load = |(name, found): (Name, Found)| async move {
+            let component = self.load(host, &found).await;
+            (name, (found, component))
+        };
+        let at_once = if previous.is_none() { most_at_once() } else { 1 };
+        let loading = stream::iter(firsts.into_iter().map(load)).buffer_unordered(at_once);
+        let mut all: BTreeMap<_, _> = loading.collect().await;
+        for each in others {
+            all.extend([load(each).await]);
         }
         all
     }
