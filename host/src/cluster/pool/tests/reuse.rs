@@ -17,6 +17,7 @@ use super::support::{
     serve_and_close, upstream, within, write,
 };
 use crate::cluster::pool::{ConnectSettings, Pool, SendErrorKind};
+use crate::turn;
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
 const CHUNKED: &str =
@@ -214,6 +215,28 @@ async fn bytes_that_nobody_asked_for_end_a_connection() {
         pool.idle_count() == 0
     })
     .await;
+}
+
+#[tokio::test(flavor = "local")]
+async fn what_comes_unasked_while_a_request_waits_for_its_turn_is_no_answer_to_it() {
+    let (listener, peer) = upstream().await;
+    let pool = Pool::new();
+    let (_, mut stream) = tokio::join!(get(&pool, &peer), answer_once(&listener));
+    // Whoever ends turns is there, and does not come to it.
+    let mut ends = pin!(turn::end());
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(ends.as_mut().poll(&mut context).is_pending());
+    let slot = acquire(&pool, &peer).await;
+    assert!(slot.reused());
+    let mut sent = pin!(slot.send(request(Method::GET), &LIMITS, |_, _| {}));
+    assert!(sent.as_mut().poll(&mut context).is_pending());
+    write(&mut stream, HELLO).await;
+    // The network is asked in between.
+    for _ in 0..3 {
+        tokio::task::yield_now().await;
+    }
+    let error = within(10, sent).await.unwrap_err();
+    assert_eq!(error.kind, SendErrorKind::Unsent);
 }
 
 #[tokio::test(flavor = "local")]
