@@ -16,12 +16,16 @@ static ALLOCATOR: memory::Allocator = memory::Allocator;
 static EARLY: extern "C" fn() = memory::use_small_pages;
 
 fn main() -> ExitCode {
-    memory::keep_nothing();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return commands::misused(&error),
     };
-    match arguments.command.unwrap_or(Command::Run(arguments.run)) {
+    let command = arguments.command.unwrap_or(Command::Run(arguments.run));
+    // Who compiles needs again at once what it has freed.
+    if !matches!(command, Command::Compile { .. }) {
+        memory::keep_nothing();
+    }
+    match command {
         Command::Compile { seconds, memory_bytes } => {
             match plugin::compile_child(seconds, memory_bytes) {
                 Ok(()) => ExitCode::SUCCESS,
