@@ -31,7 +31,7 @@
 //!   endpoints by hand. What it tells is gathered in one place ([`status`]), which listeners use too,
 //!   on their workers, for their `status-path`.
 //! - **Up to eight threads of each worker** open, read and compress files ([`sendfile`]), which may block.
-//! - **The ticker** counts milliseconds while guests run ([`plugin`]), and sleeps otherwise. One thread
+//! - **The ticker** counts time while guests run ([`plugin`]), by the millisecond while one takes long, and sleeps otherwise. One thread
 //!   per log target writes lines ([`log`]), and one per recording of a plugin's decisions.
 //!
 //! # From a file to a snapshot

@@ -47,6 +47,7 @@ mod shadow;
 mod shortcut;
 mod streams;
 mod tally;
+mod ticker;
 pub(crate) mod time;
 mod vault;
 mod wasi;

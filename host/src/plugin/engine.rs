@@ -2,23 +2,20 @@
 //! stopped together.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use wasmtime::component::Linker;
 use wasmtime::{Config, Engine, OptLevel};
 
-use crate::plugin::guest::{Guest, TICK};
+use crate::plugin::guest::Guest;
 use crate::plugin::imports;
+use crate::plugin::ticker::Ticker;
 
 /// Guest stack, within the host's.
 const STACK_BYTES: usize = 512 << 10;
 
 /// The stack on which asynchronous calls run, guest's and host's part.
 const ASYNC_STACK_BYTES: usize = 1 << 20;
-
-/// Quiet ticks after which the ticker sleeps.
-const QUIET: u32 = 1000;
 
 /// How components are compiled and run: the same in the proxy and in its compiling child, or
 /// images would not load.
@@ -74,57 +71,10 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        self.ticker.stopped.store(true, Ordering::SeqCst);
+        self.ticker.stop();
         if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
             // It ends within a tick, and a panic in it has nothing more to say.
             let _ = thread.join();
-        }
-    }
-}
-
-/// Counts epochs while guests run, and sleeps while none does.
-#[derive(Debug, Default)]
-pub(super) struct Ticker {
-    active: AtomicBool,
-    asleep: AtomicBool,
-    stopped: AtomicBool,
-    sleeper: std::sync::OnceLock<thread::Thread>,
-}
-
-impl Ticker {
-    /// Notes that a call begins. One load, but for the first call of a tick.
-    pub(super) fn touch(&self) {
-        if !self.active.load(Ordering::Relaxed) {
-            self.active.store(true, Ordering::SeqCst);
-            if self.asleep.load(Ordering::SeqCst)
-                && let Some(sleeper) = self.sleeper.get()
-            {
-                sleeper.unpark();
-            }
-        }
-    }
-
-    fn run(&self, engine: &Engine) {
-        let _ = self.sleeper.set(thread::current());
-        let mut quiet = 0;
-        while !self.stopped.load(Ordering::SeqCst) {
-            thread::park_timeout(TICK);
-            engine.increment_epoch();
-            if self.active.swap(false, Ordering::SeqCst) {
-                quiet = 0;
-                continue;
-            }
-            quiet += 1;
-            if quiet < QUIET {
-                continue;
-            }
-            self.asleep.store(true, Ordering::SeqCst);
-            while !self.active.load(Ordering::SeqCst) && !self.stopped.load(Ordering::SeqCst) {
-                thread::park();
-            }
-            self.asleep.store(false, Ordering::SeqCst);
-            quiet = 0;
         }
     }
 }
@@ -146,22 +96,5 @@ mod tests {
         assert!(!accepts(&[1, 3, 1, 0x5f, 0]), "gc");
         assert!(!accepts(&[1, 4, 1, 0x60, 0, 0, 13, 3, 1, 0, 0]), "exceptions");
         assert!(!accepts(&[1, 6, 2, 0x60, 0, 0, 0x5d, 0]), "stack switching");
-    }
-
-    #[test]
-    fn the_ticker_sleeps_and_wakes() {
-        let machine = Machine::start().unwrap();
-        for _ in 0..2 {
-            let end = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
-            while !machine.ticker.asleep.load(Ordering::SeqCst) {
-                assert!(tokio::time::Instant::now() < end, "the ticker never slept");
-                thread::yield_now();
-            }
-            machine.ticker.touch();
-            while machine.ticker.asleep.load(Ordering::SeqCst) {
-                assert!(tokio::time::Instant::now() < end, "the ticker never woke");
-                thread::yield_now();
-            }
-        }
     }
 }

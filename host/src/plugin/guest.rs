@@ -212,9 +212,9 @@ fn thread_time() -> Duration {
 /// The store's epoch callback.
 pub(super) fn on_epoch(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDeadline> {
     let guest = store.data_mut();
-    // A long call keeps the ticker awake by itself.
-    guest.identity.given.ticker.touch();
-    match guest.clock.tick() {
+    let tick = guest.clock.tick();
+    guest.identity.given.ticker.found(guest.clock.ticks > 1);
+    match tick {
         Tick::Continue => Ok(UpdateDeadline::Continue(1)),
         // wasmtime's own yield has the task polled again at once, and tokio looks at sockets only every
         // 61 polls as long as any task is ready: nobody would be heard within a call of 10 ms.

@@ -178,6 +178,7 @@ impl Host {
             metrics: self.settings.metrics.plugin(&config.name),
             ticker: Arc::clone(&self.machine.ticker),
         };
+        self.machine.ticker.expect(config.limits.deadline);
         let identity = Arc::new(Identity::new(given, Arc::clone(&self.failed)));
         let members = members.map(|(_, members)| members);
         let machine = Arc::clone(&self.machine);

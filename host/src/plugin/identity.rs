@@ -9,11 +9,11 @@ use crate::config::{Limits, Name};
 use crate::log::gate::Gate;
 use crate::metrics::PluginMetrics;
 use crate::plugin::cells::Cells;
-use crate::plugin::engine::Ticker;
 use crate::plugin::error::{FAILURES, Failure};
 use crate::plugin::guest::Skips;
 use crate::plugin::parking::Parking;
 use crate::plugin::tally::Tally;
+use crate::plugin::ticker::Ticker;
 use crate::store::Store;
 
 /// What a plugin is given.
