@@ -24,9 +24,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use quanta::Instant;
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
-use tokio::time::Instant;
 use wasmtime::component::{ComponentNamedList, Lift, Lower};
 
 use crate::log::access::calls::{Cost, Label};

@@ -95,6 +95,8 @@ impl Ticker {
     /// Counts the epochs of an engine, until it is stopped.
     pub(super) fn run(&self, engine: &Engine) {
         let _ = self.sleeper.set(thread::current());
+        // The clock of calls takes half a millisecond to tune when it is first read: here, nobody waits for that.
+        let _ = quanta::Instant::now();
         let mut quiet = Duration::ZERO;
         while !self.stopped.load(Ordering::SeqCst) {
             let Some(passed) = self.wait() else { continue };

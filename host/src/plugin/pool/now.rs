@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
-use tokio::time::Instant;
+use quanta::Instant;
 use wasmtime::component::{ComponentNamedList, Lift, Lower};
 
 use super::instances::Vacancy;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use quanta::Instant;
 use tokio::task::spawn_local;
-use tokio::time::Instant;
 
 use super::instances::Vacancy;
 use super::{About, Held, Pool, timed};
