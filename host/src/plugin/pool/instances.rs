@@ -40,13 +40,16 @@ impl Pool {
         Some((instance?, Vacancy::own(self)))
     }
 
-    /// Takes an instance of its own that is idle and knows its cluster. Its place is the caller's to keep.
+    /// Takes an instance that is idle and knows its cluster, of its own or the shared one.
     #[inline]
-    pub(super) fn informed_at_hand(&self) -> Option<Box<Instance>> {
+    pub(super) fn informed_at_hand(self: &Rc<Self>) -> Option<(Box<Instance>, Vacancy)> {
+        if let Some(shared) = &self.shared {
+            return self.informed_at_place(shared);
+        }
         let mut idle = self.idle.borrow_mut();
         let instance = idle.pop_if(|instance| !self.is_stale(instance))?;
         self.rest.left(idle.len());
-        Some(instance)
+        Some((instance, Vacancy::own(self)))
     }
 
     /// Takes an instance of its own, or waits for one.

@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 use quanta::Instant;
 use wasmtime::component::{ComponentNamedList, Lift, Lower};
 
-use super::instances::Vacancy;
 use super::verdict::Probe;
 use super::{About, Answered, Held, Pool};
 use crate::plugin::exchange::Exchange;
@@ -32,11 +31,13 @@ impl Pool {
         if self.definition.identity.parking.concerns() || self.needs_task() {
             return Err((call, exchange));
         }
-        let Some(instance) = self.informed_at_hand() else { return Err((call, exchange)) };
+        let Some((instance, vacancy)) = self.informed_at_hand() else {
+            return Err((call, exchange));
+        };
         let mut exchange = exchange;
         (exchange.trail.hashed, exchange.trail.chooser) = (None, instance.address());
         self.definition.machine.ticker.touch();
-        let held = Held { instance, vacancy: Vacancy::own(self), stale: false };
+        let held = Held { instance, vacancy, stale: false };
         Ok(self.call_now(held, call, exchange, None))
     }
 

@@ -44,6 +44,13 @@ impl Shared {
 }
 
 impl Pool {
+    /// Takes the instance, if no call of another runs and it knows its cluster.
+    pub(super) fn informed_at_place(&self, shared: &Shared) -> Option<(Box<Instance>, Vacancy)> {
+        let mut place = Arc::clone(&shared.0.instance).try_lock_owned().ok()?;
+        let Newborn(instance) = place.take_if(|newborn| !self.is_stale(&newborn.0))?;
+        Some((instance, Vacancy::shared(place)))
+    }
+
     /// Waits for the others' calls to end, at most a call's deadline, and takes the instance. Where
     /// it was lost, waits for its successor.
     pub(super) async fn acquire_shared(
