@@ -22,7 +22,7 @@ use linkspan::log::sink::Writer;
 use linkspan::metrics::Metrics;
 use linkspan::plugin::{
     Around, Compiler, Connection, Decision, Definition, Endpoint, EndpointId, EndpointState,
-    Exchange, Figure, Host, Kind, Members, Nursery, Order, Pick, Plugin, Settings, Shared, Taken,
+    Exchange, Figures, Host, Kind, Members, Nursery, Order, Pick, Plugin, Settings, Shared, Taken,
     Trail,
 };
 use linkspan::proxy::WORDS;
@@ -376,8 +376,8 @@ impl Members for Fixed {
         id < self.0
     }
 
-    fn figure(&self, _id: EndpointId, _figure: Figure) -> u64 {
-        0
+    fn figures(&self, _id: EndpointId) -> Option<Figures> {
+        Some(Figures::NONE)
     }
 
     fn reported(&self, _id: EndpointId, _name: &str) -> Option<u64> {
@@ -395,4 +395,6 @@ impl Members for Fixed {
     fn in_flight_of_all(&self) -> Vec<u32> {
         (0..self.0).map(|_| 0).collect()
     }
+
+    fn in_flight_from(&self, _first: usize, _room: &mut [u32]) {}
 }

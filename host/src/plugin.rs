@@ -75,7 +75,7 @@ pub use exchange::{Attributes, Connection, Exchange, Hashed, Secured, Streamed, 
 pub use found::{Found, Quiet, Source};
 pub use host::{Around, BuiltIn, Host, Settings, version};
 pub use members::{
-    Endpoint, EndpointId, EndpointState, Figure, Members, Picked, Siblings, is_one_of,
+    Endpoint, EndpointId, EndpointState, Figures, Members, Picked, Siblings, is_one_of,
 };
 pub use names::has_names;
 pub use nursery::{Nursery, Order};

@@ -11,7 +11,7 @@ use linkspan::config::{Config, Name};
 use linkspan::log::id::RequestIds;
 use linkspan::metrics::Metrics;
 use linkspan::plugin::{
-    Around, Compiler, Connection, Endpoint, EndpointId, EndpointState, Exchange, Figure, Host,
+    Around, Compiler, Connection, Endpoint, EndpointId, EndpointState, Exchange, Figures, Host,
     Kind, Members, Nursery, Order, Pick, Picked, Plugin, Settings, Taken, Trail,
 };
 use linkspan::proxy::WORDS;
@@ -190,7 +190,7 @@ impl Facts {
     fn learn(&mut self, script: &Script) {
         let figures = |it: &Endpoint| {
             let (sent, received) = script.bytes(it.id);
-            (script.in_flight(it.id), sent, received, script.latency(it.id))
+            (script.in_flight(it.id), sent, received, script.figures(it.id).latency)
         };
         self.figures = self.list.iter().map(figures).collect();
         let report = |it: &Endpoint| Some((it.id, script.report(it.id)?));
@@ -230,17 +230,11 @@ impl Members for Cluster {
         self.lock().list.iter().any(|it| it.id == id)
     }
 
-    fn figure(&self, id: EndpointId, figure: Figure) -> u64 {
+    fn figures(&self, id: EndpointId) -> Option<Figures> {
         let facts = self.lock();
-        let place = facts.list.iter().position(|it| it.id == id);
-        let Some(figures) = place.and_then(|place| facts.figures.get(place)) else { return 0 };
-        match figure {
-            Figure::InFlight => u64::from(figures.0),
-            Figure::BytesSent => figures.1,
-            Figure::BytesReceived => figures.2,
-            Figure::Latency => figures.3,
-            Figure::Total | Figure::Failures => 0,
-        }
+        let place = facts.list.iter().position(|it| it.id == id)?;
+        let (in_flight, bytes_sent, bytes_received, latency) = *facts.figures.get(place)?;
+        Some(Figures { in_flight, bytes_sent, bytes_received, latency, ..Figures::NONE })
     }
 
     fn reported(&self, id: EndpointId, name: &str) -> Option<u64> {
@@ -262,5 +256,11 @@ impl Members for Cluster {
 
     fn in_flight_of_all(&self) -> Vec<u32> {
         self.lock().figures.iter().map(|it| it.0).collect()
+    }
+
+    fn in_flight_from(&self, first: usize, room: &mut [u32]) {
+        let facts = self.lock();
+        let figures = facts.figures.iter().skip(first);
+        room.iter_mut().zip(figures).for_each(|(it, figures)| *it = figures.0);
     }
 }

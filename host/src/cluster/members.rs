@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use super::membership::Membership;
 use super::peer::Peer;
 use super::{Cluster, health};
-use crate::plugin::{self, EndpointId, Figure, Members, Siblings};
+use crate::plugin::{self, EndpointId, Figures, Members, Siblings};
 
 /// A cluster as its balancers see it. It stays the same over reloads, so that balancers that are
 /// configured alike go on with their state; what it shows is replaced with the snapshot.
@@ -77,18 +77,18 @@ impl Members for View {
         self.cluster.load().membership().endpoint(id).is_some()
     }
 
-    fn figure(&self, id: EndpointId, figure: Figure) -> u64 {
+    fn figures(&self, id: EndpointId) -> Option<Figures> {
         let cluster = self.cluster.load();
         let membership = cluster.membership();
-        let Some(endpoint) = membership.endpoint(id) else { return 0 };
-        match figure {
-            Figure::InFlight => u64::from(endpoint.in_flight()),
-            Figure::Total => endpoint.total(),
-            Figure::Failures => endpoint.failures(),
-            Figure::BytesSent => endpoint.bytes_sent(),
-            Figure::BytesReceived => endpoint.bytes_received(),
-            Figure::Latency => endpoint.latency(),
-        }
+        let endpoint = membership.endpoint(id)?;
+        Some(Figures {
+            in_flight: endpoint.in_flight(),
+            total: endpoint.total(),
+            failures: endpoint.failures(),
+            bytes_sent: endpoint.bytes_sent(),
+            bytes_received: endpoint.bytes_received(),
+            latency: endpoint.latency(),
+        })
     }
 
     fn reported(&self, id: EndpointId, name: &str) -> Option<u64> {
@@ -120,6 +120,13 @@ impl Members for View {
         let cluster = self.cluster.load();
         let membership = cluster.membership();
         membership.members().iter().map(|member| member.endpoint.in_flight()).collect()
+    }
+
+    fn in_flight_from(&self, first: usize, room: &mut [u32]) {
+        let cluster = self.cluster.load();
+        let membership = cluster.membership();
+        let members = membership.members().iter().skip(first);
+        room.iter_mut().zip(members).for_each(|(it, member)| *it = member.endpoint.in_flight());
     }
 }
 

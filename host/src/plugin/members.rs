@@ -4,9 +4,16 @@
 use std::fmt::Debug;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::plugin::bindings::{balancer, types};
+use crate::plugin::bindings::{balancer, endpoints, types};
 
 pub use balancer::{Endpoint, EndpointState};
+pub use endpoints::Figures;
+
+impl Figures {
+    /// What there is to tell of no endpoint.
+    pub const NONE: Self =
+        Self { in_flight: 0, total: 0, failures: 0, bytes_sent: 0, bytes_received: 0, latency: 0 };
+}
 pub use types::{EndpointId, Picked};
 
 /// The endpoints of one cluster.
@@ -37,8 +44,8 @@ pub trait Members: Send + Sync {
     /// Whether the cluster has such a member now.
     fn has(&self, id: EndpointId) -> bool;
 
-    /// A live figure of a member; 0 for a number that is none.
-    fn figure(&self, id: EndpointId, figure: Figure) -> u64;
+    /// The live figures of a member; none for a number that is none.
+    fn figures(&self, id: EndpointId) -> Option<Figures>;
 
     /// A number that a member's last answer to an active check has; none for one that is no member.
     fn reported(&self, id: EndpointId, name: &str) -> Option<u64>;
@@ -57,6 +64,9 @@ pub trait Members: Send + Sync {
 
     /// Requests in flight of all members, in the order of [`Self::endpoints`].
     fn in_flight_of_all(&self) -> Vec<u32>;
+
+    /// The same of as many as there is room for, from a place on. What is beyond the end stays as it is.
+    fn in_flight_from(&self, first: usize, room: &mut [u32]);
 }
 
 /// The endpoints that might have answered a request.
@@ -100,21 +110,4 @@ fn host_and_port(authority: &str) -> Option<(&str, Option<u16>)> {
         _ => (authority, None),
     };
     (!host.is_empty()).then_some((host, port))
-}
-
-/// Which figure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Figure {
-    /// Requests sent and not finished.
-    InFlight,
-    /// Requests ever sent.
-    Total,
-    /// Attempts that failed.
-    Failures,
-    /// Bytes of request bodies.
-    BytesSent,
-    /// Bytes of response bodies.
-    BytesReceived,
-    /// Nanoseconds to a response's head.
-    Latency,
 }

@@ -4,6 +4,9 @@ use crate::bindings::linkspan::plugin::{
     attempts, clock, endpoints, hashing, log, random, reports, request,
 };
 
+use std::net::IpAddr;
+
+pub use endpoints::Figures;
 pub use hashing::Key as Part;
 
 /// What may be asked within a pick. `random` and `warn` may be asked anywhere.
@@ -12,12 +15,10 @@ pub trait Host {
     fn in_flight(&self, id: u32) -> u32;
     /// Requests in flight at all members, in the order of the list.
     fn in_flight_of_all(&self) -> Vec<u32>;
-    /// Bytes of request bodies sent to an endpoint.
-    fn bytes_sent(&self, id: u32) -> u64;
-    /// Bytes of response bodies received from an endpoint.
-    fn bytes_received(&self, id: u32) -> u64;
-    /// The moving average of the time to an endpoint's response heads, in nanoseconds.
-    fn latency(&self, id: u32) -> u64;
+    /// The same of eight places from the first one on, 0 where there is no such place.
+    fn in_flight_of_eight(&self, first: u32) -> [u32; 8];
+    /// All figures of an endpoint.
+    fn figures(&self, id: u32) -> Figures;
     /// The numbers of that name in the last answers of all members to active checks, of those less
     /// than so many milliseconds old, in the order of the list.
     fn reported_of_all(&self, name: &str, younger_than: u64) -> Vec<Option<u64>>;
@@ -35,8 +36,8 @@ pub trait Host {
     fn fnv1a64_mixed(&self, part: &Part) -> Option<u64>;
     /// The number of the client's connection.
     fn connection_slot(&self) -> u32;
-    /// The client's address as text; empty for a client on a Unix socket.
-    fn client_address(&self) -> String;
+    /// The client's address; none for a client on a Unix socket.
+    fn client_ip(&self) -> Option<IpAddr>;
     /// The path as the upstream will get it.
     fn path(&self) -> String;
     /// The query, if there is one.
@@ -62,16 +63,13 @@ impl Host for Live {
         endpoints::in_flight_of_all()
     }
 
-    fn bytes_sent(&self, id: u32) -> u64 {
-        endpoints::bytes_sent(id)
+    fn in_flight_of_eight(&self, first: u32) -> [u32; 8] {
+        let (a, b, c, d, e, f, g, h) = endpoints::in_flight_of_eight(first);
+        [a, b, c, d, e, f, g, h]
     }
 
-    fn bytes_received(&self, id: u32) -> u64 {
-        endpoints::bytes_received(id)
-    }
-
-    fn latency(&self, id: u32) -> u64 {
-        endpoints::latency(id)
+    fn figures(&self, id: u32) -> Figures {
+        endpoints::figures_of(id)
     }
 
     fn reported_of_all(&self, name: &str, younger_than: u64) -> Vec<Option<u64>> {
@@ -106,8 +104,11 @@ impl Host for Live {
         request::connection_slot()
     }
 
-    fn client_address(&self) -> String {
-        request::client_address()
+    fn client_ip(&self) -> Option<IpAddr> {
+        Some(match request::client_ip()? {
+            request::IpAddress::Ipv4(octets) => <[u8; 4]>::from(octets).into(),
+            request::IpAddress::Ipv6(segments) => <[u16; 8]>::from(segments).into(),
+        })
     }
 
     fn path(&self) -> String {

@@ -4,20 +4,61 @@ use crate::Turn;
 use crate::host::Host;
 use serde::Deserialize;
 
+/// The requests in flight at each place of the list.
+#[derive(Debug)]
+pub enum InFlight {
+    /// Of a list that is no longer than that.
+    Few([u32; FEW]),
+    /// Of any list.
+    Many(Vec<u32>),
+}
+
+/// The places whose requests in flight the host tells without memory for them.
+const FEW: usize = 8;
+
+impl InFlight {
+    /// What the host tells of all members.
+    pub fn of_all(turn: &Turn<'_, impl Host>) -> Self {
+        match turn.members.list().len() {
+            0..=FEW => Self::Few(turn.host.in_flight_of_eight(0)),
+            _ => Self::Many(turn.host.in_flight_of_all()),
+        }
+    }
+
+    /// Those at a place of the list; 0 at others.
+    #[must_use]
+    pub fn at(&self, place: usize) -> u32 {
+        let all: &[u32] = match self {
+            Self::Few(few) => few,
+            Self::Many(many) => many,
+        };
+        all.get(place).copied().unwrap_or(0)
+    }
+}
+
 /// Who would have the fewest requests in flight for its weight with this one, the earliest of
 /// equals.
 pub fn least(turn: &Turn<'_, impl Host>) -> Option<usize> {
-    let (only, more) = turn.competitors.places().split_first()?;
+    let places = turn.competitors.places();
+    let (first, more) = places.split_first()?;
     if more.is_empty() {
-        return Some(*only);
+        return Some(*first);
     }
-    let in_flight = turn.host.in_flight_of_all();
+    let many = turn.members.list().len() > FEW;
+    if many && turn.members.even() {
+        // Where it is quiet, the first that is idle is found without asking about all.
+        let few = turn.host.in_flight_of_eight(0);
+        let mut loads = places.iter().map_while(|place| Some((*place, few.get(*place)?)));
+        if let Some((idle, _)) = loads.find(|(_, load)| **load == 0) {
+            return Some(idle);
+        }
+    }
+    let in_flight = InFlight::of_all(turn);
     let share = |place: usize| {
-        let load = in_flight.get(place).copied().unwrap_or(u32::MAX);
         let weight = turn.members.at(place).map_or(1, |member| member.state.weight.max(1));
-        (u64::from(load) + 1, u64::from(weight))
+        (u64::from(in_flight.at(place)) + 1, u64::from(weight))
     };
-    let first = (*only, share(*only));
+    let first = (*first, share(*first));
     let (place, _) = more.iter().fold(first, |(best, (load, weight)), place| {
         let (other, of) = share(*place);
         // load / weight > other / of, without the division.
@@ -63,8 +104,8 @@ impl Bound {
         let Some(factor) = self.0 else {
             return order.find_map(competing).map(|distinct| distinct.place);
         };
-        let in_flight = turn.host.in_flight_of_all();
-        let load = |place: usize| in_flight.get(place).copied().map_or(0, u64::from);
+        let in_flight = InFlight::of_all(turn);
+        let load = |place: usize| u64::from(in_flight.at(place));
         let all = members.distinct().iter().filter(|distinct| competitors.has(distinct.place));
         let (requests, weights) = all.fold((1, 0), |(requests, weights), distinct| {
             (requests + load(distinct.place), weights + distinct.weight)

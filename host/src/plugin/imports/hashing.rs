@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use smallvec::SmallVec;
 use wasmtime::Result;
 
 use crate::plugin::bindings::hashing::{self, Key};
@@ -33,7 +34,11 @@ impl Guest {
             // A TCP connection has neither.
             Key::Path | Key::Authority if exchange.stream.is_some() => None,
             Key::Path => Some(hash(&convert::decoded(exchange.request.uri.path()))),
-            Key::Authority => Some(hash(exchange.authority.to_ascii_lowercase().as_bytes())),
+            Key::Authority => {
+                let mut authority: SmallVec<[u8; 64]> = exchange.authority.as_bytes().into();
+                authority.make_ascii_lowercase();
+                Some(hash(&authority))
+            }
             Key::ClientAddress => {
                 match exchange.connection.client.map(|client| client.ip().to_canonical()) {
                     Some(IpAddr::V4(address)) => Some(hash(&address.octets())),

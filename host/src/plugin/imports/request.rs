@@ -1,5 +1,7 @@
 //! `request`: the getters about the running request.
 
+use std::net::IpAddr;
+
 use wasmtime::Result;
 
 use crate::plugin::bindings::request;
@@ -51,6 +53,14 @@ impl request::Host for Guest {
     fn client_address(&mut self) -> Result<String> {
         let client = self.exchange()?.connection.client;
         Ok(client.map(|client| convert::address(client.ip().to_canonical())).unwrap_or_default())
+    }
+
+    fn client_ip(&mut self) -> Result<Option<request::IpAddress>> {
+        let client = self.exchange()?.connection.client;
+        Ok(client.map(|client| match client.ip().to_canonical() {
+            IpAddr::V4(address) => request::IpAddress::Ipv4(address.octets().into()),
+            IpAddr::V6(address) => request::IpAddress::Ipv6(address.segments().into()),
+        }))
     }
 
     fn client_port(&mut self) -> Result<u16> {

@@ -222,7 +222,7 @@ pub(in crate::plugin) struct Member {
     pub(in crate::plugin) usable: bool,
     pub(in crate::plugin) draining: bool,
     pub(in crate::plugin) weight: u32,
-    pub(in crate::plugin) in_flight: u64,
+    pub(in crate::plugin) in_flight: u32,
     pub(in crate::plugin) total: u64,
     pub(in crate::plugin) failures: u64,
     pub(in crate::plugin) bytes_sent: u64,

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use http::header::{HOST, UPGRADE};
 
 use crate::plugin::exchange::Exchange;
-use crate::plugin::members::{Figure, Members, Picked};
+use crate::plugin::members::{Figures, Members, Picked};
 use crate::plugin::recording::line::{Input, Member, Picking, Report, Request, Response};
 use crate::plugin::recording::recorder::Room;
 use crate::plugin::recording::shown::plain;
@@ -86,7 +86,7 @@ impl<'r> Noting<'r> {
         let (_, endpoints) = members.endpoints();
         let member = |endpoint: Endpoint| {
             let id = endpoint.id;
-            let figure = |which| members.figure(id, which);
+            let figures = members.figures(id).unwrap_or(Figures::NONE);
             let age = members.report_age(id);
             Member {
                 id,
@@ -95,12 +95,12 @@ impl<'r> Noting<'r> {
                 usable: endpoint.state.usable,
                 draining: endpoint.state.draining,
                 weight: endpoint.state.weight,
-                in_flight: figure(Figure::InFlight),
-                total: figure(Figure::Total),
-                failures: figure(Figure::Failures),
-                bytes_sent: figure(Figure::BytesSent),
-                bytes_received: figure(Figure::BytesReceived),
-                latency: figure(Figure::Latency),
+                in_flight: figures.in_flight,
+                total: figures.total,
+                failures: figures.failures,
+                bytes_sent: figures.bytes_sent,
+                bytes_received: figures.bytes_received,
+                latency: figures.latency,
                 report: age.map(|age| Report { age, numbers: members.report(id) }),
             }
         };

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::plugin::members::{
-    Endpoint, EndpointId, EndpointState, Figure, Members, Siblings, is_one_of,
+    Endpoint, EndpointId, EndpointState, Figures, Members, Siblings, is_one_of,
 };
 use crate::plugin::recording::{Member, Picking};
 
@@ -95,16 +95,15 @@ impl Members for Recorded {
         self.of(id, |_| ()).is_some()
     }
 
-    fn figure(&self, id: EndpointId, figure: Figure) -> u64 {
-        let read = |member: &Member| match figure {
-            Figure::InFlight => member.in_flight,
-            Figure::Total => member.total,
-            Figure::Failures => member.failures,
-            Figure::BytesSent => member.bytes_sent,
-            Figure::BytesReceived => member.bytes_received,
-            Figure::Latency => member.latency,
-        };
-        self.of(id, read).unwrap_or(0)
+    fn figures(&self, id: EndpointId) -> Option<Figures> {
+        self.of(id, |member| Figures {
+            in_flight: member.in_flight,
+            total: member.total,
+            failures: member.failures,
+            bytes_sent: member.bytes_sent,
+            bytes_received: member.bytes_received,
+            latency: member.latency,
+        })
     }
 
     fn reported(&self, id: EndpointId, name: &str) -> Option<u64> {
@@ -124,8 +123,13 @@ impl Members for Recorded {
     }
 
     fn in_flight_of_all(&self) -> Vec<u32> {
-        let in_flight = |member: &Member| u32::try_from(member.in_flight).unwrap_or(u32::MAX);
-        self.facts().members.iter().map(in_flight).collect()
+        self.facts().members.iter().map(|member| member.in_flight).collect()
+    }
+
+    fn in_flight_from(&self, first: usize, room: &mut [u32]) {
+        let facts = self.facts();
+        let members = facts.members.iter().skip(first);
+        room.iter_mut().zip(members).for_each(|(it, member)| *it = member.in_flight);
     }
 }
 

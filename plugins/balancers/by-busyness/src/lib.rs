@@ -1,6 +1,7 @@
 //! Balancer: Apache's `bybusyness`. The endpoint with the fewest requests in progress; of equals
 //! the one that `by-requests` owes most, of these the first.
 
+use linkspan_plugin_balancing::load::InFlight;
 use linkspan_plugin_balancing::smooth::Smooth;
 use linkspan_plugin_balancing::{Balancer, Choice, Host, Members, Turn, balancer};
 use linkspan_plugin_common::config;
@@ -18,9 +19,8 @@ impl Balancer for ByBusyness {
     }
 
     fn pick(&mut self, turn: &Turn<'_, impl Host>) -> Choice {
-        let busy = turn.host.in_flight_of_all();
-        let busy = |place: usize| busy.get(place).copied().map_or(0, u64::from);
-        self.0.elect_least(turn, busy).into()
+        let in_flight = InFlight::of_all(turn);
+        self.0.elect_least(turn, |place| u64::from(in_flight.at(place))).into()
     }
 }
 

@@ -8,7 +8,7 @@
 //! `ready` and `busy` take other names of the numbers: `IdleWorkers` and `BusyWorkers`.
 
 use linkspan_plugin_balancing::hash::{Generator, below};
-use linkspan_plugin_balancing::{Balancer, Choice, Host, Members, Turn, balancer};
+use linkspan_plugin_balancing::{Balancer, Choice, Competitors, Host, Members, Turn, balancer};
 use linkspan_plugin_common::{config, time};
 use serde::Deserialize;
 
@@ -22,9 +22,12 @@ pub struct Heartbeat {
     busy: String,
     /// How old an answer may be.
     max_age: Age,
-    /// The open slots by place, and when they were looked at.
+    /// The open slots by place, the chances of who competes for first attempts, and when they were
+    /// looked at.
     #[serde(skip)]
     slots: Vec<u64>,
+    #[serde(skip)]
+    usual: Chances,
     #[serde(skip)]
     looked: Option<u64>,
     #[serde(skip)]
@@ -38,6 +41,7 @@ impl Default for Heartbeat {
             busy: "busy".to_owned(),
             max_age: Age(10_000),
             slots: Vec::new(),
+            usual: Chances::default(),
             looked: None,
             random: Generator::default(),
         }
@@ -48,14 +52,38 @@ impl Default for Heartbeat {
 /// most.
 const LOOK: u64 = 100_000_000;
 
+/// How likely competitors are: the slots of each times its weight, summed up to each.
+#[derive(Default)]
+struct Chances(Vec<u64>);
+
+impl Chances {
+    fn of(competitors: &Competitors, members: &Members, slots: &[u64]) -> Self {
+        let chance = |place: usize| {
+            let weight = members.at(place).map_or(0, |member| member.state.weight);
+            slots.get(place).map_or(0, |slots| slots.saturating_mul(weight.into()))
+        };
+        let sums = competitors.places().iter().scan(0_u64, |sum, place| {
+            *sum = sum.saturating_add(chance(*place));
+            Some(*sum)
+        });
+        Self(sums.collect())
+    }
+
+    fn draw(&self, competitors: &Competitors, random: u64) -> Option<usize> {
+        let drawn = below(random, *self.0.last()?);
+        competitors.places().get(self.0.partition_point(|sum| *sum <= drawn)).copied()
+    }
+}
+
 impl Heartbeat {
-    fn look(&mut self, host: &impl Host) {
-        let of_all = |name| host.reported_of_all(name, self.max_age.0);
+    fn look(&mut self, turn: &Turn<'_, impl Host>) {
+        let of_all = |name| turn.host.reported_of_all(name, self.max_age.0);
         let open = |(ready, busy): (Option<u64>, Option<u64>)| match (ready.unwrap_or(0), busy) {
             (ready, Some(0)) => ready.div_ceil(4),
             (ready, _) => ready,
         };
         self.slots = of_all(&self.ready).into_iter().zip(of_all(&self.busy)).map(open).collect();
+        self.usual = Chances::of(turn.members.competitors(), turn.members, &self.slots);
     }
 }
 
@@ -71,24 +99,16 @@ impl Balancer for Heartbeat {
     fn pick(&mut self, turn: &Turn<'_, impl Host>) -> Choice {
         let now = turn.host.monotonic();
         if self.looked.is_none_or(|at| now.saturating_sub(at) >= LOOK) {
-            self.look(turn.host);
+            self.look(turn);
             self.looked = Some(now);
         }
-        let chance = |place: &usize| {
-            let weight = turn.members.at(*place).map_or(0, |member| member.state.weight);
-            self.slots.get(*place).map_or(0, |slots| slots.saturating_mul(weight.into()))
-        };
-        let places = turn.competitors.places();
-        let sum = places.iter().map(chance).fold(0, u64::saturating_add);
-        let mut drawn = below(self.random.next(turn.host), sum);
-        let hit = places.iter().copied().find(|place| match drawn.checked_sub(chance(place)) {
-            Some(rest) => {
-                drawn = rest;
-                false
-            }
-            None => true,
-        });
-        hit.into()
+        let random = self.random.next(turn.host);
+        match turn.tried {
+            None => self.usual.draw(turn.competitors, random),
+            Some(_) => Chances::of(turn.competitors, turn.members, &self.slots)
+                .draw(turn.competitors, random),
+        }
+        .into()
     }
 }
 

@@ -50,22 +50,34 @@ impl P2c {
         at(one).zip(at(other))
     }
 
+    /// The better of two, the first of equals.
+    fn better(&mut self, one: usize, other: usize, turn: &Turn<'_, impl Host>) -> usize {
+        let of_one = self.burden(one, turn);
+        // Nobody bears less than nothing.
+        if of_one > 0.0 && self.burden(other, turn) < of_one { other } else { one }
+    }
+
+    /// What a member has to bear for its weight.
     fn burden(&mut self, place: usize, turn: &Turn<'_, impl Host>) -> f64 {
         let Some(member) = turn.members.at(place) else { return f64::INFINITY };
-        let in_flight = f64::from(turn.host.in_flight(member.id));
-        let burden = if self.latency {
-            match self.peak(member.id, turn.host) {
-                Some(latency) => (in_flight + 1.0) * latency,
-                None => in_flight * UNKNOWN,
-            }
-        } else {
-            in_flight
+        let burden = match self.latency {
+            true => self.time(member.id, turn.host),
+            false => f64::from(turn.host.in_flight(member.id)),
         };
         burden / f64::from(member.state.weight.max(1))
     }
 
-    fn peak(&mut self, id: u32, host: &impl Host) -> Option<f64> {
-        let average = host.latency(id);
+    /// The time that a request is likely to take at an endpoint.
+    fn time(&mut self, id: u32, host: &impl Host) -> f64 {
+        let figures = host.figures(id);
+        let in_flight = f64::from(figures.in_flight);
+        match self.peak(id, figures.latency, host) {
+            Some(latency) => (in_flight + 1.0) * latency,
+            None => in_flight * UNKNOWN,
+        }
+    }
+
+    fn peak(&mut self, id: u32, average: u64, host: &impl Host) -> Option<f64> {
         if average == 0 {
             return None;
         }
@@ -94,8 +106,7 @@ impl Balancer for P2c {
         if one == other {
             return Choice::At(one);
         }
-        let better = self.burden(other, turn) < self.burden(one, turn);
-        Choice::At(if better { other } else { one })
+        Choice::At(self.better(one, other, turn))
     }
 }
 

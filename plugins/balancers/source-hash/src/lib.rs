@@ -26,7 +26,7 @@ impl Balancer for SourceHash {
     }
 
     fn pick(&mut self, turn: &Turn<'_, impl Host>) -> Choice {
-        let number = usize::try_from(number(&turn.host.client_address())).unwrap_or(0);
+        let number = usize::try_from(number(turn.host.client_ip())).unwrap_or(0);
         match number.checked_rem(turn.members.list().len()) {
             Some(own) if self.strict => {
                 let first = turn.attempt == 0 && turn.competitors.has(own);
@@ -37,15 +37,15 @@ impl Balancer for SourceHash {
     }
 }
 
-/// What an address counts as; 0 if it is none.
-fn number(address: &str) -> u32 {
-    u32::from_le_bytes(match address.parse() {
-        Ok(IpAddr::V4(address)) => address.octets(),
-        Ok(IpAddr::V6(address)) => {
+/// What an address counts as; 0 where there is none.
+fn number(address: Option<IpAddr>) -> u32 {
+    u32::from_le_bytes(match address {
+        Some(IpAddr::V4(address)) => address.octets(),
+        Some(IpAddr::V6(address)) => {
             let [.., a, b, c, d] = address.octets();
             [a, b, c, d]
         }
-        Err(_) => [0; 4],
+        None => [0; 4],
     })
 }
 

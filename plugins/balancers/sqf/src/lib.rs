@@ -25,11 +25,23 @@ balancer!(ShortestQueueFirst);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use linkspan_plugin_balancing::testing;
+    use linkspan_plugin_balancing::testing::{self, Script, endpoints, instance, pick};
 
     #[test]
     fn follows_its_vectors() {
         testing::vectors::check::<ShortestQueueFirst>("sqf");
+    }
+
+    #[test]
+    fn the_shortest_queue_is_found_among_few_and_among_many() {
+        for count in [2, 8, 9, 40] {
+            let script = Script::default();
+            let mut balancer = instance::<ShortestQueueFirst>("{}", endpoints(count), &script);
+            for shortest in 0..count {
+                (0..count).for_each(|id| script.set_in_flight(id, u32::from(id != shortest)));
+                assert_eq!(pick(&mut balancer, &script), Some(shortest), "of {count}");
+            }
+        }
     }
 
     #[test]

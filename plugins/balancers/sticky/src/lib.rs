@@ -69,19 +69,19 @@ fn name(address: &str) -> String {
 
 impl Sticky {
     /// The places that have a route, those that stand by last.
-    fn places(&self, route: &str) -> impl Iterator<Item = usize> {
-        let start = self.routes.partition_point(|(known, ..)| known.as_str() < route);
+    fn places(&self, route: &[u8]) -> impl Iterator<Item = usize> {
+        let start = self.routes.partition_point(|(known, ..)| known.as_bytes() < route);
         let rest = self.routes.get(start..).unwrap_or_default().iter();
-        rest.take_while(move |(known, ..)| known == route).map(|(_, _, place)| *place)
+        rest.take_while(move |(known, ..)| known.as_bytes() == route).map(|(_, _, place)| *place)
     }
 
     /// The endpoint of a route, or of the one that it is redirected to, and so on.
-    fn seek<'t>(&self, route: &'t str, turn: &'t Turn<'_, impl Host>) -> Option<usize> {
+    fn seek<'t>(&self, route: &'t [u8], turn: &'t Turn<'_, impl Host>) -> Option<usize> {
         let usable = |place: &usize| {
             let member = turn.members.at(*place);
             member.is_some_and(|member| member.is_usable() && !turn.was_tried(member))
         };
-        let redirect = |place| turn.members.at(place)?.attribute("redirect");
+        let redirect = |place| turn.members.at(place)?.attribute("redirect").map(str::as_bytes);
         let mut route = route;
         for _ in turn.members.list() {
             let found = self.places(route).find(usable);
@@ -153,7 +153,7 @@ fn set_cookie(
 ) -> Option<String> {
     let (attributes, cookie) = (config.set_cookie.as_ref()?, config.cookie.as_ref()?);
     let name = route.filter(|route| config::is_value(route)).unwrap_or_else(|| name(address));
-    if address.is_empty() || session::cookie(config, host).as_ref() == Some(&name) {
+    if address.is_empty() || session::cookie(config, host).as_deref() == Some(name.as_bytes()) {
         return None;
     }
     let separator = &config.separator;

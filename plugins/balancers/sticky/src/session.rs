@@ -4,16 +4,16 @@ use crate::config::Config;
 use linkspan_plugin_balancing::Host;
 
 /// The route that a request names: by its parameter, else by its cookie.
-pub(crate) fn route(config: &Config, host: &impl Host) -> Option<String> {
+pub(crate) fn route(config: &Config, host: &impl Host) -> Option<Vec<u8>> {
     parameter(config, host).or_else(|| cookie(config, host))
 }
 
 /// The route of the parameter, in the query or, after a semicolon, in the path.
-fn parameter(config: &Config, host: &impl Host) -> Option<String> {
+fn parameter(config: &Config, host: &impl Host) -> Option<Vec<u8>> {
     let name = config.parameter.as_deref()?;
     let value = |part: &str| {
         let value = part.strip_prefix(name)?.strip_prefix('=')?;
-        of_value(value, config)
+        of_value(value.as_bytes(), config)
     };
     let query = host.query().unwrap_or_default();
     query.split(['&', ';', '?']).find_map(value).or_else(|| {
@@ -24,8 +24,8 @@ fn parameter(config: &Config, host: &impl Host) -> Option<String> {
 }
 
 /// The route of the cookie.
-pub(crate) fn cookie(config: &Config, host: &impl Host) -> Option<String> {
-    let name = config.cookie.as_deref()?;
+pub(crate) fn cookie(config: &Config, host: &impl Host) -> Option<Vec<u8>> {
+    let name = config.cookie.as_deref()?.as_bytes();
     // There is one field as a rule, and to ask for one costs half as much as to ask for all.
     let first = host.header("cookie")?;
     of_field(&first, name, config).or_else(|| {
@@ -35,15 +35,18 @@ pub(crate) fn cookie(config: &Config, host: &impl Host) -> Option<String> {
 }
 
 /// The route of a cookie in one of the fields that hold cookies.
-fn of_field(field: &[u8], name: &str, config: &Config) -> Option<String> {
+fn of_field(field: &[u8], name: &[u8], config: &Config) -> Option<Vec<u8>> {
     field.split(|byte| b";,".contains(byte)).find_map(|pair| {
-        let value = pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
-        of_value(std::str::from_utf8(value).ok()?, config)
+        of_value(pair.trim_ascii().strip_prefix(name)?.strip_prefix(b"=")?, config)
     })
 }
 
 /// The route in a session's value: what follows the first separator.
-fn of_value(value: &str, config: &Config) -> Option<String> {
-    let (_, route) = value.split_once(config.separator.as_str())?;
-    Some(route.to_owned())
+fn of_value(value: &[u8], config: &Config) -> Option<Vec<u8>> {
+    let separator = config.separator.as_bytes();
+    let at = match separator {
+        [] => 0,
+        _ => value.windows(separator.len()).position(|part| part == separator)?,
+    };
+    value.get(at + separator.len()..).map(<[u8]>::to_vec)
 }
