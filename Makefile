@@ -46,13 +46,14 @@ bench: optimized
 	@for each in $(BESIDE); do tools/need.sh $$each || echo "without $$each" >&2; done
 	python3 bench/bench.py --program "$${CARGO_TARGET_DIR:-target}/optimized/linkspan" $(OPTIONS)
 
-# What a call costs, with the plugins that come along and with those in other languages; some minutes on two quiet cores.
+# What a call costs, with the plugins that come along and with those in other languages: some minutes on two quiet cores,
+# after what it takes to build.
 calls: target
-	tools/need.sh nginx wrk python3
-	cargo build --release --locked
+	tools/need.sh nginx memcached wrk h2load openssl python3
+	tools/optimized.sh calls
 	tools/languages.sh c js python
-	python3 bench/languages.py $(OPTIONS)
-	cargo bench --locked -p linkspan --bench calls
+	python3 bench/languages.py --program "$${CARGO_TARGET_DIR:-target}/optimized/linkspan" $(OPTIONS)
+	"$${CARGO_TARGET_DIR:-target}/optimized/calls" --bench
 
 # What relaying TCP costs, beside HAProxy and nginx, and twenty takeovers under load; some minutes on two quiet cores.
 streams: target

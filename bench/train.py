@@ -18,6 +18,12 @@ from field import Field
 
 OWN = [peers.THREE, peers.ALONE, peers.BARE]
 
+# All but the one that needs reports of its endpoints.
+BALANCERS = [
+    "by-busyness", "by-requests", "by-traffic", "carp", "least-connections", "lighttpd-hash", "locking-round-robin",
+    "maglev", "naive", "p2c", "peaks", "random", "ring-hash", "sessions", "source-hash", "sqf", "static",
+]
+
 
 def train(bench):
     field = Field(bench)
@@ -25,6 +31,7 @@ def train(bench):
     for module in (streams, secure):
         module.PROXIES = {name: start for name, start in module.PROXIES.items() if name.startswith("linkspan")}
     get(field)
+    policies(field)
     for scenario in (scenarios.requests, scenarios.large, scenarios.websocket, scenarios.tcp, scenarios.memcached,
                      scenarios.rewriters, scenarios.swaps):
         before = list(bench.processes)
@@ -41,6 +48,35 @@ def get(field):
     for _, port in proxies.values():
         field.wrk(port)(2 * field.options.seconds)
     field.stop(proxies)
+
+
+def policies(field):
+    """What balancers ask of the host, each in its way."""
+    port, = base.free_ports(1)
+    config = field.bench.linkspan_config("policies", port, field.origins, ["first-alive"])
+    endpoints = ", ".join(f'{{ address = "127.0.0.1:{each}", route = "r{each}" }}' for each in field.origins)
+    clusters = "".join(
+        f'[clusters.{each}]\nendpoints = [{endpoints}]\nbalancer = ["{each}", "random"]\n' for each in BALANCERS
+    )
+    rules = ", ".join(f'{{ prefix = "/{each}/", cluster = "{each}" }}' for each in BALANCERS)
+    config.write_text(f"""{config.read_text().replace("routers = []", 'routers = ["by-policy"]')}
+{clusters}
+[plugins.by-policy]
+component = "prefix"
+config = {{ rules = [ {rules} ] }}
+[plugins.sessions]
+component = "sticky"
+config = {{ cookie = "session" }}
+[plugins.peaks]
+component = "p2c"
+config = {{ latency = true }}
+""")
+    process = field.bench.start(field.options.proxy_core, field.options.program, "-c", config)
+    base.wait_for(port, process)
+    for each in BALANCERS:
+        cookie = f"cookie: session=1.r{field.origins[-1]}"
+        field.wrk(port, path=f"/{each}/index.html", more=["-H", cookie])(1)
+    field.bench.stop(process)
 
 
 def encrypted(bench):

@@ -1,12 +1,14 @@
 //! What one call of a plugin costs, with the real engine and the standard plugins: from handing over
-//! the exchange to the checked answer.
+//! the exchange to the checked answer. A package of its own, without features that the proxy does not have, so that
+//! it can be compiled by the same counts (see `tools/optimized.sh`). Takes Criterion's arguments; the program has to
+//! lie beside it.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
     reason = "a benchmark that cannot go on has nothing better to do than to end"
 )]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -105,10 +107,11 @@ impl Bench {
         let text = CONFIG.replace("RULES", &rules.join("\n  ")).replace("HOSTS", &hosts);
         let config = Config::parse(&text, Path::new("bench.toml"));
         let config = config.unwrap_or_else(|faults| panic!("{faults}"));
-        let program = PathBuf::from(env!("CARGO_BIN_EXE_linkspan"));
+        let program = std::env::current_exe().unwrap().with_file_name("linkspan");
+        assert!(program.exists(), "compiles plugins, and is not there: {}", program.display());
         let settings = Settings {
             plugin_dir: None,
-            cache_dir: Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache")),
+            cache_dir: Some(program.with_file_name("calls-cache")),
             cache_bytes: 1 << 30,
             compiler: Compiler { program, timeout: Duration::from_mins(1), memory_bytes: 2 << 30 },
             built_in: BUILT_IN,
