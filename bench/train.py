@@ -56,9 +56,9 @@ def policies(field):
     config = field.bench.linkspan_config("policies", port, field.origins, ["first-alive"])
     endpoints = ", ".join(f'{{ address = "127.0.0.1:{each}", route = "r{each}" }}' for each in field.origins)
     clusters = "".join(
-        f'[clusters.{each}]\nendpoints = [{endpoints}]\nbalancer = ["{each}", "random"]\n' for each in BALANCERS
+        f'[clusters.to-{each}]\nendpoints = [{endpoints}]\nbalancer = "{each}"\n' for each in BALANCERS
     )
-    rules = ", ".join(f'{{ prefix = "/{each}/", cluster = "{each}" }}' for each in BALANCERS)
+    rules = ", ".join(f'{{ prefix = "/{each}/", cluster = "to-{each}" }}' for each in BALANCERS)
     config.write_text(f"""{config.read_text().replace("routers = []", 'routers = ["by-policy"]')}
 {clusters}
 [plugins.by-policy]
