@@ -33,7 +33,7 @@ use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::Instant;
 
-/// What is measured; `RULES` stands for rules that do not match, `HOSTS` for other hosts.
+/// What is measured; `RULES` and `MANY` stand for rules that do not match, `HOSTS` for other hosts.
 const CONFIG: &str = r#"
 [listeners.web]
 bind = "127.0.0.1:0"
@@ -63,6 +63,13 @@ config = { rules = [
 component = "regex-match"
 config = { rules = [
   RULES
+  { match = ['\.(jpg|png|css|js|html)$'], cluster = "main" },
+] }
+
+[plugins.ten-thousand-rules]
+component = "regex-match"
+config = { rules = [
+  MANY
   { match = ['\.(jpg|png|css|js|html)$'], cluster = "main" },
 ] }
 
@@ -100,11 +107,13 @@ struct Bench {
 
 impl Bench {
     fn start() -> Self {
-        let rules: Vec<_> = (0..19)
-            .map(|n| format!("{{ match = ['^/service-{n}/[a-z]+/'], cluster = \"main\" }},"))
-            .collect();
+        let rules = |count| {
+            let rule = |n| format!("{{ match = ['^/service-{n}/[a-z]+/'], cluster = \"main\" }},");
+            (0..count).map(rule).collect::<Vec<_>>().join("\n  ")
+        };
         let hosts: String = (0..10_000).map(|n| format!("\"h{n}.test\" = \"main\", ")).collect();
-        let text = CONFIG.replace("RULES", &rules.join("\n  ")).replace("HOSTS", &hosts);
+        let text = CONFIG.replace("RULES", &rules(19)).replace("MANY", &rules(9_999));
+        let text = text.replace("HOSTS", &hosts);
         let config = Config::parse(&text, Path::new("bench.toml"));
         let config = config.unwrap_or_else(|faults| panic!("{faults}"));
         let program = std::env::current_exe().unwrap().with_file_name("linkspan");
@@ -180,6 +189,7 @@ impl Bench {
         for (router, rules) in [
             ("regex-match", "two-rules"),
             ("regex-match", "twenty-rules"),
+            ("regex-match", "ten-thousand-rules"),
             ("host", "ten-thousand"),
         ] {
             let plugin = self.plugin(rules, Kind::Router, None);

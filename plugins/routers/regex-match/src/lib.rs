@@ -23,6 +23,7 @@ pub mod export;
 pub mod lowered;
 mod patterns;
 mod rules;
+mod sieve;
 mod template;
 mod text;
 

@@ -294,7 +294,7 @@ proptest! {
     /// The chunked search finds the rule that trying one pattern after the other finds.
     #[test]
     fn search_agrees_with_trying_each(
-        texts in prop::collection::vec("[abA.]{1,2}|\\^/[ab]|[ab]\\$|a\\*b\\+|", 1..700),
+        texts in prop::collection::vec("[abA.]{1,2}|\\^/[abA]{1,3}|[abB]{1,2}\\$|\\^/a\\|b|a\\*b\\+|", 1..1200),
         path in prop::collection::vec(prop::sample::select(&b"/abAB.\n\xff"[..]), 0..12),
     ) {
         let numbered = texts.iter().enumerate();
