@@ -26,13 +26,12 @@ impl InFlight {
     }
 
     /// Those at a place of the list; 0 at others.
-    #[must_use]
-    pub fn at(&self, place: usize) -> u32 {
+    pub fn by_place(&self) -> impl Fn(usize) -> u64 {
         let all: &[u32] = match self {
             Self::Few(few) => few,
             Self::Many(many) => many,
         };
-        all.get(place).copied().unwrap_or(0)
+        |place| all.get(place).copied().map_or(0, u64::from)
     }
 }
 
@@ -44,8 +43,8 @@ pub fn least(turn: &Turn<'_, impl Host>) -> Option<usize> {
     if more.is_empty() {
         return Some(*first);
     }
-    let many = turn.members.list().len() > FEW;
-    if many && turn.members.even() {
+    let (even, many) = (turn.members.even(), turn.members.list().len() > FEW);
+    if even && many {
         // Where it is quiet, the first that is idle is found without asking about all.
         let few = turn.host.in_flight_of_eight(0);
         let mut loads = places.iter().map_while(|place| Some((*place, few.get(*place)?)));
@@ -54,9 +53,13 @@ pub fn least(turn: &Turn<'_, impl Host>) -> Option<usize> {
         }
     }
     let in_flight = InFlight::of_all(turn);
+    let load = in_flight.by_place();
+    if even {
+        return places.iter().copied().min_by_key(|place| load(*place));
+    }
     let share = |place: usize| {
         let weight = turn.members.at(place).map_or(1, |member| member.state.weight.max(1));
-        (u64::from(in_flight.at(place)) + 1, u64::from(weight))
+        (load(place) + 1, u64::from(weight))
     };
     let first = (*first, share(*first));
     let (place, _) = more.iter().fold(first, |(best, (load, weight)), place| {
@@ -105,7 +108,7 @@ impl Bound {
             return order.find_map(competing).map(|distinct| distinct.place);
         };
         let in_flight = InFlight::of_all(turn);
-        let load = |place: usize| u64::from(in_flight.at(place));
+        let load = in_flight.by_place();
         let all = members.distinct().iter().filter(|distinct| competitors.has(distinct.place));
         let (requests, weights) = all.fold((1, 0), |(requests, weights), distinct| {
             (requests + load(distinct.place), weights + distinct.weight)

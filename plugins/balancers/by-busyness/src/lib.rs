@@ -20,7 +20,7 @@ impl Balancer for ByBusyness {
 
     fn pick(&mut self, turn: &Turn<'_, impl Host>) -> Choice {
         let in_flight = InFlight::of_all(turn);
-        self.0.elect_least(turn, |place| u64::from(in_flight.at(place))).into()
+        self.0.elect_least(turn, in_flight.by_place()).into()
     }
 }
 

@@ -38,13 +38,14 @@ impl Balancer for ByTraffic {
             let places = turn.competitors.places().iter().copied();
             return places.min_by_key(|place| traffic(*place, turn)).into();
         }
-        while let Some(mut least) = self.seen.peek_mut() {
-            let Reverse((seen, _, place)) = &mut *least;
-            let now = traffic(*place, turn);
-            if now <= *seen {
-                return Choice::At(*place);
+        while let Some(Reverse((seen, _, place))) = self.seen.peek().copied() {
+            let now = traffic(place, turn);
+            if now <= seen {
+                return Choice::At(place);
             }
-            *seen = now;
+            if let Some(mut least) = self.seen.peek_mut() {
+                least.0.0 = now;
+            }
         }
         Choice::None
     }

@@ -57,9 +57,9 @@ mod rewriting {
 /// The balancer.
 pub struct Sticky {
     config: Rc<Config>,
-    /// The routes, whether their endpoints stand by, and their places; in the order in which they
-    /// are tried.
-    routes: Vec<(String, bool, usize)>,
+    /// The routes, their hashes first, whether their endpoints stand by, and their places; in the order in
+    /// which they are tried.
+    routes: Vec<(u64, String, bool, usize)>,
 }
 
 /// The name that an address gives an endpoint.
@@ -70,9 +70,11 @@ fn name(address: &str) -> String {
 impl Sticky {
     /// The places that have a route, those that stand by last.
     fn places(&self, route: &[u8]) -> impl Iterator<Item = usize> {
-        let start = self.routes.partition_point(|(known, ..)| known.as_bytes() < route);
+        let hash = hash::fnv1a64_mixed(route);
+        let start = self.routes.partition_point(|(known, ..)| *known < hash);
         let rest = self.routes.get(start..).unwrap_or_default().iter();
-        rest.take_while(move |(known, ..)| known.as_bytes() == route).map(|(_, _, place)| *place)
+        let alike = rest.take_while(move |(known, ..)| *known == hash);
+        alike.filter(move |(_, known, ..)| known.as_bytes() == route).map(|(.., place)| *place)
     }
 
     /// The endpoint of a route, or of the one that it is redirected to, and so on.
@@ -107,7 +109,8 @@ impl Balancer for Sticky {
             let standby = member.role == Role::Standby;
             let own = member.attribute("route").map(str::to_owned);
             let routes = own.into_iter().chain([name(&member.address)]);
-            self.routes.extend(routes.map(|route| (route, standby, place)));
+            let hash = |route: &str| hash::fnv1a64_mixed(route.as_bytes());
+            self.routes.extend(routes.map(|route| (hash(&route), route, standby, place)));
         }
         self.routes.sort_unstable();
     }
