@@ -33,9 +33,19 @@ const REQUESTS: usize = 4;
 /// the next.
 const USES: usize = 64;
 
-/// Interfaces about a request, and the one about a TCP connection: elsewhere, they trap.
-const OF_REQUEST: [&str; 8] =
-    ["request", "original", "hashing", "response", "served", "attempts", "phases", "giving-up"];
+/// Interfaces about a request, and the one about a TCP connection: elsewhere, they trap. (`tls` answers about
+/// either.)
+const OF_REQUEST: [&str; 9] = [
+    "request",
+    "original",
+    "hashing",
+    "response",
+    "served",
+    "attempts",
+    "phases",
+    "giving-up",
+    "tls",
+];
 const OF_STREAM: &str = "connection";
 
 /// Functions that trap in most calls, so that they are asked for seldom.
