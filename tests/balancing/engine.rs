@@ -190,7 +190,7 @@ impl Facts {
     fn learn(&mut self, script: &Script) {
         let figures = |it: &Endpoint| {
             let (sent, received) = script.bytes(it.id);
-            (script.in_flight(it.id), sent, received, script.figures(it.id).latency)
+            (script.in_flight(it.id), sent, received, script.latency(it.id))
         };
         self.figures = self.list.iter().map(figures).collect();
         let report = |it: &Endpoint| Some((it.id, script.report(it.id)?));
@@ -234,7 +234,7 @@ impl Members for Cluster {
         let facts = self.lock();
         let place = facts.list.iter().position(|it| it.id == id)?;
         let (in_flight, bytes_sent, bytes_received, latency) = *facts.figures.get(place)?;
-        Some(Figures { in_flight, bytes_sent, bytes_received, latency, ..Figures::NONE })
+        Some(Figures { in_flight, bytes_sent, bytes_received, latency, ..Figures::default() })
     }
 
     fn reported(&self, id: EndpointId, name: &str) -> Option<u64> {

@@ -82,7 +82,7 @@ impl Members for Fixed {
     }
 
     fn figures(&self, _id: EndpointId) -> Option<Figures> {
-        Some(Figures::NONE)
+        Some(Figures::default())
     }
 
     fn reported(&self, _id: EndpointId, _name: &str) -> Option<u64> {

@@ -4,17 +4,27 @@
 use std::fmt::Debug;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::plugin::bindings::{balancer, endpoints, types};
+use crate::plugin::bindings::{balancer, types};
 
 pub use balancer::{Endpoint, EndpointState};
-pub use endpoints::Figures;
-
-impl Figures {
-    /// What there is to tell of no endpoint.
-    pub const NONE: Self =
-        Self { in_flight: 0, total: 0, failures: 0, bytes_sent: 0, bytes_received: 0, latency: 0 };
-}
 pub use types::{EndpointId, Picked};
+
+/// What there is to tell of an endpoint, as the functions of these names of `endpoints` have it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Figures {
+    /// Requests sent there and not finished.
+    pub in_flight: u32,
+    /// Requests ever sent there.
+    pub total: u64,
+    /// Attempts that failed.
+    pub failures: u64,
+    /// Bytes of requests' bodies.
+    pub bytes_sent: u64,
+    /// Bytes of responses' bodies.
+    pub bytes_received: u64,
+    /// The moving average of the time to the head of a response, in nanoseconds.
+    pub latency: u64,
+}
 
 /// The endpoints of one cluster.
 ///

@@ -6,7 +6,6 @@ use crate::bindings::linkspan::plugin::{
 
 use std::net::IpAddr;
 
-pub use endpoints::Figures;
 pub use hashing::Key as Part;
 
 /// What may be asked within a pick. `random` and `warn` may be asked anywhere.
@@ -15,10 +14,15 @@ pub trait Host {
     fn in_flight(&self, id: u32) -> u32;
     /// Requests in flight at all members, in the order of the list.
     fn in_flight_of_all(&self) -> Vec<u32>;
-    /// The same of eight places from the first one on, 0 where there is no such place.
-    fn in_flight_of_eight(&self, first: u32) -> [u32; 8];
-    /// All figures of an endpoint.
-    fn figures(&self, id: u32) -> Figures;
+    /// The same of eight places from the first one on: 255 for that many and more, 0 where there is
+    /// no such place.
+    fn in_flight_of_eight(&self, first: u32) -> [u8; 8];
+    /// Bytes of request bodies sent to an endpoint.
+    fn bytes_sent(&self, id: u32) -> u64;
+    /// Bytes of response bodies received from an endpoint.
+    fn bytes_received(&self, id: u32) -> u64;
+    /// The moving average of the time to an endpoint's response heads, in nanoseconds.
+    fn latency(&self, id: u32) -> u64;
     /// The numbers of that name in the last answers of all members to active checks, of those less
     /// than so many milliseconds old, in the order of the list.
     fn reported_of_all(&self, name: &str, younger_than: u64) -> Vec<Option<u64>>;
@@ -63,13 +67,20 @@ impl Host for Live {
         endpoints::in_flight_of_all()
     }
 
-    fn in_flight_of_eight(&self, first: u32) -> [u32; 8] {
-        let (a, b, c, d, e, f, g, h) = endpoints::in_flight_of_eight(first);
-        [a, b, c, d, e, f, g, h]
+    fn in_flight_of_eight(&self, first: u32) -> [u8; 8] {
+        endpoints::in_flight_of_eight(first).to_le_bytes()
     }
 
-    fn figures(&self, id: u32) -> Figures {
-        endpoints::figures_of(id)
+    fn bytes_sent(&self, id: u32) -> u64 {
+        endpoints::bytes_sent(id)
+    }
+
+    fn bytes_received(&self, id: u32) -> u64 {
+        endpoints::bytes_received(id)
+    }
+
+    fn latency(&self, id: u32) -> u64 {
+        endpoints::latency(id)
     }
 
     fn reported_of_all(&self, name: &str, younger_than: u64) -> Vec<Option<u64>> {

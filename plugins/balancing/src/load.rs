@@ -7,8 +7,8 @@ use serde::Deserialize;
 /// The requests in flight at each place of the list.
 #[derive(Debug)]
 pub enum InFlight {
-    /// Of a list that is no longer than that.
-    Few([u32; FEW]),
+    /// Of a list that is no longer than that, with no more of them anywhere than a byte holds.
+    Few([u8; FEW]),
     /// Of any list.
     Many(Vec<u32>),
 }
@@ -16,22 +16,27 @@ pub enum InFlight {
 /// The places whose requests in flight the host tells without memory for them.
 const FEW: usize = 8;
 
+/// What it tells in place of that many and more.
+const MORE: u8 = u8::MAX;
+
 impl InFlight {
     /// What the host tells of all members.
     pub fn of_all(turn: &Turn<'_, impl Host>) -> Self {
-        match turn.members.list().len() {
-            0..=FEW => Self::Few(turn.host.in_flight_of_eight(0)),
-            _ => Self::Many(turn.host.in_flight_of_all()),
+        if turn.members.list().len() <= FEW {
+            let few = turn.host.in_flight_of_eight(0);
+            if !few.contains(&MORE) {
+                return Self::Few(few);
+            }
         }
+        Self::Many(turn.host.in_flight_of_all())
     }
 
     /// Those at a place of the list; 0 at others.
     pub fn by_place(&self) -> impl Fn(usize) -> u64 {
-        let all: &[u32] = match self {
-            Self::Few(few) => few,
-            Self::Many(many) => many,
-        };
-        |place| all.get(place).copied().map_or(0, u64::from)
+        |place| match self {
+            Self::Few(few) => few.get(place).copied().map_or(0, u64::from),
+            Self::Many(many) => many.get(place).copied().map_or(0, u64::from),
+        }
     }
 }
 

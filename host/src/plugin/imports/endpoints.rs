@@ -8,9 +8,6 @@ use crate::plugin::bindings::endpoints;
 use crate::plugin::guest::{Guest, Running};
 use crate::plugin::members::{EndpointId, Figures, Members};
 
-/// In flight at eight places.
-type Eight = (u32, u32, u32, u32, u32, u32, u32, u32);
-
 impl Guest {
     fn cluster(&self) -> Result<Option<&Arc<dyn Members>>> {
         if self.running == Running::Configure {
@@ -20,15 +17,11 @@ impl Guest {
     }
 
     fn figures(&self, id: EndpointId) -> Result<Figures> {
-        Ok(self.cluster()?.and_then(|members| members.figures(id)).unwrap_or(Figures::NONE))
+        Ok(self.cluster()?.and_then(|members| members.figures(id)).unwrap_or_default())
     }
 }
 
 impl endpoints::Host for Guest {
-    fn figures_of(&mut self, id: EndpointId) -> Result<Figures> {
-        self.figures(id)
-    }
-
     fn in_flight(&mut self, id: EndpointId) -> Result<u32> {
         Ok(self.figures(id)?.in_flight)
     }
@@ -37,13 +30,12 @@ impl endpoints::Host for Guest {
         Ok(self.cluster()?.map(|members| members.in_flight_of_all()).unwrap_or_default())
     }
 
-    fn in_flight_of_eight(&mut self, first: u32) -> Result<Eight> {
+    fn in_flight_of_eight(&mut self, first: u32) -> Result<u64> {
         let mut eight = [0; 8];
         if let Some(members) = self.cluster()? {
             members.in_flight_from(usize::try_from(first).unwrap_or(usize::MAX), &mut eight);
         }
-        let [a, b, c, d, e, f, g, h] = eight;
-        Ok((a, b, c, d, e, f, g, h))
+        Ok(u64::from_le_bytes(eight.map(|count| u8::try_from(count).unwrap_or(u8::MAX))))
     }
 
     fn total(&mut self, id: EndpointId) -> Result<u64> {

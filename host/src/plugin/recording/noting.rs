@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use http::header::{HOST, UPGRADE};
 
 use crate::plugin::exchange::Exchange;
-use crate::plugin::members::{Figures, Members, Picked};
+use crate::plugin::members::{Members, Picked};
 use crate::plugin::recording::line::{Input, Member, Picking, Report, Request, Response};
 use crate::plugin::recording::recorder::Room;
 use crate::plugin::recording::shown::plain;
@@ -86,7 +86,7 @@ impl<'r> Noting<'r> {
         let (_, endpoints) = members.endpoints();
         let member = |endpoint: Endpoint| {
             let id = endpoint.id;
-            let figures = members.figures(id).unwrap_or(Figures::NONE);
+            let figures = members.figures(id).unwrap_or_default();
             let age = members.report_age(id);
             Member {
                 id,

@@ -19,8 +19,8 @@ pub struct ByTraffic {
 fn traffic(place: usize, turn: &Turn<'_, impl Host>) -> u64 {
     let Some(member) = turn.members.at(place) else { return u64::MAX };
     let weight = u64::from(member.state.weight.max(1));
-    let figures = turn.host.figures(member.id);
-    (figures.bytes_sent / weight).saturating_add(figures.bytes_received / weight)
+    let (sent, received) = (turn.host.bytes_sent(member.id), turn.host.bytes_received(member.id));
+    (sent / weight).saturating_add(received / weight)
 }
 
 impl Balancer for ByTraffic {

@@ -69,9 +69,8 @@ impl P2c {
 
     /// The time that a request is likely to take at an endpoint.
     fn time(&mut self, id: u32, host: &impl Host) -> f64 {
-        let figures = host.figures(id);
-        let in_flight = f64::from(figures.in_flight);
-        match self.peak(id, figures.latency, host) {
+        let in_flight = f64::from(host.in_flight(id));
+        match self.peak(id, host.latency(id), host) {
             Some(latency) => (in_flight + 1.0) * latency,
             None => in_flight * UNKNOWN,
         }

@@ -37,9 +37,12 @@ mod tests {
         for count in [2, 8, 9, 40] {
             let script = Script::default();
             let mut balancer = instance::<ShortestQueueFirst>("{}", endpoints(count), &script);
-            for shortest in 0..count {
-                (0..count).for_each(|id| script.set_in_flight(id, u32::from(id != shortest)));
-                assert_eq!(pick(&mut balancer, &script), Some(shortest), "of {count}");
+            // A byte holds no more than 255, and not that.
+            let loads = |id| [0, 253, 254, 255, 1000].map(|load| (id, load));
+            for (shortest, load) in (0..count).flat_map(loads) {
+                (0..count)
+                    .for_each(|id| script.set_in_flight(id, load + u32::from(id != shortest)));
+                assert_eq!(pick(&mut balancer, &script), Some(shortest), "of {count} at {load}");
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use linkspan_plugin_balancing::Host;
+use std::ops::Range;
 
 /// The route that a request names: by its parameter, else by its cookie.
 pub(crate) fn route(config: &Config, host: &impl Host) -> Option<Vec<u8>> {
@@ -13,7 +14,7 @@ fn parameter(config: &Config, host: &impl Host) -> Option<Vec<u8>> {
     let name = config.parameter.as_deref()?;
     let value = |part: &str| {
         let value = part.strip_prefix(name)?.strip_prefix('=')?;
-        of_value(value.as_bytes(), config)
+        of_value(value.as_bytes(), config).map(<[u8]>::to_vec)
     };
     let query = host.query().unwrap_or_default();
     query.split(['&', ';', '?']).find_map(value).or_else(|| {
@@ -27,26 +28,38 @@ fn parameter(config: &Config, host: &impl Host) -> Option<Vec<u8>> {
 pub(crate) fn cookie(config: &Config, host: &impl Host) -> Option<Vec<u8>> {
     let name = config.cookie.as_deref()?.as_bytes();
     // There is one field as a rule, and to ask for one costs half as much as to ask for all.
-    let first = host.header("cookie")?;
-    of_field(&first, name, config).or_else(|| {
+    of_field(host.header("cookie")?, name, config).or_else(|| {
         let fields = host.header_values("cookie");
-        fields.iter().skip(1).find_map(|field| of_field(field, name, config))
+        fields.into_iter().skip(1).find_map(|field| of_field(field, name, config))
     })
 }
 
 /// The route of a cookie in one of the fields that hold cookies.
-fn of_field(field: &[u8], name: &[u8], config: &Config) -> Option<Vec<u8>> {
+fn of_field(mut field: Vec<u8>, name: &[u8], config: &Config) -> Option<Vec<u8>> {
+    let route = place(&field, name, config)?;
+    field.truncate(route.end);
+    field.drain(..route.start);
+    Some(field)
+}
+
+/// Where in a field that is.
+fn place(field: &[u8], name: &[u8], config: &Config) -> Option<Range<usize>> {
+    let mut next = 0;
     field.split(|byte| b";,".contains(byte)).find_map(|pair| {
-        of_value(pair.trim_ascii().strip_prefix(name)?.strip_prefix(b"=")?, config)
+        let end = next + pair.trim_ascii_end().len();
+        next += pair.len() + 1;
+        let value = pair.trim_ascii().strip_prefix(name)?.strip_prefix(b"=")?;
+        Some(end - of_value(value, config)?.len()..end)
     })
 }
 
 /// The route in a session's value: what follows the first separator.
-fn of_value(value: &[u8], config: &Config) -> Option<Vec<u8>> {
+fn of_value<'v>(value: &'v [u8], config: &Config) -> Option<&'v [u8]> {
     let separator = config.separator.as_bytes();
     let at = match separator {
         [] => 0,
+        [only] => value.iter().position(|byte| byte == only)?,
         _ => value.windows(separator.len()).position(|part| part == separator)?,
     };
-    value.get(at + separator.len()..).map(<[u8]>::to_vec)
+    value.get(at + separator.len()..)
 }

@@ -2,7 +2,7 @@
 
 use crate::bindings::exports::linkspan::plugin::balancer::Endpoint;
 use crate::hash;
-use crate::host::{Figures, Host, Part};
+use crate::host::{Host, Part};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -160,22 +160,25 @@ impl Host for Script {
         self.order.borrow().iter().map(|id| self.in_flight(*id)).collect()
     }
 
-    fn in_flight_of_eight(&self, first: u32) -> [u32; 8] {
+    fn in_flight_of_eight(&self, first: u32) -> [u8; 8] {
         let all = self.in_flight_of_all();
         let first = usize::try_from(first).unwrap_or(usize::MAX);
-        std::array::from_fn(|at| all.get(first.saturating_add(at)).copied().unwrap_or(0))
+        std::array::from_fn(|at| {
+            let count = all.get(first.saturating_add(at)).copied().unwrap_or(0);
+            u8::try_from(count).unwrap_or(u8::MAX)
+        })
     }
 
-    fn figures(&self, id: u32) -> Figures {
-        let (bytes_sent, bytes_received) = self.bytes(id);
-        Figures {
-            in_flight: self.in_flight(id),
-            total: 0,
-            failures: 0,
-            bytes_sent,
-            bytes_received,
-            latency: self.latency.borrow().get(&id).copied().unwrap_or(0),
-        }
+    fn bytes_sent(&self, id: u32) -> u64 {
+        self.bytes(id).0
+    }
+
+    fn bytes_received(&self, id: u32) -> u64 {
+        self.bytes(id).1
+    }
+
+    fn latency(&self, id: u32) -> u64 {
+        self.latency.borrow().get(&id).copied().unwrap_or(0)
     }
 
     fn reported_of_all(&self, name: &str, younger_than: u64) -> Vec<Option<u64>> {
