@@ -34,6 +34,7 @@ use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
+use http::Request;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::spawn_local;
@@ -230,8 +231,9 @@ async fn listen(socket: Handle, handles: &Rc<Handles>, seats: &Arc<Semaphore>) {
 async fn serve(stream: Stream, local: bool, handles: Rc<Handles>) {
     let limits = Limits { head_bytes: HEAD_BYTES, fields: HEADERS, target_bytes: TARGET_BYTES };
     let sole = Sole::new((stream, &[]), limits, WRITE_TIMEOUT);
-    let mut connection = Connection::new(&sole, |request| {
+    let mut connection = Connection::new(&sole, |head, body| {
         let handles = &handles;
+        let request = Request::from_parts(*head, body);
         let begun = sole.begin();
         sole.stay();
         async move {

@@ -32,7 +32,7 @@ use std::sync::Arc;
 
 use http::header::{EXPECT, HOST};
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Request, Response, Uri, Version, request};
+use http::{HeaderValue, Response, Uri, Version, request};
 use http_body::Body as _;
 use smallvec::SmallVec;
 
@@ -51,17 +51,7 @@ use crate::wire::Fault;
 use crate::worker::Worker;
 
 /// Serves one request.
-pub(crate) fn handle(
-    worker: Rc<Worker>,
-    client: Rc<Client>,
-    request: Request<Received>,
-) -> impl Future<Output = Response<Body>> {
-    let (head, incoming) = request.into_parts();
-    // Boxed until plugins may ask for it: a future keeps the room of all that was moved into it.
-    answer(worker, client, Box::new(head), incoming)
-}
-
-async fn answer(
+pub(crate) async fn handle(
     worker: Rc<Worker>,
     client: Rc<Client>,
     head: Box<request::Parts>,
@@ -88,7 +78,8 @@ async fn answer(
         }
         (Ok(()), None) => Err(Error::ListenerGone(Arc::clone(&client.peer.listener))),
     };
-    let served = served.and_then(|response| fitting(response, &client, &record));
+    let unfit = served.as_ref().ok().and_then(|response| unfit(response, &client, &record));
+    let served = unfit.map_or(served, Err);
     if let Some(switch) = record.switched()
         && let Ok(response) = served
     {
@@ -172,20 +163,23 @@ impl Served<'_> {
         let upgrade = headers::upgrade(&head);
         let underscores = self.listener.settings.underscores;
         headers::clean_request(&mut head.headers, self.trusted, underscores);
-        let exchange = Box::new(Exchange {
-            connection: self.client.peer.connection.clone(),
-            authority,
-            target_origin,
-            request: *head,
-            response: None,
-            cluster: None,
-            endpoint: None,
-            attributes: SmallVec::new(),
-            tried: SmallVec::new(),
-            taken: Taken { asked_host, upgrade, ..Taken::default() },
-            trail: Trail::new(record.id().clone(), self.worker.writes_access()),
-            stream: None,
-        });
+        let exchange = Box::write(
+            Box::new_uninit(),
+            Exchange {
+                connection: self.client.peer.connection.clone(),
+                authority,
+                target_origin,
+                request: head,
+                response: None,
+                cluster: None,
+                endpoint: None,
+                attributes: SmallVec::new(),
+                tried: SmallVec::new(),
+                taken: Taken { asked_host, upgrade, ..Taken::default() },
+                trail: Trail::new(record.id().clone(), self.worker.writes_access()),
+                stream: None,
+            },
+        );
         let (mut exchange, routed) = self.route(exchange, record).await;
         let (cluster, mut host) = match routed? {
             Routed::To(cluster, host) => (cluster, host),
@@ -358,16 +352,10 @@ fn refused(
     Error::Request(fault, limit)
 }
 
-/// A response, if the client does not take it for a tunnel that it is not.
-fn fitting(
-    response: Response<Body>,
-    client: &Client,
-    record: &Record,
-) -> Result<Response<Body>, Error> {
-    if client.stream.is_tunnel() && !record.switches() && response.status().is_success() {
-        return Err(Error::Malformed("the answer to a request for WebSocket is none to it".into()));
-    }
-    Ok(response)
+/// What is wrong with a response that the client would take for a tunnel that it is not.
+fn unfit(response: &Response<Body>, client: &Client, record: &Record) -> Option<Error> {
+    let tunnel = client.stream.is_tunnel() && !record.switches() && response.status().is_success();
+    tunnel.then(|| Error::Malformed("the answer to a request for WebSocket is none to it".into()))
 }
 
 /// That a plugin failed, and how.

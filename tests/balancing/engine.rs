@@ -160,7 +160,7 @@ fn exchange(script: &Script) -> Box<Exchange> {
         }),
         authority: told.host.into(),
         target_origin: None,
-        request: request.body(()).unwrap().into_parts().0,
+        request: Box::new(request.body(()).unwrap().into_parts().0),
         response: None,
         cluster: Some("main".into()),
         endpoint: None,

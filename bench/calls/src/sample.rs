@@ -33,7 +33,7 @@ pub(crate) fn exchange() -> Box<Exchange> {
         connection: Arc::new(Connection { listener: "web".into(), client, slot, scheme, tls }),
         authority: "www.example.org".into(),
         target_origin: None,
-        request: request.unwrap().into_parts().0,
+        request: Box::new(request.unwrap().into_parts().0),
         response: Some(response.unwrap().into_parts().0),
         cluster: Some("main".into()),
         endpoint: None,

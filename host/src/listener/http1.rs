@@ -28,7 +28,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, EXPECT};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, request};
+use http::{HeaderValue, Method, Response, StatusCode, Version, request};
 use http_body::Body;
 
 use crate::body::Received;
@@ -132,12 +132,12 @@ fn says(value: &HeaderValue, option: &str) -> bool {
 
 impl<S, F, B> Connection<S, F, B>
 where
-    S: FnMut(Request<Received>) -> F,
+    S: FnMut(Box<request::Parts>, Received) -> F,
     F: Future<Output = Response<B>>,
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    /// Has what comes by a stream answered by `service`.
+    /// Has what comes by a stream answered by `service`, which is given the head and the body of each request.
     pub fn new(sole: &Sole, service: S) -> Self {
         let line = Owned(Rc::clone(&sole.0));
         Self { line, service, at: At::Head, leaving: false, body: PhantomData }
@@ -174,7 +174,7 @@ where
     }
 
     /// Hands a request over.
-    fn begin(&mut self, parts: request::Parts) -> At<F, B> {
+    fn begin(&mut self, parts: Box<request::Parts>) -> At<F, B> {
         let asked = Asked::of(&parts);
         let waits = !asked.old
             && has(&parts.headers, &EXPECT)
@@ -183,7 +183,9 @@ where
             true => Received::Http1(Box::pin(Inflow::new(&self.line))),
             false => Received::None,
         };
-        At::Serving(Box::pin((self.service)(Request::from_parts(parts, body))), asked)
+        // Room first: what is large is made where it stays.
+        let serving = Box::write(Box::new_uninit(), (self.service)(parts, body));
+        At::Serving(Box::into_pin(serving), asked)
     }
 
     fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -229,7 +231,7 @@ fn is_consent(value: &HeaderValue) -> bool {
 
 impl<S, F, B> Future for Connection<S, F, B>
 where
-    S: FnMut(Request<Received>) -> F + Unpin,
+    S: FnMut(Box<request::Parts>, Received) -> F + Unpin,
     F: Future<Output = Response<B>>,
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn Error + Send + Sync>>,

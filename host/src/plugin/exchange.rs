@@ -53,7 +53,7 @@ pub struct Exchange {
     /// Scheme and authority of a target in absolute form.
     pub target_origin: Option<Box<str>>,
     /// The request's head, as the upstream will get it.
-    pub request: request::Parts,
+    pub request: Box<request::Parts>,
     /// The response's head, once there is one.
     pub response: Option<response::Parts>,
     /// The cluster that was chosen; `None` before, and where a router named an address.
@@ -91,7 +91,7 @@ impl Exchange {
             connection,
             authority: Box::default(),
             target_origin: None,
-            request,
+            request: Box::new(request),
             response: None,
             cluster: None,
             endpoint: None,
@@ -124,7 +124,7 @@ impl Exchange {
             connection: Arc::clone(&self.connection),
             authority: self.authority.clone(),
             target_origin: self.target_origin.clone(),
-            request,
+            request: Box::new(request),
             response,
             cluster: self.cluster.clone(),
             endpoint: self.endpoint.clone(),

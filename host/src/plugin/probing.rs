@@ -140,7 +140,7 @@ fn exchange(running: Running) -> Box<Exchange> {
         connection: connection(nobody, "http"),
         authority: AUTHORITY.into(),
         target_origin: None,
-        request,
+        request: Box::new(request),
         response,
         cluster: answered.then(|| "probe".into()),
         endpoint: answered.then(|| nobody.to_string().into()),

@@ -101,46 +101,49 @@ impl Record {
         trusted: bool,
     ) -> Box<Self> {
         let given = if trusted { given_id(&request.headers) } else { None };
-        Box::new(Self {
-            worker: Rc::clone(worker),
-            client: Rc::clone(client),
-            id: given.unwrap_or_else(|| worker.issue_id()),
-            time: SystemTime::now(),
-            started: Instant::now(),
-            method: request.method.clone(),
-            target: request
-                .uri
-                .path_and_query()
-                .map_or("*", PathAndQuery::as_str)
-                .as_bytes()
-                .into(),
-            version: request.version,
-            unread: false,
-            status: None,
-            route: None,
-            cluster: None,
-            endpoint: None,
-            balancer: None,
-            attempts: 0,
-            following: None,
-            calls: Calls::default(),
-            transformation: None,
-            retried: String::new(),
-            connect: None,
-            first_byte: None,
-            waited: Waited::default(),
-            bytes_down: 0,
-            from_file: false,
-            upload: Upload::empty(),
-            in_flight: None,
-            error: None,
-            ended: None,
-            switch: None,
-            tunnels: false,
-            tunnelled: 0,
-            cut: None,
-            _open: OpenRequest::begin(client),
-        })
+        Box::write(
+            Box::new_uninit(),
+            Self {
+                worker: Rc::clone(worker),
+                client: Rc::clone(client),
+                id: given.unwrap_or_else(|| worker.issue_id()),
+                time: SystemTime::now(),
+                started: Instant::now(),
+                method: request.method.clone(),
+                target: request
+                    .uri
+                    .path_and_query()
+                    .map_or("*", PathAndQuery::as_str)
+                    .as_bytes()
+                    .into(),
+                version: request.version,
+                unread: false,
+                status: None,
+                route: None,
+                cluster: None,
+                endpoint: None,
+                balancer: None,
+                attempts: 0,
+                following: None,
+                calls: Calls::default(),
+                transformation: None,
+                retried: String::new(),
+                connect: None,
+                first_byte: None,
+                waited: Waited::default(),
+                bytes_down: 0,
+                from_file: false,
+                upload: Upload::empty(),
+                in_flight: None,
+                error: None,
+                ended: None,
+                switch: None,
+                tunnels: false,
+                tunnelled: 0,
+                cut: None,
+                _open: OpenRequest::begin(client),
+            },
+        )
     }
 
     /// Its head was not understood, of which this is the first line: what was read in its place is not

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Response, request};
 
 use crate::body::{Body, Received};
 use crate::config;
@@ -73,7 +73,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted, drain: Watcher
     let client = Client::new(peer, Handle::Http1(sole.clone()));
     let mut connection = Connection::new(&sole, {
         let (worker, client) = (Rc::clone(&worker), Rc::clone(&client));
-        move |request| handle(Rc::clone(&worker), Rc::clone(&client), request)
+        move |head, body| handle(Rc::clone(&worker), Rc::clone(&client), head, body)
     });
     let mut patience = Patience::with(settings);
     // Requests look the listener up anew: a connection that stays open keeps no old plugins.
@@ -171,7 +171,7 @@ impl Patience {
         leaving: impl Future<Output = ()>,
     ) -> io::Result<End>
     where
-        S: FnMut(Request<Received>) -> F + Unpin,
+        S: FnMut(Box<request::Parts>, Received) -> F + Unpin,
         F: Future<Output = Response<Body>>,
     {
         let mut leaving = Aside::new(leaving);

@@ -140,8 +140,9 @@ impl Requests {
     /// # Errors
     ///
     /// What is wrong with it after all.
-    pub fn parts(&self, head: &Bytes) -> Result<request::Parts, Fault> {
-        let mut parts = Request::new(()).into_parts().0;
+    pub fn parts(&self, head: &Bytes) -> Result<Box<request::Parts>, Fault> {
+        // Boxed at once: it is large, and goes through many hands.
+        let mut parts = Box::new(Request::new(()).into_parts().0);
         let mut line = self.spans.first(head).split(|byte| *byte == b' ');
         let (method, target) = (line.next().unwrap_or_default(), line.next().unwrap_or_default());
         parts.method = Method::from_bytes(method).map_err(|_invalid| Fault::Method)?;

@@ -89,7 +89,7 @@ struct Input {
 }
 
 /// A head, or why it is refused.
-type Judged = Result<request::Parts, Fault>;
+type Judged = Result<Box<request::Parts>, Fault>;
 
 #[derive(Default)]
 struct Clocks {
@@ -156,7 +156,7 @@ impl Line {
     pub(super) fn poll_head(
         &self,
         context: &mut Context<'_>,
-    ) -> Poll<io::Result<Option<request::Parts>>> {
+    ) -> Poll<io::Result<Option<Box<request::Parts>>>> {
         let mut input = self.input.borrow_mut();
         let judged = match input.unseen && !input.bytes.is_empty() {
             true => self.judge_kept(&mut input),
@@ -312,8 +312,8 @@ impl Line {
 }
 
 /// What is handed over in place of a head that is refused.
-fn in_place_of_refused() -> request::Parts {
-    let mut parts = Request::new(()).into_parts().0;
+fn in_place_of_refused() -> Box<request::Parts> {
+    let mut parts = Box::new(Request::new(()).into_parts().0);
     // A token that is no method.
     parts.method = Method::from_bytes(b"-").unwrap_or_default();
     parts.uri = Uri::from_static("*");

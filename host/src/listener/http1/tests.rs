@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use http::HeaderMap;
+use http::{HeaderMap, Request};
 use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -30,7 +30,7 @@ fn served(
     let sole = Sole::new((Stream::Unix(stream), &[]), LIMITS, PATIENCE);
     let mut connection = Connection::new(&sole, {
         let sole = sole.clone();
-        move |request| answer(sole.clone(), request)
+        move |head, body| answer(sole.clone(), Request::from_parts(*head, body))
     });
     let serving = async move {
         (&mut connection).await?;
@@ -292,7 +292,7 @@ async fn what_there_is_of_an_answer_that_breaks_off_at_once_is_written() {
     client.write_all(GET.as_bytes()).await.unwrap();
     let sole = Sole::new((Stream::Unix(ours), &[]), LIMITS, PATIENCE);
     let mut connection =
-        Connection::new(&sole, |_| std::future::ready(Response::new(Breaks(false))));
+        Connection::new(&sole, |_, _| std::future::ready(Response::new(Breaks(false))));
     let ended = (&mut connection).await.unwrap_err();
     assert_eq!(ended.to_string(), io::Error::from(io::ErrorKind::ConnectionReset).to_string());
     drop(connection);

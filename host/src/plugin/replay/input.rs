@@ -43,7 +43,7 @@ pub(super) fn exchange(line: &Line) -> Result<Box<Exchange>, String> {
         }),
         authority: told.authority.as_str().into(),
         target_origin: told.target_origin.as_deref().map(Into::into),
-        request: head,
+        request: Box::new(head),
         response: response.map(answer).transpose()?,
         cluster: cluster.map(Into::into),
         endpoint: response.and_then(|response| response.endpoint.as_deref()).map(Into::into),

@@ -102,7 +102,7 @@ pub(super) fn serve(common: Common, arrived: Arrived) -> impl Future<Output = ()
         clock.deadline.set(clock.time);
     }
     let client = Client::new(peer, Handle::Http2(Rc::clone(&lane)));
-    let answered = handle(worker, Rc::clone(&client), Request::from_parts(parts, received));
+    let answered = handle(worker, Rc::clone(&client), Box::new(parts), received);
     async move {
         let response = wait(&client, &lane, &mut clock, answered).await;
         let Some(response) = response else { return };

@@ -186,8 +186,9 @@ impl Proxy {
         let sole = Sole::new((stream, &[]), HEADS, Duration::from_secs(60));
         let mut connection = Connection::new(&sole, {
             let sole = sole.clone();
-            move |request| {
+            move |head, body| {
                 let (this, sole) = (Rc::clone(&this), sole.clone());
+                let request = Request::from_parts(*head, body);
                 async move { this.relay(&sole, request).await }
             }
         });
