@@ -60,7 +60,7 @@ struct Owned(Rc<Line>);
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        drop(self.0.release());
+        drop(self.0.take());
     }
 }
 

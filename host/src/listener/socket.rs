@@ -7,7 +7,7 @@ use std::os::unix::net as unix;
 use std::path::Path;
 use std::sync::Arc;
 
-use socket2::{Domain, Protocol, Type};
+use socket2::{Domain, Protocol, SockRef, Type};
 
 use crate::socket::Stream;
 use crate::socket::bind::Bind;
@@ -200,7 +200,12 @@ impl Handle {
     /// If the system gives no room for it in the event queue.
     pub fn register(self) -> io::Result<Listener> {
         match self {
-            Self::Tcp(socket) => tokio::net::TcpListener::from_std(socket).map(Listener::Tcp),
+            Self::Tcp(socket) => {
+                // For all connections, which inherit it: answers are written whole, and must not wait for the client's
+                // acknowledgements.
+                let _ = SockRef::from(&socket).set_tcp_nodelay(true);
+                tokio::net::TcpListener::from_std(socket).map(Listener::Tcp)
+            }
             Self::Unix(socket) => tokio::net::UnixListener::from_std(socket).map(Listener::Unix),
         }
     }
@@ -225,8 +230,6 @@ impl Listener {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                // Answers are written whole, and must not wait for the client's acknowledgements.
-                let _ = stream.set_nodelay(true);
                 // IPv4 clients of an IPv6 socket are IPv4 clients, in lines and limits as well.
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                 Ok((Stream::Tcp(stream), Some(peer)))

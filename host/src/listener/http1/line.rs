@@ -68,6 +68,8 @@ pub(in crate::listener) struct Line {
     pub(super) last: Cell<bool>,
     /// A response has begun that ends where the connection does.
     pub(super) open_ended: Cell<bool>,
+    /// Whether each end of the stream is a reset now.
+    resets: Cell<bool>,
     /// Whether an answer is not written whole.
     pub(super) busy: Cell<bool>,
     /// Set once the client has taken nothing for so long that it was given up.
@@ -135,6 +137,7 @@ impl Line {
             written: Tally::default(),
             last: Cell::default(),
             open_ended: Cell::default(),
+            resets: Cell::default(),
             busy: Cell::default(),
             stalled: Cell::default(),
             interim: Rc::default(),

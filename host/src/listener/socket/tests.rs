@@ -39,6 +39,17 @@ fn a_path_is_taken_from_the_dead_only() {
     assert!(path.exists(), "not ours to remove");
 }
 
+#[tokio::test]
+async fn answers_wait_for_no_acknowledgements() {
+    let any = Bind::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let socket = Socket::open(&any, &RIGHTS).unwrap();
+    let listener = socket.handle().unwrap().register().unwrap();
+    let _client = net::TcpStream::connect(socket.bound().address().unwrap()).unwrap();
+    let (stream, _) = listener.accept().await.unwrap();
+    let Stream::Tcp(stream) = stream else { panic!("{stream:?}") };
+    assert!(stream.nodelay().unwrap(), "inherited");
+}
+
 #[test]
 fn somebody_whose_queue_is_full_is_not_taken_for_dead() {
     let directory = tempfile::tempdir().unwrap();

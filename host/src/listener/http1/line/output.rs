@@ -32,7 +32,9 @@ impl Line {
     }
 
     fn resets(&self, resets: bool) {
-        if let Some(stream) = &*self.stream.borrow() {
+        if self.resets.replace(resets) != resets
+            && let Some(stream) = &*self.stream.borrow()
+        {
             stream.resets(resets);
         }
     }
@@ -159,10 +161,16 @@ impl Line {
         Poll::Ready(Ok(()))
     }
 
-    /// The stream, and what was read of it and has not had its turn.
+    /// The stream, and what was read of it and has not had its turn, for something else.
     pub(in super::super) fn release(&self) -> Option<(Stream, Bytes)> {
-        let stream = self.stream.take()?;
+        let (stream, bytes) = self.take()?;
         self.ahead.release(&stream);
+        Some((stream, bytes))
+    }
+
+    /// The stream, and what was read of it and has not had its turn.
+    pub(in super::super) fn take(&self) -> Option<(Stream, Bytes)> {
+        let stream = self.stream.take()?;
         Some((stream, mem::take(&mut self.input.borrow_mut().bytes).freeze()))
     }
 }
