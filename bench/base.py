@@ -377,9 +377,10 @@ def within(options, work):
     options.program = options.program.resolve()
     if not options.program.exists():
         sys.exit(f"{options.program} is missing: cargo build --release --locked")
-    # Whoever is told to end takes along what it has started. What it has forked, such as a pool's processes, only ends.
-    owner = os.getpid()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1) if os.getpid() == owner else os._exit(1))
+    # Whoever is told to end takes along what it has started. What it has forked, such as a pool's processes, only ends:
+    # without a handler, which would not run while they wait for a lock.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     with tempfile.TemporaryDirectory() as directory:
         bench = Bench(options, directory)
         try:
