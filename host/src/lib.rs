@@ -112,6 +112,7 @@ pub mod socket;
 pub mod takeover;
 pub mod tls;
 pub mod memory;
+pub mod background;
 pub mod deadline;
 pub mod turn;
 pub mod tunnel;

@@ -22,6 +22,7 @@ use super::places::{Books, Line, Room, Seats, Ticket};
 use super::refuse::Refusals;
 use super::shortage::{BACK_OFF, Seldom, Shortage};
 use super::socket::{self, Handle};
+use crate::background;
 use crate::config::{self, Name, Opening};
 use crate::memory::Load;
 use crate::metrics::{ELSEWHERE, ListenerMetrics, Refusal};
@@ -95,7 +96,11 @@ impl Acceptor {
     pub fn start(desks: Vec<Desk>) -> io::Result<Self> {
         let (orders, incoming) = mpsc::channel(64);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let run = move || runtime.block_on(serve(incoming, &Arc::from(desks)));
+        let run = move || {
+            // What it gives workers to do can wait until they have done what they have.
+            background::interrupt_nobody();
+            runtime.block_on(serve(incoming, &Arc::from(desks)));
+        };
         let thread = thread::Builder::new().name("linkspan-accept".to_owned()).spawn(run)?;
         Ok(Self { orders: Some(orders), listeners: BTreeMap::new(), thread: Some(thread) })
     }
